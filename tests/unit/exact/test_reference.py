@@ -1,0 +1,123 @@
+"""The reference of a system: which method, which energy, and how sure."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tf_nqs.exact import Reference, diagonalised_energy, reference_energy, two_particle_energy
+from tf_nqs.exact.convergence import remainder, workload
+
+
+@pytest.mark.parametrize("n_particles", [1, 2, 3, 6, 40])
+def test_no_interaction_is_free_fermions_for_any_number(n_particles):
+    """Also for numbers beyond any diagonalisation."""
+    expected = Reference(n_particles**2 / 2, "free_fermions", 0.0)
+    assert reference_energy(n_particles, 0.0, 0.5) == expected
+
+
+def test_one_particle_feels_no_interaction():
+    """Whatever the strength."""
+    assert reference_energy(1, 7.0, 0.5) == Reference(0.5, "free_fermions", 0.0)
+
+
+def test_two_particles_use_the_relative_coordinate():
+    """The dispatch adds nothing."""
+    reference = reference_energy(2, 10.0, 0.5)
+    assert reference.kind == "relative_coordinate"
+    assert (reference.energy, reference.uncertainty) == two_particle_energy(10.0, 0.5)
+
+
+def test_too_many_particles_have_no_reference():
+    """None, not a bad number."""
+    assert reference_energy(7, 10.0, 0.5) == Reference(None, "none", None)
+
+
+def test_no_time_means_no_reference_and_costs_none():
+    """The time limit also holds for the search of the frequency."""
+    begin = time.monotonic()
+    reference = reference_energy(6, 20.0, 0.5, max_seconds=1e-3)
+    assert reference == Reference(None, "none", None)
+    assert time.monotonic() - begin < 2.0
+
+
+def test_an_unconverged_cut_is_no_reference():
+    """None, not a bad number."""
+    # A range of 0.02 needs far more orbitals than a second allows.
+    assert reference_energy(5, -30.0, 0.02, max_seconds=1.0).kind == "none"
+
+
+def test_four_repulsive_particles():
+    """Below the best published bound, above what is impossible."""
+    reference = reference_energy(4, 10.0, 0.5)
+    assert reference.kind == "diagonalisation"
+    assert 10.8910 < reference.energy < 10.89146
+    assert reference.uncertainty < 2e-4
+
+
+def test_four_attractive_particles():
+    """Below the best published bound, with an uncertainty."""
+    reference = reference_energy(4, -10.0, 0.5)
+    assert reference.kind == "diagonalisation"
+    assert 1.0735 < reference.energy <= 1.0749
+    assert reference.uncertainty < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("strength", "width"), [(10.0, 0.5), (-10.0, 0.5), (-20.0, 0.5), (10.0, 0.1), (100.0, 5.0)]
+)
+def test_stated_uncertainty_covers_the_truth(strength, width):
+    """The extrapolation is honest where the truth is known."""
+    # Two particles are the case with an independent truth.
+    energy, uncertainty = diagonalised_energy(2, strength, width, max_seconds=5.0)
+    exact, exact_uncertainty = two_particle_energy(strength, width)
+    # 1e-9: rounding of the sparse solver, relative to the largest level of the cut space.
+    assert -exact_uncertainty - 1e-9 < energy - exact < uncertainty
+    assert uncertainty < 1e-2
+
+
+@pytest.mark.parametrize(
+    "law", [lambda cut: 0.8**cut, lambda cut: np.exp(-2 * cut**0.5), lambda cut: cut**-3.0]
+)
+def test_remainder_covers_known_laws(law):
+    """Geometric, stretched and power-law convergence: covered, not absurdly."""
+    for last in (36, 60, 100):
+        energies = [law(cut) for cut in range(last - 12, last + 1, 4)]
+        assert remainder(energies, last) > law(last) - 1e-7
+        assert remainder(energies, last) < 30.0 * law(last - 12) + 1e-6
+
+
+def test_remainder_knows_when_it_does_not_know():
+    """Too few or too irregular falls."""
+    assert remainder([3.0, 2.0, 1.5], 32) == np.inf
+    assert remainder([3.0, 2.0, 1.5, 1.4999], 36) < np.inf
+    assert remainder([3.0, 2.9, 2.8, 2.6], 36) == np.inf
+    # A fast wave that ends in a slow one.
+    assert remainder([3.0, 2.999, 2.99899, 2.99898], 36) == np.inf
+
+
+def test_workload_grows_with_the_cut():
+    """Time and memory."""
+    assert np.all(np.array(workload(4, 28)) > workload(4, 24))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1.0, 0.5), "n_particles must be an integer >= 1"),
+        ((2.5, 1.0, 0.5), "n_particles must be an integer >= 1"),
+        ((3, np.inf, 0.5), "interaction_strength must be a finite real number"),
+        ((3, 0.0, -0.5), "interaction_range must be a finite real number > 0"),
+        ((1, 0.0, np.nan), "interaction_range must be a finite real number > 0"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    """Each argument is named with what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        reference_energy(*arguments)
+
+
+def test_wrong_time_is_named():
+    """The time is positive."""
+    with pytest.raises(ValueError, match="max_seconds must be a finite real number > 0"):
+        reference_energy(4, 1.0, 0.5, max_seconds=0.0)

@@ -1,0 +1,541 @@
+# ruff: noqa: D103  (the names of the tests say what they show)
+"""Settings, presets, TOML, flags and run folders, in one process."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import shlex
+import tempfile
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pydantic
+import pytest
+from absl import flags
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tf_nqs import cli, config, defaults, run_folder
+from tf_nqs.config import Settings, SettingsError, settings_from, to_toml
+from tf_nqs.config import load as config_load
+from tf_nqs.config import settings as config_settings
+from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRESETS = sorted((REPOSITORY / "configs").glob("*.toml"))
+NOT_IN_DEFAULTS = {"trap", "seed", "run_dir", "quiet", "max_seconds"}
+"""Settings whose default is a literal beside the field: switches, None, and the seed."""
+
+ALL_CHANGED = {
+    "n_particles": 3,
+    "interaction_strength": -7.25,
+    "interaction_range": 0.1,
+    "trap": False,
+    "n_features": 8,
+    "n_layers": 1,
+    "n_determinants": 3,
+    "dtype": "float64",
+    "n_walkers": 12,
+    "n_steps": 7,
+    "n_burn_in": 0,
+    "proposal_width": 1e-5,
+    "target_acceptance": 0.3,
+    "iterations": 123,
+    "learning_rate": 1 / 3,
+    "laplacian": "nested",
+    "clip_deviations": 0.0,
+    "pretrain_iterations": 5,
+    "iterations_per_call": 1,
+    "max_seconds": 12.5,
+    "target_error": 1e-7,
+    "evaluation_max_seconds": 1e16,
+    "reference_max_seconds": 0.0,
+    "seed": 2**31 - 1,
+    "run_dir": 'a "quoted" \\back\\slash, ü and 🙂',
+    "quiet": True,
+}
+"""A value other than the default for every setting that has more than one."""
+
+
+def leaves(settings: Settings) -> dict[str, object]:
+    """Returns leaf name -> value of all settings."""
+    return {leaf: getattr(getattr(settings, section), leaf) for leaf, section in SECTION_OF.items()}
+
+
+def refusal(overrides: dict[str, object], config_file: str | Path | None = None) -> str:
+    """Returns the one line that refuses some settings."""
+    with pytest.raises(SettingsError) as caught:
+        settings_from(config_file, overrides)
+    line = str(caught.value)
+    assert line.isprintable() and line.strip()
+    return line
+
+
+# --- the fields -------------------------------------------------------------------------------------------------
+
+
+def test_the_six_sections_and_unique_leaf_names():
+    assert list(SECTIONS) == ["system", "ansatz", "sampling", "training", "evaluation", "run"]
+    assert sum(len(model.model_fields) for model in SECTIONS.values()) == len(FIELDS)
+    assert not set(FIELDS) & set(SECTIONS)
+
+
+def test_every_default_comes_from_defaults():
+    """No field states its default again: it refers to the constant of its own name in `tf_nqs.defaults`."""
+    seen = {}
+    for node in ast.walk(ast.parse(Path(config_settings.__file__).read_text())):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
+            call = node.value
+            if isinstance(call.func, ast.Name) and call.func.id == "Field":
+                assert not {"default", "default_factory"} & {keyword.arg for keyword in call.keywords}
+                seen[node.target.id] = ast.unparse(call.args[0]) if call.args else None
+    assert set(seen) == set(FIELDS)
+    assert seen.pop("n_particles") is None
+    for leaf, default in seen.items():
+        if leaf not in NOT_IN_DEFAULTS:
+            assert default == f"defaults.{leaf.upper()}"
+    constants = {name.lower() for name in vars(defaults) if name.isupper()}
+    assert constants <= set(FIELDS), "a default that no setting reads"
+
+
+def test_defaults_reach_the_settings():
+    values = leaves(settings_from(None, {"n_particles": 2}))
+    for leaf in set(FIELDS) - NOT_IN_DEFAULTS - {"n_particles"}:
+        assert values[leaf] == getattr(defaults, leaf.upper())
+    assert {leaf: values[leaf] for leaf in NOT_IN_DEFAULTS} == {
+        "trap": True,
+        "seed": 0,
+        "run_dir": None,
+        "quiet": False,
+        "max_seconds": None,
+    }
+
+
+def test_settings_are_frozen():
+    settings = settings_from(None, {"n_particles": 2})
+    with pytest.raises(pydantic.ValidationError):
+        settings.system.n_particles = 3
+    with pytest.raises(pydantic.ValidationError):
+        settings.system = settings.system
+
+
+@pytest.mark.parametrize("leaf", FIELDS)
+def test_every_description_is_one_sentence(leaf):
+    description = FIELDS[leaf].description
+    assert description and description.isprintable() and description.endswith(".")
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    ("n_particles", 2.5, "n_particles = 2.5: must be an integer from 1 to 24"),
+    ("n_particles", 4.0, "n_particles = 4.0: must be an integer from 1 to 24"),
+    ("n_particles", "4", "n_particles = '4': must be an integer from 1 to 24"),
+    ("n_particles", True, "n_particles = true: must be an integer from 1 to 24"),
+    ("n_particles", 0, "n_particles = 0: must be an integer from 1 to 24"),
+    ("n_particles", 25, "n_particles = 25: must be an integer from 1 to 24"),
+    ("n_particles", None, "n_particles = None: must be an integer from 1 to 24"),
+    ("n_particles", [4], "n_particles = [4]: must be an integer from 1 to 24"),
+    ("n_particles", date(2024, 1, 2), "n_particles = datetime.date(2024, 1, 2): must be an integer from 1 to 24"),
+    ("n_particles", 10**5000, "n_particles = a huge int: must be an integer from 1 to 24"),
+    ("interaction_strength", math.nan, "interaction_strength = nan: must be a finite number"),
+    ("interaction_strength", math.inf, "interaction_strength = inf: must be a finite number"),
+    ("interaction_strength", 10**400, "must be a finite number"),
+    ("interaction_strength", True, "interaction_strength = true: must be a finite number"),
+    ("interaction_range", 0.0, "interaction_range = 0.0: must be a finite number above 0"),
+    ("trap", 1, "trap = 1: must be true or false"),
+    ("trap", "false", "trap = 'false': must be true or false"),
+    ("n_layers", 0, "n_layers = 0: must be an integer from 1 to"),
+    ("n_features", 0, "n_features = 0: must be an integer from 1 to"),
+    ("n_determinants", -1, "n_determinants = -1: must be an integer from 1 to"),
+    ("dtype", "float16", "dtype = 'float16': must be one of float32, float64"),
+    ("n_walkers", 1, "n_walkers = 1: must be an integer from 2 to"),
+    ("n_steps", 0, "n_steps = 0: must be an integer from 1 to"),
+    ("n_burn_in", -1, "n_burn_in = -1: must be an integer from 0 to"),
+    ("proposal_width", -0.5, "proposal_width = -0.5: must be a finite number above 0"),
+    ("target_acceptance", 0.0, "target_acceptance = 0.0: must be a finite number above 0 and below 1"),
+    ("target_acceptance", 1, "target_acceptance = 1: must be a finite number above 0 and below 1"),
+    ("iterations", 0, "iterations = 0: must be an integer from 1 to"),
+    ("iterations", 10**30, "must be an integer from 1 to"),
+    ("optimizer", "sgd", "optimizer = 'sgd': must be adam"),
+    ("learning_rate", 0, "learning_rate = 0: must be a finite number above 0"),
+    ("laplacian", "fast", "laplacian = 'fast': must be one of auto, nested, forward"),
+    ("clip_deviations", -1, "clip_deviations = -1: must be a finite number of at least 0"),
+    ("pretrain_iterations", -1, "pretrain_iterations = -1: must be an integer from 0 to"),
+    ("iterations_per_call", 0, "iterations_per_call = 0: must be an integer from 1 to"),
+    ("max_seconds", 0, "max_seconds = 0: must be a finite number above 0"),
+    ("target_error", 0, "target_error = 0: must be a finite number above 0"),
+    ("evaluation_max_seconds", 0, "evaluation_max_seconds = 0: must be a finite number above 0"),
+    ("reference_max_seconds", -1, "reference_max_seconds = -1: must be a finite number of at least 0"),
+    ("seed", -1, "seed = -1: must be an integer from 0 to 2147483647"),
+    ("seed", 2**31, "seed = 2147483648: must be an integer from 0 to 2147483647"),
+    ("run_dir", "", "run_dir = '': must be text without control characters"),
+    ("run_dir", "a\nb", r"run_dir = 'a\nb': must be text without control characters"),
+    ("run_dir", "\udcff", r"run_dir = '\udcff': must be text without control characters"),
+    ("quiet", "yes", "quiet = 'yes': must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("leaf", "value", "line"), REFUSED, ids=[f"{row[0]}-{i}" for i, row in enumerate(REFUSED)])
+def test_refused_values(leaf, value, line):
+    assert line in refusal({"n_particles": 4, leaf: value})
+
+
+def test_every_setting_has_a_refused_value():
+    assert {row[0] for row in REFUSED} == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [
+        ("n_particles", 1),
+        ("n_particles", 24),
+        ("interaction_strength", 10),
+        ("n_walkers", 2),
+        ("n_burn_in", 0),
+        ("clip_deviations", 0),
+        ("reference_max_seconds", 0),
+        ("max_seconds", None),
+        ("seed", 0),
+        ("seed", 2**31 - 1),
+    ],
+)
+def test_accepted_boundaries(leaf, value):
+    accepted = leaves(settings_from(None, {"n_particles": 4, leaf: value}))[leaf]
+    assert accepted == value
+    if leaf == "interaction_strength":
+        assert isinstance(accepted, float)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"n_particles": 2, "trap": False}, ("trap", "interaction_strength")),
+        ({"n_particles": 1, "trap": False, "interaction_strength": -1.0}, ("trap", "n_particles")),
+        ({"n_particles": 2, "interaction_range": 1e-30}, ("interaction_range", "dtype")),
+        ({"n_particles": 2, "interaction_strength": -1e30}, ("interaction_strength", "dtype")),
+        ({"n_particles": 2, "proposal_width": 1e30}, ("proposal_width", "dtype")),
+    ],
+)
+def test_contradictions_name_both_settings(overrides, named):
+    line = refusal(overrides)
+    assert "contradicts" in line and all(name in line for name in named)
+
+
+def test_no_contradiction():
+    settings_from(None, {"n_particles": 2, "trap": False, "interaction_strength": -1.0})
+    settings_from(None, {"n_particles": 2, "interaction_range": 1e-30, "dtype": "float64"})
+    settings_from(None, {"n_particles": 2, "interaction_strength": 0.0})
+
+
+def test_missing_and_unknown_settings():
+    assert refusal({}) == "n_particles: must be given; an integer from 1 to 24"
+    assert refusal({"n_partcles": 4}) == "n_partcles: no such setting; did you mean n_particles?"
+    assert "xyzzy\\n" not in refusal({"xyzzy\n": 4})
+
+
+garbage = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-3, 30),
+    st.floats(),
+    st.floats(0, 1),
+    st.text(),
+    st.binary(),
+    st.dates(),
+    st.lists(st.integers()),
+    st.dictionaries(st.text(), st.integers()),
+    st.sampled_from(["float32", "float64", "adam", "auto", "nested", "forward", 10**400, 10**5000]),
+)
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), garbage, max_size=3))
+def test_garbage_gives_settings_or_one_line(overrides):
+    given_leaves = {"n_particles": 4} | overrides
+    try:
+        settings = settings_from(None, given_leaves)
+    except SettingsError as error:
+        assert str(error).isprintable()
+        assert any(str(error).startswith(leaf) for leaf in given_leaves)
+        return
+    for leaf, value in leaves(settings).items():
+        assert value is None or not isinstance(value, float) or math.isfinite(value)
+        if leaf in given_leaves:
+            assert value == given_leaves[leaf]
+    with tempfile.TemporaryDirectory() as folder:
+        (copy := Path(folder, "copy.toml")).write_text(to_toml(settings), encoding="utf-8")
+        assert config.load_toml(copy) == settings
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(FIELDS)), st.one_of(st.text(), st.integers().map(str), st.floats().map(repr)))
+def test_garbage_flags_give_settings_or_one_line(leaf, text):
+    try:
+        value = leaves(cli.parse(["train.py", "--n_particles=4", f"--{leaf}={text}"]))[leaf]
+    except SettingsError as error:
+        assert str(error).isprintable() and leaf in str(error)
+    else:
+        kind = config_settings.value_type(leaf)
+        assert value == (text.lower() == "true" if kind is bool else kind(text))
+
+
+# --- TOML -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [{"n_particles": 4}, ALL_CHANGED], ids=["defaults", "all changed"])
+def test_round_trip(overrides, tmp_path):
+    settings = settings_from(None, overrides)
+    (tmp_path / "copy.toml").write_text(to_toml(settings), encoding="utf-8")
+    assert config.load_toml(tmp_path / "copy.toml") == settings
+    assert set(tomllib.loads(to_toml(settings))) == set(SECTIONS)
+
+
+def test_all_changed_changes_everything():
+    assert set(ALL_CHANGED) == set(FIELDS) - {"optimizer"}, "optimizer has one value only"
+    values, standard = leaves(settings_from(None, ALL_CHANGED)), leaves(settings_from(None, {"n_particles": 4}))
+    assert [leaf for leaf in FIELDS if values[leaf] == standard[leaf]] == ["optimizer"]
+
+
+def test_flat_sectioned_and_mixed_toml_are_equal(tmp_path):
+    texts = {
+        "flat": "n_particles = 3\nn_walkers = 64\nquiet = true\n",
+        "sections": "[run]\nquiet = true\n[sampling]\nn_walkers = 64\n[system]\nn_particles = 3\n",
+        "mixed": "n_particles = 3\n[sampling]\nn_walkers = 64\n[run]\nquiet = true\n",
+        "inline": "sampling.n_walkers = 64\nrun = {quiet = true}\nn_particles = 3\n",
+        "bom": "\ufeffn_particles = 3\r\nn_walkers = 64\r\nquiet = true\r\n",
+    }
+    expected = settings_from(None, {"n_particles": 3, "n_walkers": 64, "quiet": True})
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_bytes(text.encode())
+        assert config.load_toml(path) == expected, name
+
+
+BAD_TOML = {
+    "unknown key": ("n_partcles = 4", ["n_partcles", "did you mean n_particles"]),
+    "unknown key in section": ("n_particles = 4\n[run]\nsed = 1", ["sed", "did you mean seed"]),
+    "unknown section": ("n_particles = 4\n[trainning]\niterations = 1", ["[trainning]", "did you mean training"]),
+    "section as a value": ("n_particles = 4\ntraining = 5", ["training = 5", "[training]"]),
+    "table for a leaf": ("[n_particles]\nvalue = 4", ["n_particles = {'value': 4}", "must be an integer from 1 to 24"]),
+    "wrong section": ("[training]\nn_particles = 4", ["n_particles", "[training]", "must be in [system]"]),
+    "twice": ("n_particles = 4\n[system]\nn_particles = 4", ["n_particles: given twice"]),
+    "twice in a row": ("n_particles = 4\nn_particles = 5", ["not TOML", "line 2", "n_particles = 5"]),
+    "wrong type": ("n_particles = '4'", ["n_particles = '4': must be an integer from 1 to 24"]),
+    "nan": ("n_particles = 4\nlearning_rate = nan", ["learning_rate = nan: must be a finite number above 0"]),
+    "date": ("n_particles = 2024-01-02", ["n_particles", "must be an integer from 1 to 24"]),
+    "not toml": ("this is no TOML", ["not TOML", "line 1", "this is no TOML"]),
+    "empty": ("", ["n_particles: must be given; an integer from 1 to 24"]),
+    "huge integer": ("n_particles = 1" + "0" * 5000, ["not TOML"]),
+    "deeply nested": ("n_particles = " + "[" * 100_000, ["not TOML"]),
+    "line break in key": ('"a\\nb" = 1', ["no such setting"]),
+    "not utf-8": (b"# caf\xe9\nn_particles = 4", ["not UTF-8"]),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00", ["not UTF-8"]),
+    "zero bytes": (b"\x00" * 100, ["not TOML"]),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TOML)
+def test_bad_toml(kind, tmp_path):
+    content, expected = BAD_TOML[kind]
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    line = refusal({}, path)
+    assert all(part in line for part in expected), line
+    if kind not in ("empty", "wrong type", "nan", "date", "table for a leaf"):  # these are about the value alone
+        assert "bad.toml" in line
+
+
+def test_empty_toml_is_fine_where_nothing_is_missing(tmp_path):
+    (tmp_path / "empty.toml").touch()
+    assert settings_from(tmp_path / "empty.toml", {"n_particles": 4}) == settings_from(None, {"n_particles": 4})
+
+
+def test_unreadable_configs_name_the_path(tmp_path, monkeypatch):
+    assert str(tmp_path) in refusal({}, tmp_path) and "not a file" in refusal({}, tmp_path)
+    assert "no such file" in refusal({}, tmp_path / "missing.toml")
+    assert "no such file" in refusal({}, "zero\0byte")
+    assert "config = 'xxx" in refusal({}, "x" * 5000)
+    path = tmp_path / "secret.toml"
+    path.write_text("n_particles = 4")
+
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)  # root may read everything: a chmod would prove nothing
+    assert "secret.toml': cannot be read: Permission denied" in refusal({}, path)
+
+
+# --- presets ----------------------------------------------------------------------------------------------------
+
+
+def test_the_presets():
+    assert config.preset_names() == [path.stem for path in PRESETS]
+    assert set(config.preset_names()) >= {"quickstart", "thesis", "free_fermions", "two_particles", "attractive"}
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_preset_loads_and_its_head_is_true(path):
+    settings = config.load_toml(path)
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    energy = next(float(match[1]) for line in head if (match := re.match(r"# expected energy: (?:<= )?(\S+) \(", line)))
+    command = next(line.removeprefix("# ") for line in head if line.startswith("# python "))
+    assert cli.parse(shlex.split(command)[1:]) == settings
+    free_energy = settings.system.n_particles**2 / 2
+    # An interaction shifts the energy to its own side of that of free fermions (the Gaussian has one sign).
+    assert math.copysign(1, settings.system.interaction_strength) * (energy - free_energy) >= 0
+
+
+def test_thesis_preset_is_the_run_of_the_thesis():
+    values = leaves(config.load_toml("thesis"))
+    expected = {"n_particles": 4, "interaction_strength": 10.0, "interaction_range": 0.5, "n_features": 64}
+    expected |= {"n_layers": 2, "n_walkers": 4096, "n_steps": 10, "learning_rate": 1e-4, "iterations": 100_000}
+    assert {leaf: values[leaf] for leaf in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["thesis", "thesis.toml", "configs/thesis.toml"])
+def test_presets_are_found_from_anywhere(name, tmp_path, monkeypatch):
+    expected = config.load_toml(REPOSITORY / "configs" / "thesis.toml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis").mkdir()  # e.g. a run folder of that name does not hide the preset
+    assert config.load_toml(name) == expected
+
+
+def test_a_file_of_the_user_wins_over_a_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.toml").write_text("n_particles = 7")
+    assert config.load_toml("thesis.toml").system.n_particles == 7
+
+
+def test_shipped_presets_are_read_from_the_package_first(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "only.toml").write_text("n_particles = 5")
+    monkeypatch.setattr(config_load.importlib.resources, "files", lambda package: tmp_path)
+    assert config.preset_names() == ["only"]
+    assert config.load_toml("only").system.n_particles == 5
+
+
+@pytest.mark.parametrize("name", ["thesiss", "elsewhere/thesis.toml", "/nowhere/thesis.toml"])
+def test_a_missing_preset_names_the_shipped_ones(name):
+    line = refusal({}, name)
+    assert name in line and all(preset in line for preset in config.preset_names())
+    assert "did you mean thesis?" in line
+
+
+# --- flags ------------------------------------------------------------------------------------------------------
+
+
+def test_flags_and_settings_are_the_same_set():
+    flag_values = flags.FlagValues()
+    cli.define_flags(flag_values)
+    assert set(flag_values) == set(FIELDS) | {"config", "help", "version"}
+    assert all(flag_values[name].value is None for name in flag_values)
+    for leaf, field in FIELDS.items():
+        assert flag_values[leaf].help.startswith(field.description)
+        if not field.is_required() and field.default is not None:
+            assert f"default: {str(field.default).lower()})" in flag_values[leaf].help
+
+
+@pytest.mark.parametrize("leaf", ALL_CHANGED)
+def test_every_flag_sets_its_setting(leaf):
+    changed = {"n_particles": 4, leaf: ALL_CHANGED[leaf]} | ({"interaction_strength": -1.0} if leaf == "trap" else {})
+    arguments = [f"--{name}={value}" for name, value in changed.items()]
+    assert cli.parse(["train.py", *arguments]) == settings_from(None, changed)
+
+
+def test_forms_of_flags():
+    settings = cli.parse(["train.py", "--n_particles", "3", "--quiet", "--notrap", "-interaction_strength=-2"])
+    expected = {"n_particles": 3, "quiet": True, "trap": False, "interaction_strength": -2.0}
+    assert settings == settings_from(None, expected)
+    assert cli.parse(["train.py", "--n_particles=3", "--noquiet"]).run.quiet is False
+
+
+def test_flags_override_the_preset_and_the_preset_the_defaults(tmp_path):
+    (tmp_path / "a.toml").write_text("n_particles = 5\nn_layers = 4\n")
+    settings = cli.parse(["train.py", f"--config={tmp_path / 'a.toml'}", "--n_particles=6"])
+    assert settings == settings_from(None, {"n_particles": 6, "n_layers": 4})
+    assert settings.ansatz.n_layers != defaults.N_LAYERS
+
+
+def test_help_names_every_setting_under_its_section():
+    blocks = {block.partition(":")[0]: block for block in cli.help_text().split("\n\n")}
+    for leaf, section in SECTION_OF.items():
+        assert re.search(rf"^  --(\[no\])?{leaf} ", blocks[section], re.MULTILINE)
+    assert "one of float32, float64; default: float32" in " ".join(blocks["ansatz"].split())
+    assert "--[no]quiet" in blocks["run"]
+    assert all(preset in blocks["general"] for preset in config.preset_names())
+
+
+# --- run folders ------------------------------------------------------------------------------------------------
+
+
+def refused_folder(run_dir: str | Path) -> str:
+    """Returns the one line that refuses a run folder."""
+    with pytest.raises(config.RunFolderError) as caught:
+        run_folder.claim_run_folder(run_dir)
+    assert str(caught.value).isprintable() and str(caught.value).startswith("run_dir = ")
+    return str(caught.value)
+
+
+def test_claims_a_new_and_an_empty_folder(tmp_path):
+    assert run_folder.claim_run_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    (tmp_path / "empty").mkdir()
+    assert run_folder.claim_run_folder(str(tmp_path / "empty")) == tmp_path / "empty"
+
+
+def test_a_claimed_folder_is_refused_even_before_anything_is_written(tmp_path):
+    run_folder.claim_run_folder(tmp_path / "a")
+    assert "not empty" in refused_folder(tmp_path / "a")
+
+
+def test_a_lost_race_is_refused(tmp_path, monkeypatch):
+    run_folder.claim_run_folder(tmp_path / "a")
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # the other process claims after our look
+    assert "not empty" in refused_folder(tmp_path / "a")
+
+
+def test_a_folder_with_a_run_is_left_as_it_is(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "energy.csv").write_text("precious")
+    assert "another run" in refused_folder(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["energy.csv"]
+    assert (tmp_path / "run" / "energy.csv").read_text() == "precious"
+
+
+def test_a_file_in_the_way_is_left_as_it_is(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    assert "is a file" in refused_folder(tmp_path / "file")
+    assert "cannot be written" in refused_folder(tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "zero\0byte", "~no-such-user/run", "\ud800"])
+def test_impossible_names(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused_folder(name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_read_only_folder(tmp_path, monkeypatch):
+    def denied(self, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", denied)  # root may write everywhere: a chmod would prove nothing
+    assert "cannot be written (Permission denied)" in refused_folder(tmp_path / "run")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux' /proc, where nobody can create folders")
+def test_proc():
+    assert "cannot be written" in refused_folder("/proc/x")
+
+
+def test_the_default_folder_carries_preset_and_time(tmp_path, monkeypatch):
+    assert re.fullmatch(r"runs/thesis-\d{8}-\d{6}", run_folder.default_run_dir("configs/thesis.toml"))
+    assert re.fullmatch(r"runs/run-\d{8}-\d{6}", run_folder.default_run_dir())
+    monkeypatch.chdir(tmp_path)
+    assert run_folder.claim_run_folder(None).parent == Path("runs")

@@ -1,0 +1,38 @@
+"""Ground states of trapped one-dimensional fermions with neural quantum states, in TensorFlow and Keras.
+
+Public names are imported on first use, so that `import tf_nqs` and the command line's `--help` do not wait for
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "FermionAnsatz": "tf_nqs.ansatz",
+    "MetropolisHastings": "tf_nqs.sampling",
+    "TrappedFermions": "tf_nqs.physics",
+    "VariationalMonteCarlo": "tf_nqs.training",
+    "Settings": "tf_nqs.config",
+    "load": "tf_nqs.experiment",
+    "reference_energy": "tf_nqs.exact",
+    "run": "tf_nqs.experiment",
+}
+_SUBPACKAGES = ("analysis", "callbacks", "config", "exact", "layers", "physics", "sampling", "training")
+
+__all__ = [*_PUBLIC, *_SUBPACKAGES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"tf_nqs.{name}")
+    raise AttributeError(f"module 'tf_nqs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

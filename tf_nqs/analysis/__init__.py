@@ -1,0 +1,18 @@
+"""What is made of the numbers of a run: honest errors, tables and pictures."""
+
+from tf_nqs.analysis.metrics import read_metrics
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.plots import plot_energy
+from tf_nqs.analysis.report import result_table
+from tf_nqs.analysis.statistics import MeanEstimate, SeriesEstimate, mean_from_chains, series_mean
+
+__all__ = [
+    "MeanEstimate",
+    "SeriesEstimate",
+    "format_with_error",
+    "mean_from_chains",
+    "plot_energy",
+    "read_metrics",
+    "result_table",
+    "series_mean",
+]

@@ -1,0 +1,187 @@
+"""A run's result as a short table for the terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tf_nqs.analysis.notation import format_with_error, round_to_error
+
+__all__ = ["format_with_error", "result_table"]
+
+UNKNOWN = "-"
+
+REFERENCE_WORDS = {
+    "free_fermions": "free fermions",
+    "relative_coordinate": "relative coordinate",
+    "diagonalisation": "diagonalisation, upper bound",
+}
+
+SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+
+ASCII_WORDS = {"ħω": "hbar*omega", "±": "+-", SIGMA: "sigma", "²": "^2"}
+
+MAX_WIDTH = 100
+"""Columns of the table at most; also what is taken where there is no terminal to ask."""
+
+
+def result_table(
+    result: Mapping[str, Any], *, styled: bool | None = None, ascii_only: bool | None = None, width: int | None = None
+) -> str:
+    """Returns the result of a run as an aligned table, lines joined by newlines.
+
+    Args:
+        result: what a run leaves behind, energies in hbar*omega, times in seconds: energy, energy_error,
+            energy_error_naive, variance, kinetic, trap, interaction, acceptance, r_hat, effective_samples,
+            reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
+            n_trainable_parameters, n_iterations, stop_reason, seconds_total, seconds_training, seconds_compile, seed,
+            versions. A value that is missing, None or nan is shown as "-"; other keys are ignored.
+        styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
+        ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
+        width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
+
+    Returns:
+        The table, without a newline at its end.
+    """
+    if styled is None:
+        styled = sys.stdout.isatty()
+    if ascii_only is None:
+        ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    if width is None:
+        width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns) if sys.stdout.isatty() else MAX_WIDTH
+    table = Table(box=box.ASCII if ascii_only else box.ROUNDED, show_header=False, padding=(0, 1))
+    table.add_column("quantity", style="bold", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    for section in (_energy_rows, _sampling_rows, _run_rows):
+        for name, text in section(result):
+            table.add_row(_plain(name, ascii_only), _plain(text, ascii_only))
+        table.add_section()
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=styled,
+        color_system="standard" if styled else None,
+        legacy_windows=False,
+        markup=False,
+        highlight=False,
+    )
+    console.print(table)
+    return out.getvalue().rstrip("\n")
+
+
+def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows on the energy, its reference and its parts."""
+    energy, error = _number(result, "energy"), _number(result, "energy_error")
+    return [
+        ("Energy", _energy(energy, error, _number(result, "energy_error_naive"))),
+        ("Reference", _reference(result)),
+        ("Deviation", _deviation(result)),
+        ("Variance", _with_unit(_number(result, "variance"), ".6g", "(ħω)²")),
+        ("Kinetic", _with_unit(_number(result, "kinetic"), ".6f", "ħω")),
+        ("Trap", _with_unit(_number(result, "trap"), ".6f", "ħω")),
+        ("Interaction", _with_unit(_number(result, "interaction"), ".6f", "ħω")),
+    ]
+
+
+def _sampling_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows on the quality of the sampling."""
+    acceptance = _number(result, "acceptance")
+    return [
+        ("Acceptance", UNKNOWN if acceptance is None else f"{100 * acceptance:.1f} %"),
+        ("R-hat", _with_unit(_number(result, "r_hat"), ".4f")),
+        ("Effective samples", _with_unit(_number(result, "effective_samples"), ",.0f")),
+    ]
+
+
+def _run_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows on the run itself."""
+    parameters = _with_unit(_number(result, "n_parameters"), ",.0f")
+    trainable = _with_unit(_number(result, "n_trainable_parameters"), ",.0f")
+    seconds = [
+        f"{name} {_with_unit(_number(result, f'seconds_{name}'), ',.1f')}" for name in ("training", "compile", "total")
+    ]
+    versions = result.get("versions")
+    if isinstance(versions, Mapping):
+        versions = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [
+        ("Parameters", f"{parameters} ({trainable} trainable)"),
+        ("Iterations", _with_unit(_number(result, "n_iterations"), ",.0f")),
+        ("Stop reason", _text(result.get("stop_reason"))),
+        ("Seconds", ", ".join(seconds)),
+        ("Seed", _text(result.get("seed"))),
+        ("Versions", _text(versions)),
+    ]
+
+
+def _energy(energy: float | None, error: float | None, naive_error: float | None) -> str:
+    """Returns "10.8916 ± 0.0013 (naive 0.0004) ħω"."""
+    text, error_text = round_to_error(energy, error)
+    if energy is None:
+        return UNKNOWN
+    naive = "" if naive_error is None else f" (naive {naive_error:.2g})"
+    return f"{text} ± {error_text or 'unknown'}{naive} ħω"
+
+
+def _reference(result: Mapping[str, Any]) -> str:
+    """Returns "10.89144(10) ħω (diagonalisation, upper bound)"."""
+    energy, kind = _number(result, "reference_energy"), result.get("reference_kind")
+    if kind == "none":
+        return "none"
+    if energy is None:
+        return UNKNOWN
+    uncertainty = _number(result, "reference_uncertainty")
+    words = REFERENCE_WORDS.get(kind, _text(kind))
+    if uncertainty == 0.0:
+        return f"{round_to_error(energy, None)[0]} ħω ({words}, exact)"
+    return f"{format_with_error(energy, uncertainty)} ħω ({words})"
+
+
+def _deviation(result: Mapping[str, Any]) -> str:
+    """Returns "+0.000165 ħω, +0.13 standard errors, +0.0015 %", leaving out what is not known."""
+    energy, reference = _number(result, "energy"), _number(result, "reference_energy")
+    sigmas = _number(result, "deviation_in_sigma")
+    parts = []
+    if energy is not None and reference is not None:
+        parts.append(f"{energy - reference:+.6f} ħω")
+    if sigmas is not None:
+        parts.append(f"{sigmas:+.2f} {SIGMA}")
+    if energy is not None and reference:  # nothing is relative to zero
+        parts.append(f"{100 * (energy - reference) / abs(reference):+.4f} %")
+    return ", ".join(parts) or UNKNOWN
+
+
+def _number(result: Mapping[str, Any], key: str) -> float | None:
+    """Returns a value as float; None if it is missing, None or nan."""
+    value = result.get(key)
+    if value is None or math.isnan(value):
+        return None
+    return float(value)
+
+
+def _with_unit(value: float | None, number_format: str, unit: str = "") -> str:
+    """Returns a number with its unit."""
+    return UNKNOWN if value is None else f"{value:{number_format}} {unit}".rstrip()
+
+
+def _text(value: object) -> str:
+    """Returns any value as text."""
+    is_unknown = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return UNKNOWN if is_unknown else str(value)
+
+
+def _plain(text: str, ascii_only: bool) -> str:
+    """Returns the text, spelt out in ASCII where asked."""
+    if not ascii_only:
+        return text
+    for symbol, word in ASCII_WORDS.items():
+        text = text.replace(symbol, word)
+    return text.encode("ascii", "replace").decode("ascii")

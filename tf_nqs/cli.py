@@ -1,0 +1,225 @@
+"""The command line of a training: absl flags derived from the settings, exit statuses, no TensorFlow until it runs.
+
+Exit status: 0 trained, 2 bad input, 3 training failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from tf_nqs.config import Settings, SettingsError, preset_names, settings_from
+from tf_nqs.config.errors import shown, suggestion
+from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
+from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.run_folder import default_run_dir
+
+BAD_INPUT = 2
+EXIT_STATUS = {"failed": 3, "interrupted": 130}
+"""Stop reason of a training -> exit status; 0 for every other reason."""
+
+USAGE = """\
+Finds the ground state of trapped fermions with a neural quantum state.
+
+usage: python train.py [--config=FILE_OR_PRESET] [--setting=value ...]
+example: python train.py --config=quickstart --n_particles=3
+
+Flags override the config, which overrides the defaults. The names are those of the TOML keys."""
+
+GENERAL_HELP = {
+    "config": "TOML file with settings, or a shipped preset",
+    "help": "Show this help.",
+    "version": "Show the version.",
+}
+
+
+class CommandLine(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        config: TOML file or preset, if given.
+        overrides: leaf name -> value of the settings given.
+        wants_help: `--help` was given.
+        wants_version: `--version` was given.
+    """
+
+    config: str | None
+    overrides: dict[str, Any]
+    wants_help: bool
+    wants_version: bool
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines `--config`, `--help`, `--version` and one flag per setting.
+
+    All flags hold the text given, None where they are not given: the settings alone decide what is allowed.
+
+    Args:
+        flag_values: where the flags are defined.
+    """
+    for name, help_text in GENERAL_HELP.items():
+        _define(name, help_text, name != "config", flag_values)
+    for leaf in FIELDS:
+        _define(leaf, _setting_help(leaf), value_type(leaf) is bool, flag_values)
+
+
+def _define(name: str, help_text: str, is_boolean: bool, flag_values: flags.FlagValues) -> None:
+    flag = flags.Flag(flags.ArgumentParser(), None, name, None, help_text, boolean=is_boolean)
+    flags.DEFINE_flag(flag, flag_values)
+
+
+def _setting_help(leaf: str) -> str:
+    """Returns the help text of a setting: its description, what is allowed and its default."""
+    field = FIELDS[leaf]
+    if field.is_required():
+        default = "required"
+    elif isinstance(field.default, bool):
+        default = "default: " + shown(field.default)
+    else:
+        default = f"default: {'none' if field.default is None else field.default}"
+    return f"{field.description} ({allowed(leaf)}; {default})"
+
+
+def help_text() -> str:
+    """Returns the text of `--help`, the flags grouped by section."""
+    general = dict(GENERAL_HELP, config=f"{GENERAL_HELP['config']}: {', '.join(preset_names())}.")
+    blocks = [USAGE, _help_block("general", {f"--{name}": text for name, text in general.items()})]
+    for section in SECTIONS:
+        leaves = [leaf for leaf in FIELDS if SECTION_OF[leaf] == section]
+        entries = {f"--{'[no]' if value_type(leaf) is bool else ''}{leaf}": _setting_help(leaf) for leaf in leaves}
+        blocks.append(_help_block(section, entries))
+    return "\n\n".join(blocks)
+
+
+def _help_block(title: str, entries: dict[str, str]) -> str:
+    lines = [f"{title}:"]
+    for flag, text in entries.items():
+        indent = " " * 29
+        lines.append(textwrap.fill(text, 110, initial_indent=f"  {flag:<27}", subsequent_indent=indent))
+    return "\n".join(lines)
+
+
+def read_command_line(argv: Sequence[str]) -> CommandLine:
+    """Returns what the arguments ask for; the values are not validated yet.
+
+    Args:
+        argv: program name and arguments.
+
+    Returns:
+        The config, the settings given and the wish for help or version.
+
+    Raises:
+        SettingsError: an unknown flag, a flag without its value, or an argument that is no flag.
+    """
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    known = list(flag_values)
+    for argument in argv[1:]:  # absl would obey these two even though they are not defined
+        name = argument.lstrip("-").partition("=")[0]
+        if argument.startswith("-") and name in ("flagfile", "undefok"):
+            raise SettingsError(f"--{name}: no such flag")
+    try:
+        leftover = flag_values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        raise SettingsError(f"--{name}: no such flag{suggestion(name, known, '--')}") from error
+    except (flags.Error, ValueError) as error:
+        raise SettingsError(_flag_problem(str(error))) from error
+    if leftover:
+        raise SettingsError(f"{shown(leftover[0])}: unexpected argument; must be given as --setting=value")
+    given = {name: flag_values[name].value for name in known if flag_values[name].value is not None}
+    overrides = {leaf: _from_text(leaf, given[leaf]) for leaf in FIELDS if leaf in given}
+    return CommandLine(given.get("config"), overrides, given.get("help") == "true", given.get("version") == "true")
+
+
+def _flag_problem(message: str) -> str:
+    """Returns one line for an error message of absl, with what is allowed if it names a setting."""
+    found = re.search(r"--?(?:no)?(\w+)", message)
+    expected = f"; must be {allowed(found[1])}" if found and found[1] in FIELDS else ""
+    return " ".join(message.split()) + expected
+
+
+def _from_text(leaf: str, text: str) -> Any:
+    """Returns the text of a flag as the value it spells, or unchanged, to be refused, if it spells none."""
+    kind = value_type(leaf)
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is str:
+        return text
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parse(argv: Sequence[str]) -> Settings:
+    """Returns the settings that a command line stands for.
+
+    Args:
+        argv: program name and arguments.
+
+    Returns:
+        Validated settings: defaults, then `--config`, then flags.
+
+    Raises:
+        SettingsError: bad input, in one line.
+    """
+    command_line = read_command_line(argv)
+    return settings_from(command_line.config, command_line.overrides)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains as the command line says.
+
+    Args:
+        argv: program name and arguments; None for those of the process.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        command_line = read_command_line(sys.argv if argv is None else argv)
+        if command_line.wants_help:
+            print(help_text())
+            return 0
+        if command_line.wants_version:
+            print(f"tf-nqs {_version()}")
+            return 0
+        settings = settings_from(command_line.config, command_line.overrides)
+        if settings.run.run_dir is None:
+            run_dir = default_run_dir(command_line.config)
+            settings = settings_from(command_line.config, command_line.overrides | {"run_dir": run_dir})
+        return EXIT_STATUS.get(_train(settings), 0)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:  # before training starts; from then on the experiment handles it
+        return EXIT_STATUS["interrupted"]
+
+
+def _train(settings: Settings) -> str:
+    """Runs the experiment and returns why it stopped; TensorFlow is imported here and not earlier."""
+    import_tensorflow()
+    experiment = importlib.import_module("tf_nqs.experiment")
+    return experiment.run(settings).stop_reason
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tf-nqs")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def entry_point() -> None:
+    """The console script `tf-nqs-train`."""
+    sys.exit(main(sys.argv))

@@ -1,0 +1,55 @@
+"""What is said about bad input: always one line that names the setting and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+LONGEST_SHOWN = 80
+"""A value longer than this many characters is cut short in a message."""
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; its text is one line for the user, whatever the input held."""
+
+    def __init__(self, message: str) -> None:
+        """Keeps the message in one printable line.
+
+        Args:
+            message: names the setting and what is allowed.
+        """
+        super().__init__("".join(character if character.isprintable() else "?" for character in message))
+
+
+class RunFolderError(SettingsError):
+    """A run folder that cannot be used; its text is one line for the user."""
+
+
+def shown(value: object) -> str:
+    """Returns a value as a short text.
+
+    Args:
+        value: anything that was given for a setting.
+
+    Returns:
+        The value as TOML or Python writes it, cut short where it is long.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write integers of more than 4300 digits
+        return f"a huge {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+
+def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Returns '; did you mean ...?' for the known name closest to `name`, or an empty string.
+
+    Args:
+        name: the name that is not known.
+        known: the names that are.
+        prefix: put before the suggested name, e.g. '--'.
+    """
+    closest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {prefix}{closest[0]}?" if closest else ""

@@ -1,0 +1,191 @@
+"""From a TOML file or a shipped preset, with overrides, to `Settings` and back to TOML."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings, allowed
+
+PRESET_FOLDER = "configs"
+
+
+def _preset_folder() -> Traversable:
+    """Returns the folder of presets: inside an installed package, beside it in a checkout."""
+    shipped = importlib.resources.files("tf_nqs") / PRESET_FOLDER
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / PRESET_FOLDER
+
+
+def preset_names() -> list[str]:
+    """Returns the names of the shipped presets."""
+    folder = _preset_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def find_config(config: str | Path) -> Traversable:
+    """Returns the file that `config` stands for: an existing file, else a shipped preset.
+
+    Args:
+        config: a path, or the name of a preset: 'thesis', 'thesis.toml' or 'configs/thesis.toml'.
+
+    Returns:
+        A file to be read.
+
+    Raises:
+        SettingsError: there is neither such a file nor such a preset.
+    """
+    path, presets = Path(config), preset_names()
+    try:
+        if path.is_file():
+            return path
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # not searchable, too long, a zero byte
+        raise SettingsError(f"config = {shown(str(config))}: cannot be read: {_reason(error)}") from error
+    preset = path.name.removesuffix(".toml")
+    if preset in presets and path in (Path(preset), Path(f"{preset}.toml"), Path(PRESET_FOLDER, f"{preset}.toml")):
+        return _preset_folder() / f"{preset}.toml"
+    problem = "not a file" if exists else "no such file"
+    raise SettingsError(
+        f"config = {shown(str(config))}: {problem}; must be a TOML file or a preset "
+        f"({', '.join(presets)}){suggestion(preset, presets)}"
+    )
+
+
+def load_toml(path: str | Path) -> Settings:
+    """Returns the settings of a TOML file or a shipped preset.
+
+    Args:
+        path: as `config` of `settings_from`.
+
+    Returns:
+        The validated settings, defaults filled in.
+
+    Raises:
+        SettingsError: the file or a setting in it cannot be used.
+    """
+    return settings_from(path)
+
+
+def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Returns validated settings: the defaults, then `config`, then `overrides`; the later wins.
+
+    Args:
+        config: path of a TOML file, name of a shipped preset, or None.
+        overrides: leaf name of a setting -> value.
+
+    Returns:
+        The settings, defaults filled in.
+
+    Raises:
+        SettingsError: a file or a setting cannot be used.
+    """
+    leaves = {} if config is None else _read_leaves(find_config(config), shown(str(config)))
+    leaves |= overrides or {}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for leaf, value in leaves.items():
+        if leaf not in FIELDS:
+            raise SettingsError(f"{leaf}: no such setting{suggestion(str(leaf), FIELDS)}")
+        sections[SECTION_OF[leaf]][leaf] = value
+    try:
+        return Settings.model_validate(sections)
+    except ValidationError as error:
+        raise SettingsError(_first_problem(error, leaves)) from error
+
+
+def to_toml(settings: Settings) -> str:
+    """Returns all settings as sectioned TOML that loads back to equal settings; None values are left out."""
+    blocks = []
+    for section, leaves in settings.model_dump(exclude_none=True).items():
+        lines = [f"{leaf} = {_toml_value(value)}" for leaf, value in leaves.items()]
+        blocks.append("\n".join([f"[{section}]", *lines]) + "\n")
+    return "\n".join(blocks)
+
+
+def _toml_value(value: bool | int | float | str) -> str:
+    """Returns a value in TOML; JSON writes numbers, booleans and text without control characters the same way."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _read_leaves(file: Traversable, name: str) -> dict[str, Any]:
+    """Returns leaf name -> value of a TOML file, flat or in sections.
+
+    Args:
+        file: the file.
+        name: how messages call it.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+        table = tomllib.loads(text + "\n")  # so that an error in the last line is reported with its number
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"config = {name}: not UTF-8 text; must be a TOML file") from error
+    except OSError as error:
+        raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, integers and nesting beyond Python's limits
+        raise SettingsError(f"config = {name}: not TOML: {_reason(error)}{_quoted_line(text, str(error))}") from error
+    leaves: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in SECTIONS:
+            _add_leaf(leaves, key, value, None, name)
+        elif not isinstance(value, dict):
+            raise SettingsError(f"{key} = {shown(value)}: is the name of a section in {name}, written [{key}]")
+        else:
+            for leaf, leaf_value in value.items():
+                _add_leaf(leaves, leaf, leaf_value, key, name)
+    return leaves
+
+
+def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | None, name: str) -> None:
+    """Adds one setting of a file, found in `section` or (None) at the top, to `leaves`."""
+    if leaf not in FIELDS:
+        if section is None and isinstance(value, dict):
+            raise SettingsError(
+                f"[{leaf}]: no such section in {name}; must be one of {', '.join(SECTIONS)}{suggestion(leaf, SECTIONS)}"
+            )
+        raise SettingsError(f"{leaf}: no such setting, but it is given in {name}{suggestion(leaf, FIELDS)}")
+    if section not in (None, SECTION_OF[leaf]):
+        raise SettingsError(f"{leaf}: given in [{section}] of {name}, must be in [{SECTION_OF[leaf]}] or at the top")
+    if leaf in leaves:
+        raise SettingsError(f"{leaf}: given twice in {name}, must be given once")
+    leaves[leaf] = value
+
+
+def _reason(error: Exception) -> str:
+    """Returns the cause of an error in one line."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split())
+
+
+def _quoted_line(text: str, message: str) -> str:
+    """Returns the line of `text` that a TOML error message points at, as ': <line>', or an empty string."""
+    found = re.search(r"at line (\d+)", message)
+    if found is None:
+        return ""
+    lines = text.split("\n")
+    return f": {shown(lines[int(found[1]) - 1].strip())}"
+
+
+def _first_problem(error: ValidationError, leaves: Mapping[str, Any]) -> str:
+    """Returns one line for the first thing that pydantic found wrong.
+
+    Args:
+        error: from validating `Settings`.
+        leaves: what was given, leaf name -> value.
+    """
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] == "value_error":  # from a model validator, which names the settings itself
+        return str(problem["ctx"]["error"])
+    leaf = str(problem["loc"][1])
+    if leaf not in leaves:
+        return f"{leaf}: must be given; {allowed(leaf)}"
+    return f"{leaf} = {shown(leaves[leaf])}: must be {allowed(leaf)}"

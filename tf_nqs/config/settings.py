@@ -1,0 +1,213 @@
+"""The settings of a run, in six sections; every default that is physics or numerics comes from `tf_nqs.defaults`.
+
+The descriptions of the fields are the help texts of the flags. Lengths are in a_ho, energies in hbar*omega.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from tf_nqs import defaults
+
+LARGEST_COUNT = 10**9  # far above any real run, and below what int32 counters hold
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+
+LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
+"""Lengths and energies between 1/largest and largest can be squared without leaving the dtype."""
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, no unknown keys, no silent conversions, no NaN, no infinity."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, hide_input_in_errors=True
+    )
+
+
+class SystemSettings(Section):
+    """The fermions, their trap and their interaction."""
+
+    n_particles: int = Field(ge=1, le=24, description="Number of fermions, A.")
+    interaction_strength: float = Field(
+        defaults.INTERACTION_STRENGTH,
+        description="Strength V_0 of the Gaussian interaction in units of hbar*omega*a_ho; negative attracts.",
+    )
+    interaction_range: float = Field(
+        defaults.INTERACTION_RANGE, gt=0, description="Range sigma_0 of the Gaussian interaction in units of a_ho."
+    )
+    trap: bool = Field(True, description="Hold the particles in the harmonic trap.")
+
+    @model_validator(mode="after")
+    def _must_be_bound(self) -> SystemSettings:
+        """Without a trap only an attraction has a bound ground state."""
+        if not self.trap and self.n_particles == 1:
+            raise ValueError("trap = false contradicts n_particles = 1: a free particle has no bound ground state")
+        if not self.trap and self.interaction_strength >= 0:
+            raise ValueError(
+                f"trap = false contradicts interaction_strength = {self.interaction_strength}: "
+                "without a trap it must be below 0, or there is no bound ground state"
+            )
+        return self
+
+
+class AnsatzSettings(Section):
+    """The neural network."""
+
+    n_features: Count = Field(defaults.N_FEATURES, description="Number of features of each hidden layer, H.")
+    n_layers: Count = Field(defaults.N_LAYERS, description="Number of hidden equivariant layers, L.")
+    n_determinants: Count = Field(defaults.N_DETERMINANTS, description="Number of Slater determinants summed, D.")
+    dtype: Literal["float32", "float64"] = Field(defaults.DTYPE, description="Floating-point type of all tensors.")
+
+
+class SamplingSettings(Section):
+    """The Metropolis-Hastings walkers."""
+
+    n_walkers: int = Field(defaults.N_WALKERS, ge=2, le=LARGEST_COUNT, description="Number of Markov chains.")
+    n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps between two iterations.")
+    n_burn_in: CountOrZero = Field(defaults.N_BURN_IN, description="Metropolis steps thrown away at the start.")
+    proposal_width: float = Field(
+        defaults.PROPOSAL_WIDTH,
+        gt=0,
+        description="First standard deviation of the proposed moves in units of a_ho; it is adapted during training.",
+    )
+    target_acceptance: float = Field(
+        defaults.TARGET_ACCEPTANCE,
+        gt=0,
+        lt=1,
+        description="Fraction of accepted moves that the proposal width is adapted to.",
+    )
+
+
+class TrainingSettings(Section):
+    """The optimisation."""
+
+    iterations: Count = Field(defaults.ITERATIONS, description="Number of optimiser updates.")
+    optimizer: Literal["adam"] = Field(defaults.OPTIMIZER, description="Optimiser of the weights.")
+    learning_rate: float = Field(defaults.LEARNING_RATE, gt=0, description="Learning rate of the optimiser.")
+    laplacian: Literal["auto", "nested", "forward"] = Field(
+        defaults.LAPLACIAN,
+        description="Method for the Laplacian: nested gradient tapes, one forward pass, or the faster that applies.",
+    )
+    clip_deviations: float = Field(
+        defaults.CLIP_DEVIATIONS,
+        ge=0,
+        description="Local energies are clipped in the gradient at this many mean absolute deviations from the "
+        "median; 0 clips nothing.",
+    )
+    pretrain_iterations: CountOrZero = Field(
+        defaults.PRETRAIN_ITERATIONS, description="Updates that first fit the orbitals to those of free fermions."
+    )
+    iterations_per_call: Count = Field(
+        defaults.ITERATIONS_PER_CALL, description="Iterations run in one compiled call; affects speed only."
+    )
+    max_seconds: float | None = Field(
+        None, gt=0, description="Training stops after this many seconds; no bound where it is left out."
+    )
+
+
+class EvaluationSettings(Section):
+    """The final measurement and its reference."""
+
+    target_error: float = Field(
+        defaults.TARGET_ERROR,
+        gt=0,
+        description="The final energy is sampled until its standard error is this small, in units of hbar*omega.",
+    )
+    evaluation_max_seconds: float = Field(
+        defaults.EVALUATION_MAX_SECONDS, gt=0, description="Longest time for sampling the final energy, in seconds."
+    )
+    reference_max_seconds: float = Field(
+        defaults.REFERENCE_MAX_SECONDS,
+        ge=0,
+        description="Longest time for computing a reference energy by diagonalisation, in seconds; 0 computes none.",
+    )
+
+
+class RunSettings(Section):
+    """What is not physics: the seed, the run folder and the output."""
+
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
+    run_dir: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="New folder for the results; a dated one in runs/ where it is left out.",
+    )
+    quiet: bool = Field(False, description="Print nothing but errors.")
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    system: SystemSettings
+    ansatz: AnsatzSettings = AnsatzSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _must_fit_dtype(self) -> Settings:
+        """Lengths and energies whose squares under- or overflow would turn into NaN much later."""
+        largest = LARGEST_BY_DTYPE[self.ansatz.dtype]
+        for section, leaf in (
+            (self.system, "interaction_strength"),
+            (self.system, "interaction_range"),
+            (self.sampling, "proposal_width"),
+        ):
+            value = getattr(section, leaf)
+            if value != 0 and not 1 / largest <= abs(value) <= largest:
+                raise ValueError(
+                    f"{leaf} = {value} contradicts dtype = {self.ansatz.dtype}: "
+                    f"its size must be from {1 / largest:g} to {largest:g}"
+                )
+        return self
+
+
+SECTIONS: dict[str, type[Section]] = {name: field.annotation for name, field in Settings.model_fields.items()}
+"""Section name -> its model, in order."""
+
+FIELDS: dict[str, FieldInfo] = {
+    leaf: field for model in SECTIONS.values() for leaf, field in model.model_fields.items()
+}
+"""Leaf name -> its field; leaf names are unique over all sections."""
+
+SECTION_OF: dict[str, str] = {leaf: section for section, model in SECTIONS.items() for leaf in model.model_fields}
+"""Leaf name -> the name of its section."""
+
+
+def value_type(leaf: str) -> type:
+    """Returns the type of a setting: bool, int, float or str."""
+    annotation = FIELDS[leaf].annotation
+    if typing.get_origin(annotation) is Literal:
+        return str
+    (kind,) = {*(typing.get_args(annotation) or (annotation,))} - {type(None)}
+    return kind
+
+
+def allowed(leaf: str) -> str:
+    """Returns what a setting may be, as the end of a sentence that starts with 'must be'."""
+    annotation, kind = FIELDS[leaf].annotation, value_type(leaf)
+    if typing.get_origin(annotation) is Literal:
+        choices = typing.get_args(annotation)
+        return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text without control characters"
+    bounds = {
+        name: getattr(rule, name)
+        for rule in FIELDS[leaf].metadata
+        for name in ("ge", "le", "gt", "lt")
+        if hasattr(rule, name)
+    }
+    if kind is int:
+        return f"an integer from {bounds['ge']} to {bounds['le']}"
+    words = {"gt": "above", "ge": "of at least", "lt": "below"}
+    limits = [f"{word} {bounds[name]}" for name, word in words.items() if name in bounds]
+    return " ".join(["a finite number", " and ".join(limits)]).strip()

@@ -1,0 +1,27 @@
+"""Reference ground states of trapped fermions, computed in the run, never looked up."""
+
+from tf_nqs.exact.convergence import best_frequency, diagonalised_energy
+from tf_nqs.exact.density_matrix import density, one_body_density_matrix
+from tf_nqs.exact.diagonalisation import GroundState, ground_state
+from tf_nqs.exact.free_fermions import (
+    free_fermion_density,
+    free_fermion_energy,
+    oscillator_orbitals,
+)
+from tf_nqs.exact.reference import Reference, reference_energy
+from tf_nqs.exact.relative_coordinate import two_particle_energy
+
+__all__ = [
+    "GroundState",
+    "Reference",
+    "best_frequency",
+    "density",
+    "diagonalised_energy",
+    "free_fermion_density",
+    "free_fermion_energy",
+    "ground_state",
+    "one_body_density_matrix",
+    "oscillator_orbitals",
+    "reference_energy",
+    "two_particle_energy",
+]

@@ -1,0 +1,58 @@
+"""Checks of the arguments that every reference method shares."""
+
+import math
+import numbers
+
+
+def check_n_particles(n_particles: int) -> int:
+    """Returns `n_particles` as an int, or says what is allowed.
+
+    Args:
+        n_particles: number of fermions.
+
+    Returns:
+        The same number as a plain int.
+
+    Raises:
+        ValueError: if it is not an integer >= 1.
+    """
+    is_integer = isinstance(n_particles, numbers.Integral) and not isinstance(n_particles, bool)
+    if not is_integer or n_particles < 1:
+        raise ValueError(f"n_particles must be an integer >= 1, got {n_particles!r}.")
+    return int(n_particles)
+
+
+def check_finite(name: str, value: float) -> float:
+    """Returns `value` as a float, or names the argument that is not finite.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a real number.
+
+    Returns:
+        The same number as a plain float.
+
+    Raises:
+        ValueError: if it is not a finite real number.
+    """
+    if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite real number, got {value!r}.")
+    return float(value)
+
+
+def check_positive(name: str, value: float) -> float:
+    """Returns `value` as a float, or names the argument that is not positive.
+
+    Args:
+        name: the argument's name, for the message.
+        value: a real number.
+
+    Returns:
+        The same number as a plain float.
+
+    Raises:
+        ValueError: if it is not a finite real number > 0.
+    """
+    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be a finite real number > 0, got {value!r}.")
+    return float(value)

@@ -1,0 +1,68 @@
+"""Which reference a system has, and its energy, computed in the run."""
+
+from typing import NamedTuple
+
+from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
+from tf_nqs.exact.convergence import diagonalised_energy
+from tf_nqs.exact.free_fermions import free_fermion_energy
+from tf_nqs.exact.relative_coordinate import two_particle_energy
+
+_LARGEST_DIAGONALISED = 6
+# A larger remainder would make a run's distance from the reference meaningless.
+_LARGEST_UNCERTAINTY = 1e-2
+
+
+class Reference(NamedTuple):
+    """A ground-state energy to compare with.
+
+    Attributes:
+        energy: in hbar omega; of kind "diagonalisation" it is an upper bound. None if there is no
+            reference.
+        kind: "free_fermions", "relative_coordinate", "diagonalisation" or "none".
+        uncertainty: in hbar omega; of kind "diagonalisation" how far below `energy` the ground
+            state may lie. None if there is no reference.
+    """
+
+    energy: float | None
+    kind: str
+    uncertainty: float | None
+
+
+def reference_energy(
+    n_particles: int,
+    interaction_strength: float,
+    interaction_range: float,
+    *,
+    max_seconds: float = 60.0,
+) -> Reference:
+    """Returns the best ground-state energy this package can compute for the trapped system.
+
+    Args:
+        n_particles: number of fermions A, an integer >= 1.
+        interaction_strength: V0 in hbar omega a_ho.
+        interaction_range: sigma0 in a_ho, > 0.
+        max_seconds: wall time allowed to the diagonalisation, > 0.
+
+    Returns:
+        Free fermions for V0 = 0 or A = 1, the relative coordinate for A = 2, a diagonalisation for
+        A = 3 to 6, and no reference beyond, or where the cut leaves out more than 0.01.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    n_particles = check_n_particles(n_particles)
+    strength = check_finite("interaction_strength", interaction_strength)
+    width = check_positive("interaction_range", interaction_range)
+    check_positive("max_seconds", max_seconds)
+    if strength == 0.0 or n_particles == 1:
+        return Reference(free_fermion_energy(n_particles), "free_fermions", 0.0)
+    if n_particles == 2:
+        energy, uncertainty = two_particle_energy(strength, width)
+        return Reference(energy, "relative_coordinate", uncertainty)
+    if n_particles <= _LARGEST_DIAGONALISED:
+        energy, uncertainty = diagonalised_energy(
+            n_particles, strength, width, max_seconds=max_seconds
+        )
+        if uncertainty <= _LARGEST_UNCERTAINTY:
+            return Reference(energy, "diagonalisation", uncertainty)
+    return Reference(None, "none", None)

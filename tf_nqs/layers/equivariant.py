@@ -1,0 +1,88 @@
+"""The permutation-equivariant layer."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tf_nqs.layers.initializers import uniform_by_fan_in
+from tf_nqs.types import Jet
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class EquivariantLayer(keras.layers.Layer):
+    """One layer shared by all particles, which sees each particle's features and their mean over particles.
+
+    h'_i = tanh(h_i W_self + mean_j(h_j) W_mean + b) [+ h_i]
+
+    which equals the thesis' tanh([h_i, mean(h)] W + b) with W cut into two halves: the mean's product is then
+    needed once per walker instead of once per particle.
+
+    Args:
+        n_features: number of outputs H of each particle.
+        residual: whether h_i is added to the output; the inputs must then have n_features features.
+        **kwargs: arguments of `keras.layers.Layer` (name, dtype, trainable).
+
+    Call arguments:
+        features: h, shape (n_walkers, n_particles, n_inputs).
+
+    Returns:
+        h', shape (n_walkers, n_particles, n_features).
+
+    Raises:
+        ValueError: n_features is below 1, or a residual layer gets another number of inputs than n_features.
+
+    Reference: thesis, Eqs. 4-7.
+    """
+
+    def __init__(self, n_features: int, residual: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        if n_features < 1:
+            raise ValueError(f"n_features = {n_features}: must be at least 1")
+        self.n_features = n_features
+        self.residual = residual
+
+    def build(self, input_shape):
+        n_inputs = input_shape[-1]
+        if self.residual and n_inputs != self.n_features:
+            raise ValueError(f"residual = True: needs {self.n_features} input features, got {n_inputs}")
+        self.n_inputs = n_inputs
+        start = uniform_by_fan_in(2 * n_inputs)
+        self.kernel = self.add_weight(shape=(2 * n_inputs, self.n_features), initializer=start, name="kernel")
+        self.bias = self.add_weight(shape=(self.n_features,), initializer=start, name="bias")
+
+    def _linear(self, features):
+        """h_i W_self + mean_j(h_j) W_mean over the axes (..., particles, features)."""
+        mean = tf.reduce_mean(features, axis=-2, keepdims=True)
+        own, shared = self.kernel[: self.n_inputs], self.kernel[self.n_inputs :]
+        return tf.tensordot(features, own, 1) + tf.tensordot(mean, shared, 1)
+
+    def call(self, features):
+        output = tf.tanh(self._linear(features) + self.bias)
+        return output + features if self.residual else output
+
+    def forward_laplacian(self, jet: Jet) -> Jet:
+        """Carries derivatives by the positions along: with t = tanh(z), t' = 1 - t^2 and t'' = -2 t t'.
+
+        d_k t = t' d_k z,    lap t = t' lap z + t'' sum_k (d_k z)^2.
+
+        Args:
+            jet: the features and their derivatives.
+
+        Returns:
+            The output and its derivatives.
+
+        Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024).
+        """
+        output = tf.tanh(self._linear(jet.value) + self.bias)
+        slope = 1 - output**2
+        jacobian = self._linear(jet.jacobian)
+        curvature = -2 * output * tf.reduce_sum(jacobian**2, axis=1)
+        result = Jet(output, slope[:, None] * jacobian, slope * (self._linear(jet.laplacian) + curvature))
+        return Jet(*(new + old for new, old in zip(result, jet, strict=True))) if self.residual else result
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.n_features)
+
+    def get_config(self):
+        return {**super().get_config(), "n_features": self.n_features, "residual": self.residual}

@@ -1,0 +1,59 @@
+"""A run folder belongs to one run: it is claimed before anything is written, and never overwritten."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tf_nqs.config.errors import RunFolderError, shown
+
+CLAIM_FILE = ".claimed"
+
+
+def default_run_dir(config: str | None = None) -> str:
+    """Returns `runs/<name>-<date>-<time>`, where the name is the stem of the config file or 'run'.
+
+    Args:
+        config: path or preset that the run was started from.
+    """
+    stem = Path(config).stem if config else "run"
+    return str(Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"))
+
+
+def claim_run_folder(run_dir: str | Path | None = None) -> Path:
+    """Creates the folder of a run, or takes an empty one, and marks it as taken.
+
+    The mark is a file that only one process can create, so two runs started at once cannot share a folder.
+
+    Args:
+        run_dir: the folder; None for a dated one in `runs/`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunFolderError: it holds something already, is no folder, or cannot be written.
+    """
+    name = default_run_dir() if run_dir is None else str(run_dir)
+    taken = f"run_dir = {shown(name)}: not empty, it may hold another run; must be a new or an empty folder"
+    try:
+        folder = Path(name).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+        if is_empty:
+            (folder / CLAIM_FILE).touch(exist_ok=False)
+    except FileExistsError as error:
+        lost_race = error.filename is not None and Path(error.filename).name == CLAIM_FILE
+        problem = taken if lost_race else f"run_dir = {shown(name)}: is a file; must be a new or an empty folder"
+        raise RunFolderError(problem) from error
+    except OSError as error:
+        raise RunFolderError(
+            f"run_dir = {shown(name)}: cannot be written ({error.strerror}); must be a new or an empty folder"
+        ) from error
+    except (RuntimeError, ValueError) as error:  # no such user for '~user'; a name the file system cannot hold
+        raise RunFolderError(
+            f"run_dir = {shown(name)}: no usable path ({error}); must be a new or an empty folder"
+        ) from error
+    if not is_empty:
+        raise RunFolderError(taken)
+    return folder

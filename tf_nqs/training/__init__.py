@@ -1,0 +1,8 @@
+"""Training by variational Monte Carlo, and the measurement of what was trained."""
+
+from tf_nqs.training.loss import surrogate_loss
+from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
+from tf_nqs.training.pretraining import pretrain
+from tf_nqs.training.vmc import VariationalMonteCarlo
+
+__all__ = ["EnergyMeasurement", "VariationalMonteCarlo", "measure_energy", "pretrain", "surrogate_loss"]

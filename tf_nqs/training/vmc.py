@@ -1,0 +1,240 @@
+"""Variational Monte Carlo as a Keras model: `compile`, `fit`, `evaluate`."""
+
+from __future__ import annotations
+
+import logging
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.physics.energy import clip_local_energy, estimate_energy, mask_non_finite
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training.loss import surrogate_loss
+from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
+from tf_nqs.types import EnergyEstimate, LocalEnergy, Tensor, WalkerState
+
+COLUMNS = ("iteration", *EnergyEstimate._fields, "acceptance", "proposal_width")
+"""What is recorded of every iteration."""
+
+
+class VariationalMonteCarlo(keras.Model):
+    """Minimises the energy of a wave function by sampling it.
+
+    The ansatz is one Keras model, this trainer another that holds what training needs besides: the walkers, their
+    random key, the proposal width. All of it is Keras state, so checkpoints hold it too.
+
+    Sampling, local energy and gradient are compiled by XLA; between them the step stays in one TensorFlow graph,
+    `iterations_per_call` iterations at a time.
+
+    Args:
+        ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog. If it has `forward_laplacian`, the
+            derivatives can be carried forward through its layers.
+        system: the Hamiltonian.
+        sampler: how |Psi|^2 is sampled; None for `MetropolisHastings()`.
+        laplacian: "forward" (needs `ansatz.forward_laplacian`), "nested" (GradientTapes, any ansatz), or "auto":
+            forward where the ansatz has it.
+        clip_deviations: the gradient's local energies are cut at this many mean absolute deviations from their
+            median; 0 for no clipping.
+        iterations_per_call: iterations that run without leaving TensorFlow; changes speed, not results.
+        seed: of the walkers.
+        **kwargs: arguments of `keras.Model` (name).
+
+    Raises:
+        ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
+
+    Example:
+        >>> vmc = VariationalMonteCarlo(FermionAnsatz(4), TrappedFermions(4, interaction_strength=10.0))
+        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-4))
+        >>> vmc.fit(iterations=1000)
+        >>> vmc.evaluate_energy(target_error=1e-2).energy
+
+    Reference: thesis, Secs. 2.3.2 and 2.3.3.
+    """
+
+    def __init__(
+        self,
+        ansatz: keras.Model,
+        system: TrappedFermions,
+        sampler: MetropolisHastings | None = None,
+        laplacian: str = defaults.LAPLACIAN,
+        clip_deviations: float = defaults.CLIP_DEVIATIONS,
+        iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(dtype=ansatz.dtype_policy, **kwargs)
+        self.ansatz = ansatz
+        self.system = system
+        self.sampler = sampler or MetropolisHastings()
+        self.clip_deviations = clip_deviations
+        self.iterations_per_call = iterations_per_call
+        self.laplacian = _choose_laplacian(laplacian, ansatz)
+        start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0]), self.compute_dtype)
+        self.positions = self._add_state("positions", start.positions)
+        self.seed = self._add_state("seed", start.seed)
+        self.proposal_width = self._add_state("proposal_width", start.proposal_width)
+        self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
+        self.record = self._add_state("record", tf.zeros((iterations_per_call, len(COLUMNS)), tf.float64))
+        self.built = True
+
+    def compile(self, optimizer: str | keras.optimizers.Optimizer, jit_compile: bool = True, **kwargs):
+        """Sets the optimiser, and compiles the phases of an iteration at their first use.
+
+        Args:
+            optimizer: any Keras optimiser.
+            jit_compile: whether XLA compiles sampling, local energy and gradient; False for a custom layer with
+                operations that XLA lacks.
+            **kwargs: other arguments of `keras.Model.compile`.
+        """
+        super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
+        self.optimizer.build(self.ansatz.trainable_variables)
+        self.sample = tf.function(self._sample, jit_compile=jit_compile)
+        self.local_energy = tf.function(self._local_energy, jit_compile=jit_compile)
+        self.energy_gradient = tf.function(self._energy_gradient, jit_compile=jit_compile)
+
+    def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
+        """Runs iterations: sample, local energy, clipped and weighted gradient, update.
+
+        Args:
+            n_iterations: how many, at most `iterations_per_call`.
+
+        Returns:
+            Means over these iterations of what Keras' callbacks may monitor.
+        """
+
+        def iterate(index):
+            walkers, acceptance = self.sample(self.walkers)
+            local_energy = self.local_energy(walkers.positions)
+            weights = mask_non_finite(local_energy, tf.ones_like(local_energy.total))
+            clipped = clip_local_energy(local_energy.total, weights, self.clip_deviations)
+            gradient = self.energy_gradient(walkers.positions, clipped, weights)
+            self.optimizer.apply(gradient, self.ansatz.trainable_variables)
+            self.walkers = self.sampler.adapt(walkers, acceptance)
+            self._record(index, estimate_energy(local_energy, weights), acceptance, walkers.proposal_width)
+            return index + 1
+
+        tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
+        means = tf.reduce_mean(self.record[:n_iterations], axis=0)
+        return {name: means[COLUMNS.index(name)] for name in ("energy", "energy_error", "variance", "acceptance")}
+
+    def _sample(self, walkers: WalkerState) -> tuple[WalkerState, Tensor]:
+        return self.sampler.sample(self._log_abs_psi, walkers)
+
+    def _local_energy(self, positions: Tensor) -> LocalEnergy:
+        if self.laplacian == "forward":
+            _, derivatives = self.ansatz.forward_laplacian(positions)
+            return self.system.local_energy(positions, derivatives)
+        return self.system.local_energy_of(self._log_abs_psi, positions)
+
+    def _energy_gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
+        with tf.GradientTape() as tape:
+            loss = surrogate_loss(self._log_abs_psi(positions), local_energy, weights)
+        return tape.gradient(loss, self.ansatz.trainable_variables)
+
+    def _log_abs_psi(self, positions: Tensor) -> Tensor:
+        return self.ansatz(positions)[1]
+
+    def fit(self, iterations: int, callbacks: list | None = None, **kwargs) -> keras.callbacks.History:
+        """Trains for a number of iterations; walkers burn in before the very first one.
+
+        To Keras an epoch is one call of up to `iterations_per_call` iterations: its callbacks see means over the call,
+        and `recent_iterations` gives every single one of them.
+
+        Args:
+            iterations: number of optimiser updates.
+            callbacks: Keras callbacks; `tf_nqs.callbacks` has those made for this trainer.
+            **kwargs: other arguments of `keras.Model.fit`.
+
+        Returns:
+            Keras' history.
+
+        Raises:
+            ValueError: iterations is below 1.
+        """
+        if iterations < 1:
+            raise ValueError(f"iterations = {iterations}: must be at least 1")
+        if int(self.iteration) == 0:
+            self.walkers = self.sampler.burn_in(self.sample, self.walkers)
+        full, rest = divmod(iterations, self.iterations_per_call)
+        counts = np.array([self.iterations_per_call] * full + [rest] * (rest > 0), np.int32)
+        return super().fit(
+            tf.data.Dataset.from_tensor_slices(counts),
+            epochs=len(counts),
+            steps_per_epoch=1,
+            callbacks=callbacks,
+            **{"verbose": 0, "shuffle": False, **kwargs},
+        )
+
+    def recent_iterations(self) -> dict[str, np.ndarray]:
+        """Returns the columns of the iterations of the last call, in float64."""
+        record = self.record.numpy()
+        # Rows of an earlier, longer call may stand behind those of the last one.
+        rows = record[(record[:, 0] > 0) & (record[:, 0] >= record[0, 0])]
+        return dict(zip(COLUMNS, rows.T, strict=True))
+
+    def evaluate_energy(
+        self,
+        target_error: float = defaults.TARGET_ERROR,
+        max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
+    ) -> EnergyMeasurement:
+        """Measures the energy with frozen parameters and frozen proposal width, after a new burn-in.
+
+        Args:
+            target_error: wanted honest standard error, in hbar*omega.
+            max_seconds: longest time for it.
+
+        Returns:
+            EnergyMeasurement.
+        """
+        width = tf.identity(self.proposal_width)
+        self.walkers = self.sampler.burn_in(self.sample, self.walkers)._replace(proposal_width=width)
+        measurement, self.walkers = measure_energy(
+            self.sample, self.local_energy, self.walkers, target_error, max_seconds
+        )
+        return measurement
+
+    def evaluate(self, **kwargs) -> dict[str, float]:
+        """Returns `evaluate_energy(**kwargs)` as a dictionary, as Keras' own `evaluate` does."""
+        return self.evaluate_energy(**kwargs)._asdict()
+
+    @property
+    def walkers(self) -> WalkerState:
+        """Where the Markov chains stand."""
+        return WalkerState(self.positions.value, self.seed.value, self.proposal_width.value)
+
+    @walkers.setter
+    def walkers(self, state: WalkerState):
+        for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
+            variable.assign(value)
+
+    def call(self, positions):
+        return self.ansatz(positions)
+
+    def _record(self, index, estimate, acceptance, proposal_width):
+        self.iteration.assign_add(1)
+        row = tf.stack([tf.cast(v, tf.float64) for v in (self.iteration, *estimate, acceptance, proposal_width)])
+        self.record.assign(tf.tensor_scatter_nd_update(self.record, tf.reshape(index, (1, 1)), row[None]))
+
+    def _add_state(self, name, value):
+        variable = self.add_weight(
+            shape=value.shape, dtype=value.dtype.name, initializer="zeros", trainable=False, name=name
+        )
+        variable.assign(value)
+        return variable
+
+
+def _choose_laplacian(laplacian: str, ansatz: keras.Model) -> str:
+    """Returns "forward" or "nested", and says so where "auto" has to take the slower one."""
+    has_forward = hasattr(ansatz, "forward_laplacian")
+    if laplacian not in ("auto", "forward", "nested"):
+        raise ValueError(f"laplacian = {laplacian!r}: must be one of auto, forward, nested")
+    if laplacian == "forward" and not has_forward:
+        raise ValueError(f"laplacian = 'forward': {type(ansatz).__name__} has no forward_laplacian; use nested or auto")
+    if laplacian == "auto" and not has_forward:
+        logging.getLogger(__name__).warning(
+            "%s has no forward_laplacian: its Laplacian comes from nested GradientTapes", type(ansatz).__name__
+        )
+    return "forward" if has_forward and laplacian != "nested" else "nested"

@@ -1,0 +1,12 @@
+"""Trains a neural quantum state on the ground state of trapped fermions.
+
+Example:
+    python train.py --config=quickstart --run_dir=runs/first
+
+`python train.py --help` lists every setting; `configs/` holds the presets.
+"""
+
+from tf_nqs import cli
+
+if __name__ == "__main__":
+    cli.entry_point()
