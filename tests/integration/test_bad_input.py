@@ -1,4 +1,3 @@
-# ruff: noqa: D103  (the names of the tests say what they show)
 """`train.py` from the outside: exit statuses, one line for bad input, nothing written, no TensorFlow before the run."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103  (the names of the tests say what they show)
 """Settings, presets, TOML, flags and run folders, in one process."""
 
 from __future__ import annotations

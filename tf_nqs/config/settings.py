@@ -87,8 +87,30 @@ class TrainingSettings(Section):
     """The optimisation."""
 
     iterations: Count = Field(defaults.ITERATIONS, description="Number of optimiser updates.")
-    optimizer: Literal["adam"] = Field(defaults.OPTIMIZER, description="Optimiser of the weights.")
-    learning_rate: float = Field(defaults.LEARNING_RATE, gt=0, description="Learning rate of the optimiser.")
+    optimizer: Literal["adam", "sr", "minsr", "spring"] = Field(
+        defaults.OPTIMIZER,
+        description="Adam, or a natural gradient: stochastic reconfiguration over parameters (sr), over walkers "
+        "(minsr), or over walkers with memory (spring).",
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate of the optimiser; left out, "
+        + ", ".join(f"{rate:g} for {name}" for name, rate in defaults.LEARNING_RATE.items())
+        + ".",
+    )
+    decay_iterations: Count | None = Field(
+        None, description="The learning rate falls as 1/(1 + iteration/decay_iterations); constant where left out."
+    )
+    damping: float = Field(
+        defaults.DAMPING, gt=0, description="Natural gradients: damping added to the Fisher information."
+    )
+    momentum: float = Field(
+        defaults.MOMENTUM, ge=0, lt=1, description="Spring: share of the last direction that is kept in mind."
+    )
+    max_step_norm: float = Field(
+        defaults.MAX_STEP_NORM, gt=0, description="Natural gradients: longest step, as its Fisher norm."
+    )
     laplacian: Literal["auto", "nested", "forward"] = Field(
         defaults.LAPLACIAN,
         description="Method for the Laplacian: nested gradient tapes, one forward pass, or the faster that applies.",
@@ -104,6 +126,10 @@ class TrainingSettings(Section):
     )
     iterations_per_call: Count = Field(
         defaults.ITERATIONS_PER_CALL, description="Iterations run in one compiled call; affects speed only."
+    )
+    jit_compile: bool = Field(
+        defaults.JIT_COMPILE,
+        description="Compile the phases of an iteration by XLA; without it a run starts sooner, but is slower.",
     )
     max_seconds: float | None = Field(
         None, gt=0, description="Training stops after this many seconds; no bound where it is left out."

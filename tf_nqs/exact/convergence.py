@@ -49,9 +49,7 @@ def diagonalised_energy(
         ValueError: if an argument is out of its range.
     """
     deadline = time.monotonic() + check_positive("max_seconds", max_seconds)
-    frequency = best_frequency(
-        n_particles, interaction_strength, interaction_range, cut=_SEARCH_CUT, deadline=deadline
-    )
+    frequency = best_frequency(n_particles, interaction_strength, interaction_range, cut=_SEARCH_CUT, deadline=deadline)
     energies: list[float] = []
     state, cut, predicted = None, _FIRST_CUT, 0.0
     while time.monotonic() + predicted < deadline:
@@ -117,9 +115,7 @@ def best_frequency(
     centre = grid[np.argmin([energy(log_frequency) for log_frequency in grid])]
     if time.monotonic() > deadline:
         return float(np.exp(centre))
-    best = minimize_scalar(
-        energy, bounds=(centre - step, centre + step), method="bounded", options={"xatol": 0.1}
-    )
+    best = minimize_scalar(energy, bounds=(centre - step, centre + step), method="bounded", options={"xatol": 0.1})
     return float(np.exp(best.x))
 
 

@@ -115,9 +115,7 @@ def remove_pairs(
     return matrix, blocks
 
 
-def _blocks(
-    sums_of_rests: NDArray[np.int64], largest_sum: int
-) -> tuple[list[Block], NDArray[np.int64]]:
+def _blocks(sums_of_rests: NDArray[np.int64], largest_sum: int) -> tuple[list[Block], NDArray[np.int64]]:
     """Returns one block per sum of orbitals of the rest, and each rest's block.
 
     Args:
@@ -127,9 +125,7 @@ def _blocks(
     Returns:
         The blocks, and an integer array of shape (n_rests,).
     """
-    rest_sums, block_of_rest, counts = np.unique(
-        sums_of_rests, return_inverse=True, return_counts=True
-    )
+    rest_sums, block_of_rest, counts = np.unique(sums_of_rests, return_inverse=True, return_counts=True)
     blocks, start = [], 0
     for rest_sum, n_rests in zip(rest_sums, counts, strict=True):
         pair_sum = int(largest_sum - rest_sum)

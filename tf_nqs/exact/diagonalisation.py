@@ -67,9 +67,7 @@ def intrinsic_hamiltonian(
     sums = occupations.sum(axis=1)
     largest_pair = int(sums.max()) - (n_particles - 2) * (n_particles - 3) // 2
     n = np.arange(largest_pair + 1)
-    relative = relative_hamiltonian(
-        len(n), n_particles, interaction_strength, interaction_range, frequency
-    )
+    relative = relative_hamiltonian(len(n), n_particles, interaction_strength, interaction_range, frequency)
     # All quanta are N_cm + (2 / A) sum_(i<j) n_ij, so that N_cm is a pair operator and a diagonal.
     relative[n, n] -= 2.0 * n / n_particles
     brackets = oscillator_brackets(largest_pair)
@@ -130,9 +128,7 @@ def ground_state(
     return GroundState(energy, amplitudes, occupations, frequency, cut)
 
 
-def lowest_state(
-    hamiltonian: LinearOperator, guess: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
+def lowest_state(hamiltonian: LinearOperator, guess: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     """Returns the lowest eigenvalue of a symmetric operator and its eigenvector.
 
     Args:
@@ -149,8 +145,6 @@ def lowest_state(
     # ARPACK's tolerance is relative to the eigenvalue: keep that away from zero. The energy's
     # error is the square of the residual, 1e-6 here, over the gap: about 1e-12.
     offset = float(guess @ (hamiltonian @ guess)) + 10.0
-    shifted = LinearOperator(
-        hamiltonian.shape, matvec=lambda v: hamiltonian @ v - offset * v, dtype=np.float64
-    )
+    shifted = LinearOperator(hamiltonian.shape, matvec=lambda v: hamiltonian @ v - offset * v, dtype=np.float64)
     levels, vectors = eigsh(shifted, k=1, which="SA", v0=guess, tol=1e-7)
     return float(levels[0] + offset), vectors[:, 0]

@@ -30,9 +30,7 @@ def oscillator_orbitals(n_orbitals: int, x: ArrayLike) -> NDArray[np.float64]:
     if n_orbitals > 1:
         orbitals[1] = np.sqrt(2.0) * x * orbitals[0]
     for n in range(2, n_orbitals):
-        orbitals[n] = (
-            np.sqrt(2.0 / n) * x * orbitals[n - 1] - np.sqrt((n - 1) / n) * orbitals[n - 2]
-        )
+        orbitals[n] = np.sqrt(2.0 / n) * x * orbitals[n - 1] - np.sqrt((n - 1) / n) * orbitals[n - 2]
     return orbitals
 
 

@@ -60,9 +60,7 @@ def reference_energy(
         energy, uncertainty = two_particle_energy(strength, width)
         return Reference(energy, "relative_coordinate", uncertainty)
     if n_particles <= _LARGEST_DIAGONALISED:
-        energy, uncertainty = diagonalised_energy(
-            n_particles, strength, width, max_seconds=max_seconds
-        )
+        energy, uncertainty = diagonalised_energy(n_particles, strength, width, max_seconds=max_seconds)
         if uncertainty <= _LARGEST_UNCERTAINTY:
             return Reference(energy, "diagonalisation", uncertainty)
     return Reference(None, "none", None)

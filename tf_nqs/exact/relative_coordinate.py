@@ -13,9 +13,7 @@ _WANTED_CHANGE = 1e-10
 _TAIL_LENGTH = 12.0
 
 
-def two_particle_energy(
-    interaction_strength: float, interaction_range: float
-) -> tuple[float, float]:
+def two_particle_energy(interaction_strength: float, interaction_range: float) -> tuple[float, float]:
     """Returns the ground-state energy of two fermions and its uncertainty, in hbar omega.
 
     E = 1/2 + e, where 1/2 is the centre of mass and e the lowest odd level of

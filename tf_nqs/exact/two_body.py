@@ -96,9 +96,7 @@ def oscillator_brackets(largest_sum: int) -> list[NDArray[np.float64]]:
     return brackets
 
 
-def pair_matrix(
-    relative: NDArray[np.float64], brackets: list[NDArray[np.float64]], parity: int
-) -> NDArray[np.float64]:
+def pair_matrix(relative: NDArray[np.float64], brackets: list[NDArray[np.float64]], parity: int) -> NDArray[np.float64]:
     """Returns the antisymmetrised matrix elements of a relative operator between pairs.
 
     <n_1 n_2| h |n_3 n_4>_A = 2 sum_(n, n' odd, N) <n_1 n_2|n N> h_(n n') <n' N|n_3 n_4>.
@@ -117,10 +115,7 @@ def pair_matrix(
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
     odd = [np.arange(1, total + 1, 2) for total in sums]
     # Odd relative states are antisymmetric already: half of the rows, n_1 < n_2, times sqrt(2).
-    halves = [
-        np.sqrt(2.0) * brackets[total][:size, n]
-        for total, size, n in zip(sums, sizes, odd, strict=True)
-    ]
+    halves = [np.sqrt(2.0) * brackets[total][:size, n] for total, size, n in zip(sums, sizes, odd, strict=True)]
     matrix = np.empty((starts[-1], starts[-1]))
     for i, total in enumerate(sums):
         rows = slice(starts[i], starts[i + 1])

@@ -105,7 +105,9 @@ def _scaled_cofactors(matrices, log_scales):
     def gradient(upstream):
         rotated = _rotate(_walkers_last(upstream), factors)
         diagonal, pair_minors = _diagonal(rotated), _pair_minors(factors, scales)
-        contracted = _as_diagonal(tf.reduce_sum(pair_minors * diagonal[None], axis=1)) - pair_minors * _transpose(rotated)
+        contracted = _as_diagonal(tf.reduce_sum(pair_minors * diagonal[None], axis=1)) - pair_minors * _transpose(
+            rotated
+        )
         second = _walkers_first(_rotate_back(contracted, factors), matrices)
         return second, tf.reduce_sum(upstream * cofactors, axis=(-2, -1))
 

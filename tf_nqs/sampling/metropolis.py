@@ -88,7 +88,12 @@ class MetropolisHastings:
         def step(index, positions, results, accepted):
             key = tf.random.experimental.stateless_fold_in(seed, index)
             positions, results = kernel.one_step(positions, results, seed=key)
-            return index + 1, positions, results, accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype))
+            return (
+                index + 1,
+                positions,
+                results,
+                accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
+            )
 
         start = (0, state.positions, kernel.bootstrap_results(state.positions), tf.zeros((), state.positions.dtype))
         index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)

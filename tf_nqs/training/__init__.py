@@ -2,7 +2,17 @@
 
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
+from tf_nqs.training.natural_gradient import NaturalGradient
+from tf_nqs.training.optimizers import make_optimizer
 from tf_nqs.training.pretraining import pretrain
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
-__all__ = ["EnergyMeasurement", "VariationalMonteCarlo", "measure_energy", "pretrain", "surrogate_loss"]
+__all__ = [
+    "EnergyMeasurement",
+    "NaturalGradient",
+    "VariationalMonteCarlo",
+    "make_optimizer",
+    "measure_energy",
+    "pretrain",
+    "surrogate_loss",
+]

@@ -47,7 +47,7 @@ def pretrain(ansatz: keras.Model, iterations: int, sampler: MetropolisHastings, 
         target = oscillator_orbitals(positions, positions.shape[1])[:, None]
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((ansatz.orbitals(positions) - target) ** 2)
-        gradient = tape.gradient(loss, ansatz.trainable_variables, tf.UnconnectedGradients.ZERO)
+        gradient = tape.gradient(loss, ansatz.trainable_variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply(gradient, ansatz.trainable_variables)
         return loss
 

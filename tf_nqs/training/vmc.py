@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -14,6 +17,7 @@ from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
+from tf_nqs.training.natural_gradient import NaturalGradient, scores
 from tf_nqs.types import EnergyEstimate, LocalEnergy, Tensor, WalkerState
 
 COLUMNS = ("iteration", *EnergyEstimate._fields, "acceptance", "proposal_width")
@@ -80,11 +84,18 @@ class VariationalMonteCarlo(keras.Model):
         self.record = self._add_state("record", tf.zeros((iterations_per_call, len(COLUMNS)), tf.float64))
         self.built = True
 
-    def compile(self, optimizer: str | keras.optimizers.Optimizer, jit_compile: bool = True, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer,
+        natural_gradient: NaturalGradient | None = None,
+        jit_compile: bool = defaults.JIT_COMPILE,
+        **kwargs,
+    ):
         """Sets the optimiser, and compiles the phases of an iteration at their first use.
 
         Args:
-            optimizer: any Keras optimiser.
+            optimizer: any Keras optimiser; beside a natural gradient, plain `keras.optimizers.SGD`.
+            natural_gradient: what turns the energy's gradient into a natural one; None for the plain gradient.
             jit_compile: whether XLA compiles sampling, local energy and gradient; False for a custom layer with
                 operations that XLA lacks.
             **kwargs: other arguments of `keras.Model.compile`.
@@ -94,6 +105,29 @@ class VariationalMonteCarlo(keras.Model):
         self.sample = tf.function(self._sample, jit_compile=jit_compile)
         self.local_energy = tf.function(self._local_energy, jit_compile=jit_compile)
         self.energy_gradient = tf.function(self._energy_gradient, jit_compile=jit_compile)
+        self.scores = tf.function(self._scores, jit_compile=jit_compile)
+        self.natural_gradient = natural_gradient
+        if natural_gradient:
+            natural_gradient.build(sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables))
+        self.seconds_compile = 0.0
+
+    def warm_up(self) -> None:
+        """Traces and compiles everything that `fit` needs, all phases at once; changes no state."""
+        started = time.monotonic()
+        walkers = self.walkers
+        ones = tf.ones_like(walkers.positions[:, 0])
+        phases = (
+            lambda: self.sample(walkers),
+            lambda: self.local_energy(walkers.positions),
+            (lambda: self.scores(walkers.positions))
+            if self.natural_gradient
+            else (lambda: self.energy_gradient(walkers.positions, ones, ones)),
+        )
+        with ThreadPoolExecutor() as pool:
+            for future in [pool.submit(phase) for phase in phases]:
+                future.result()
+        self._fit_calls([0])
+        self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
         """Runs iterations: sample, local energy, clipped and weighted gradient, update.
@@ -110,7 +144,7 @@ class VariationalMonteCarlo(keras.Model):
             local_energy = self.local_energy(walkers.positions)
             weights = mask_non_finite(local_energy, tf.ones_like(local_energy.total))
             clipped = clip_local_energy(local_energy.total, weights, self.clip_deviations)
-            gradient = self.energy_gradient(walkers.positions, clipped, weights)
+            gradient = self._gradient(walkers.positions, clipped, weights)
             self.optimizer.apply(gradient, self.ansatz.trainable_variables)
             self.walkers = self.sampler.adapt(walkers, acceptance)
             self._record(index, estimate_energy(local_energy, weights), acceptance, walkers.proposal_width)
@@ -134,6 +168,20 @@ class VariationalMonteCarlo(keras.Model):
             loss = surrogate_loss(self._log_abs_psi(positions), local_energy, weights)
         return tape.gradient(loss, self.ansatz.trainable_variables)
 
+    def _scores(self, positions: Tensor) -> Tensor:
+        return scores(self._log_abs_psi, self.ansatz.trainable_variables, positions)
+
+    def _gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
+        """What the optimiser gets: the energy's gradient, or the natural gradient's direction with its sign turned."""
+        if not self.natural_gradient:
+            return self.energy_gradient(positions, local_energy, weights)
+        direction = self.natural_gradient.direction(
+            self.scores(positions), local_energy, weights, self.optimizer.learning_rate
+        )
+        variables = self.ansatz.trainable_variables
+        pieces = tf.split(-direction, [math.prod(variable.shape) for variable in variables])
+        return [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
+
     def _log_abs_psi(self, positions: Tensor) -> Tensor:
         return self.ansatz(positions)[1]
 
@@ -156,17 +204,19 @@ class VariationalMonteCarlo(keras.Model):
         """
         if iterations < 1:
             raise ValueError(f"iterations = {iterations}: must be at least 1")
+        if not self.seconds_compile:
+            self.warm_up()
         if int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
+        self.stop_reason = "iterations"
         full, rest = divmod(iterations, self.iterations_per_call)
-        counts = np.array([self.iterations_per_call] * full + [rest] * (rest > 0), np.int32)
-        return super().fit(
-            tf.data.Dataset.from_tensor_slices(counts),
-            epochs=len(counts),
-            steps_per_epoch=1,
-            callbacks=callbacks,
-            **{"verbose": 0, "shuffle": False, **kwargs},
-        )
+        return self._fit_calls([self.iterations_per_call] * full + [rest] * (rest > 0), callbacks=callbacks, **kwargs)
+
+    def _fit_calls(self, counts: list[int], **kwargs) -> keras.callbacks.History:
+        """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""
+        calls = tf.data.Dataset.from_tensor_slices(np.array(counts, np.int32))
+        options = {"verbose": 0, "shuffle": False, **kwargs}
+        return super().fit(calls, epochs=len(counts), steps_per_epoch=1, **options)
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""
@@ -203,7 +253,7 @@ class VariationalMonteCarlo(keras.Model):
     @property
     def walkers(self) -> WalkerState:
         """Where the Markov chains stand."""
-        return WalkerState(self.positions.value, self.seed.value, self.proposal_width.value)
+        return WalkerState(*map(tf.convert_to_tensor, (self.positions, self.seed, self.proposal_width)))
 
     @walkers.setter
     def walkers(self, state: WalkerState):

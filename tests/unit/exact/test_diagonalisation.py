@@ -71,16 +71,11 @@ def test_two_particles_agree_with_the_relative_coordinate(strength):
 @pytest.mark.parametrize(("strength", "frequency"), [(10.0, 1.0), (-10.0, 1.0), (-10.0, 2.5)])
 def test_the_bound_falls_with_the_cut(strength, frequency):
     """Variational: never up."""
-    energies = [
-        ground_state(4, strength, 0.5, cut=cut, frequency=frequency).energy
-        for cut in range(0, 25, 2)
-    ]
+    energies = [ground_state(4, strength, 0.5, cut=cut, frequency=frequency).energy for cut in range(0, 25, 2)]
     assert np.all(np.diff(energies) < 0)
 
 
-@pytest.mark.parametrize(
-    ("n_particles", "strength", "cut", "bound"), [(6, 10.0, 36, 25.5744), (6, 20.0, 36, 29.9100)]
-)
+@pytest.mark.parametrize(("n_particles", "strength", "cut", "bound"), [(6, 10.0, 36, 25.5744), (6, 20.0, 36, 29.9100)])
 def test_known_bounds_of_six_particles(n_particles, strength, cut, bound):
     """Numbers of an independent code."""
     # The trap's frequency and this cut are how the bound was made: equal to its last digit.
@@ -169,8 +164,7 @@ def test_density_integrates_and_obeys_the_virial_theorem(strength, frequency):
     derivatives = []
     for change in (np.array([step, 0.0]), np.array([0.0, step])):
         up, down = (
-            ground_state(4, *((1 + s * change) * [strength, width]), cut=52, frequency=frequency)
-            for s in (1, -1)
+            ground_state(4, *((1 + s * change) * [strength, width]), cut=52, frequency=frequency) for s in (1, -1)
         )
         derivatives.append((up.energy - down.energy) / (2.0 * step))
     interaction, by_width = derivatives

@@ -63,9 +63,7 @@ def test_four_attractive_particles():
     assert reference.uncertainty < 2e-4
 
 
-@pytest.mark.parametrize(
-    ("strength", "width"), [(10.0, 0.5), (-10.0, 0.5), (-20.0, 0.5), (10.0, 0.1), (100.0, 5.0)]
-)
+@pytest.mark.parametrize(("strength", "width"), [(10.0, 0.5), (-10.0, 0.5), (-20.0, 0.5), (10.0, 0.1), (100.0, 5.0)])
 def test_stated_uncertainty_covers_the_truth(strength, width):
     """The extrapolation is honest where the truth is known."""
     # Two particles are the case with an independent truth.
@@ -76,9 +74,7 @@ def test_stated_uncertainty_covers_the_truth(strength, width):
     assert uncertainty < 1e-2
 
 
-@pytest.mark.parametrize(
-    "law", [lambda cut: 0.8**cut, lambda cut: np.exp(-2 * cut**0.5), lambda cut: cut**-3.0]
-)
+@pytest.mark.parametrize("law", [lambda cut: 0.8**cut, lambda cut: np.exp(-2 * cut**0.5), lambda cut: cut**-3.0])
 def test_remainder_covers_known_laws(law):
     """Geometric, stretched and power-law convergence: covered, not absurdly."""
     for last in (36, 60, 100):

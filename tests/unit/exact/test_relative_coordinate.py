@@ -7,9 +7,7 @@ from scipy.linalg import eigh_tridiagonal
 from tf_nqs.exact import two_particle_energy
 
 
-@pytest.mark.parametrize(
-    ("strength", "energy"), [(-20, -2.471756), (-10, 0.595906), (10, 2.425619), (20, 2.605639)]
-)
+@pytest.mark.parametrize(("strength", "energy"), [(-20, -2.471756), (-10, 0.595906), (10, 2.425619), (20, 2.605639)])
 def test_known_energies(strength, energy):
     """The numbers of the specification, to their last digit."""
     value, uncertainty = two_particle_energy(strength, 0.5)
@@ -35,9 +33,7 @@ def test_agrees_with_finite_differences(strength, width):
         height = strength / (np.sqrt(2.0 * np.pi) * width)
         potential = 0.5 * r**2 + height * np.exp(-((r / width) ** 2))
         off_diagonal = np.full(len(r) - 1, -0.5 / step**2)
-        return eigh_tridiagonal(
-            1.0 / step**2 + potential, off_diagonal, True, select="i", select_range=(0, 0)
-        )[0]
+        return eigh_tridiagonal(1.0 / step**2 + potential, off_diagonal, True, select="i", select_range=(0, 0))[0]
 
     # Errors go like step^2 + step^4: two Richardson steps leave about step^6.
     coarse, middle, fine = level(7000), level(14000), level(28000)

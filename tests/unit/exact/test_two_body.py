@@ -31,10 +31,7 @@ def test_relative_elements_match_mpmath(bra, ket, width, frequency):
     """30 digits, up to level 71."""
 
     def integrand(u):
-        levels = [
-            mpmath.hermite(n, u) / mpmath.sqrt(mpmath.mpf(2) ** n * mpmath.factorial(n))
-            for n in (bra, ket)
-        ]
+        levels = [mpmath.hermite(n, u) / mpmath.sqrt(mpmath.mpf(2) ** n * mpmath.factorial(n)) for n in (bra, ket)]
         gaussian = mpmath.exp(-(u**2) * (1 + 1 / (mpmath.mpf(frequency) * mpmath.mpf(width) ** 2)))
         return levels[0] * levels[1] * gaussian / mpmath.sqrt(mpmath.pi)
 

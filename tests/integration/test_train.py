@@ -1,0 +1,217 @@
+"""The command line's main job: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_nqs
+from tf_nqs import cli, experiment
+from tf_nqs.config import preset_names, settings_from
+from tf_nqs.training import VariationalMonteCarlo
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "n_particles": 2,
+    "interaction_strength": 10.0,
+    "n_features": 8,
+    "n_walkers": 64,
+    "n_burn_in": 50,
+    "iterations": 12,
+    "iterations_per_call": 5,
+    "target_error": 0.1,
+    "evaluation_max_seconds": 5.0,
+    "jit_compile": "false",  # these runs are shorter than their compilation
+}
+
+
+def arguments(run_dir, **changes):
+    """A command line with the small settings."""
+    return ["train.py", *(f"--{name}={value}" for name, value in (SMALL | changes).items()), f"--run_dir={run_dir}"]
+
+
+def read(run_dir):
+    """Result and rows of metrics.csv as dictionaries of strings."""
+    result = json.loads((run_dir / "result.json").read_text(), parse_constant=pytest.fail)
+    with open(run_dir / "metrics.csv", newline="") as file:
+        return result, list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of one small run by `python train.py`, and what it printed."""
+    run_dir = tmp_path_factory.mktemp("runs") / "small"
+    command = [sys.executable, *arguments(run_dir)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return run_dir, done
+
+
+def test_prints_a_table_and_nothing_else_on_stderr(finished):
+    """A newcomer sees reference, progress and result, without TensorFlow's chatter."""
+    _, done = finished
+    assert done.stderr == ""
+    for words in ("reference energy 2.4256", "iteration 12/12", "Deviation", "Stop reason"):
+        assert words in done.stdout
+
+
+def test_run_folder_is_complete(finished):
+    """Everything that the run folder promises is there and readable."""
+    run_dir, _ = finished
+    result, rows = read(run_dir)
+    assert set(result) == {field.name for field in fields(experiment.RunResult)}
+    assert [int(row["iteration"]) for row in rows] == list(range(1, 13))
+    header = "iteration,energy,energy_error,variance,kinetic,trap,interaction,acceptance,proposal_width,seconds"
+    assert (run_dir / "metrics.csv").read_text().startswith(header)
+    assert (run_dir / "energy.png").read_bytes().startswith(b"\x89PNG")
+    assert settings_from(str(run_dir / "config.toml")).run.run_dir == str(run_dir)
+    events = [
+        value.tag
+        for path in (run_dir / "tensorboard").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert events.count("energy") == 3  # a point per call: 5, 5 and 2 iterations
+
+
+def test_result_is_consistent(finished):
+    """The result's numbers follow from each other."""
+    result, rows = read(finished[0])
+    assert result["energy"] == pytest.approx(result["kinetic"] + result["trap"] + result["interaction"], rel=1e-6)
+    assert result["reference_energy"] == pytest.approx(2.425619, abs=1e-6)
+    assert result["reference_kind"] == "relative_coordinate"
+    sigma = math.hypot(result["energy_error"], result["reference_uncertainty"])
+    assert result["deviation_in_sigma"] == pytest.approx((result["energy"] - result["reference_energy"]) / sigma)
+    assert result["energy_error"] >= result["energy_error_naive"]
+    assert result["n_parameters"] == result["n_trainable_parameters"] == 4 * 8 + 2 * 2 + 2 * 64 + 8 * 2
+    assert (result["n_iterations"], result["stop_reason"]) == (12, "iterations")
+    assert 0 < result["seconds_training"] < result["seconds_total"]
+    for row in rows:
+        parts = sum(float(row[name]) for name in ("kinetic", "trap", "interaction"))
+        assert float(row["energy"]) == pytest.approx(parts, rel=1e-5)
+
+
+def test_loads_the_trained_ansatz(finished):
+    """`tf_nqs.load` gives back the state whose energy was measured."""
+    run_dir, _ = finished
+    result, _ = read(run_dir)
+    system, ansatz, settings = tf_nqs.load(run_dir)
+    vmc = experiment.build_trainer(settings, system, ansatz)
+    again = vmc.evaluate_energy(target_error=0.1, max_seconds=5)
+    # Two measurements of one state with other walkers; 5 combined errors: one in a million seeds fails.
+    assert abs(again.energy - result["energy"]) < 5 * math.hypot(again.energy_error, result["energy_error"])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "spring"])
+def test_same_seed_same_metrics(tmp_path, optimizer):
+    """Two processes with default threads write the same rows, all columns but `seconds`."""
+    full = {"n_walkers": 512, "n_features": 64, "jit_compile": "true"}
+    written = []
+    for name in ("first", "second"):
+        command = [sys.executable, *arguments(tmp_path / name, optimizer=optimizer, **full)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+        rows = read(tmp_path / name)[1]
+        written.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
+    assert written[0] == written[1]
+
+
+def test_another_seed_another_run(finished, tmp_path):
+    """The seed reaches walkers and start weights."""
+    assert cli.main([*arguments(tmp_path / "other", seed=7), "--quiet"]) == 0
+    assert read(tmp_path / "other")[1][0]["energy"] != read(finished[0])[1][0]["energy"]
+
+
+def test_quiet_prints_nothing(tmp_path, capfd):
+    """`--quiet` leaves only the run folder."""
+    assert cli.main([*arguments(tmp_path / "quiet"), "--quiet"]) == 0
+    assert capfd.readouterr().out == ""
+
+
+def test_time_limit_ends_training(tmp_path):
+    """`--max_seconds` bounds training, and the result says so."""
+    assert cli.main([*arguments(tmp_path / "short", iterations=10**6, max_seconds=0.5), "--quiet"]) == 0
+    result, rows = read(tmp_path / "short")
+    assert result["stop_reason"] == "time_limit"
+    assert result["n_iterations"] == len(rows) < 10**5
+
+
+def test_no_finite_energy_is_a_failure(tmp_path, monkeypatch):
+    """A wave function that is NaN ends with status 3 and a result of nulls, not with a table of NaN."""
+    build = experiment.build_ansatz
+
+    def broken(settings):
+        ansatz = build(settings)
+        ansatz.orbital_layer.bias.assign(ansatz.orbital_layer.bias * np.nan)
+        return ansatz
+
+    monkeypatch.setattr(experiment, "build_ansatz", broken)
+    assert cli.main([*arguments(tmp_path / "broken"), "--quiet"]) == 3
+    result, _ = read(tmp_path / "broken")
+    assert (result["stop_reason"], result["energy"]) == ("failed", None)
+
+
+def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
+    """Ctrl-C in the middle of training: status 130, and a complete run folder."""
+    recent = VariationalMonteCarlo.recent_iterations
+    calls = []
+
+    def interrupting(self):
+        calls.append(1)
+        if len(calls) > 4:
+            monkeypatch.setattr(VariationalMonteCarlo, "recent_iterations", recent)
+            raise KeyboardInterrupt
+        return recent(self)
+
+    monkeypatch.setattr(VariationalMonteCarlo, "recent_iterations", interrupting)
+    assert cli.main([*arguments(tmp_path / "stopped", iterations=1000), "--quiet"]) == 130
+    result, rows = read(tmp_path / "stopped")
+    assert result["stop_reason"] == "interrupted"
+    assert result["energy"] is not None
+    assert len(rows) >= 5
+
+
+def test_run_folder_of_another_run_is_left_alone(finished, capsys):
+    """A second run into the same folder is refused before anything changes."""
+    run_dir, _ = finished
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    assert cli.main(arguments(run_dir)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_load_refuses_a_folder_without_a_run(tmp_path):
+    """The error names what is missing."""
+    with pytest.raises(ValueError, match=r"run_dir = .*config\.toml"):
+        tf_nqs.load(tmp_path)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_takes_a_step(preset):
+    """Each preset at its own network and system, with few walkers."""
+    settings = settings_from(preset, {"n_walkers": 32, "n_burn_in": 0, "jit_compile": False})
+    system, ansatz = experiment.build_system(settings), experiment.build_ansatz(settings)
+    vmc = experiment.build_trainer(settings, system, ansatz)
+    before = [weight.numpy() for weight in ansatz.trainable_variables]
+    vmc.fit(iterations=1)
+    changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, ansatz.trainable_variables, strict=True)]
+    assert all(changed)
+    assert np.isfinite(vmc.recent_iterations()["energy"]).all()
+
+
+@pytest.mark.parametrize(("strength", "exact"), [(10.0, 2.425619), (-10.0, 0.595906)])
+def test_two_particles_reach_the_exact_energy(tmp_path, strength, exact):
+    """The preset as shipped: 3 honest sigma and 1e-2 of the exact energy, with an error of at most 2e-3."""
+    flags = [f"--interaction_strength={strength}", f"--run_dir={tmp_path / 'run'}", "--quiet", "--seed=1"]
+    assert cli.main(["train.py", "--config=two_particles", *flags]) == 0
+    result, _ = read(tmp_path / "run")
+    assert result["energy_error"] <= 2e-3
+    assert abs(result["energy"] - exact) <= min(1e-2, 3 * result["energy_error"] + 1e-6)

@@ -1,0 +1,202 @@
+"""The house rules that a machine can check: who imports whom, what is declared, what ships, how long things get."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tf_nqs
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "tf_nqs"
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+
+LEVELS = (
+    {"defaults", "quiet_import", "types"},
+    {"config"},
+    {"exact", "physics", "run_folder"},
+    {"layers"},
+    {"ansatz"},
+    {"sampling"},
+    {"analysis"},
+    {"training"},
+    {"callbacks"},
+    {"experiment"},
+    {"cli"},
+)
+"""Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
+
+LAZY_IMPORTERS = {"tf_nqs", "tf_nqs.cli"}
+"""Modules that import by name while they run, so that TensorFlow is not loaded before it is needed."""
+
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+"""Lines; the docstring of a function does not count."""
+
+IMPORT_NAMES = {"absl-py": "absl"}
+"""Distribution -> what one imports, where it is not the same up to hyphens."""
+
+NEVER_IMPORTED = {
+    "setuptools": "tensorflow_probability",  # brings distutils, which it imports
+    "tensorboard": "tf.summary",  # fails without it
+    "tf_keras": "tensorflow_probability",  # imports it
+}
+"""Declared distribution that no file imports -> what the files use that needs it."""
+
+
+def module_name(path: Path) -> str:
+    """Returns the dotted name of a file of the package."""
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"}
+
+
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module:
+    """Returns the parsed file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yields the dotted names that a file imports, anywhere in it; a name that is a module of ours as that module."""
+    for node in ast.walk(syntax_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute in this package"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in FILES else node.module
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Returns module -> modules of ours that it imports."""
+    return {name: set(imported(path)) & FILES.keys() for name, path in FILES.items()}
+
+
+def level(module: str) -> int:
+    """Returns the level of a module of ours; the package itself, which imports nothing of ours, is below all."""
+    if module == "tf_nqs":
+        return -1
+    unit = module.split(".")[1]
+    found = [number for number, units in enumerate(LEVELS) if unit in units]
+    assert found, f"tf_nqs.{unit} has no level yet: give it one in LEVELS"
+    return found[0]
+
+
+def distribution_name(requirement: str) -> str:
+    """Returns 'tf_keras' for 'tf_keras>=2.21,<2.22'."""
+    return re.match(r"[\w.-]+", requirement)[0]
+
+
+def declared(*extras: str) -> list[str]:
+    """Returns the declared requirements of the package and of some extras, but for those on the package itself."""
+    project = PROJECT["project"]
+    requirements = list(project["dependencies"])
+    for extra in extras:
+        requirements += project["optional-dependencies"][extra]
+    return [requirement for requirement in requirements if distribution_name(requirement) != project["name"]]
+
+
+def test_imports_have_no_cycle():
+    order = list(graphlib.TopologicalSorter(import_graph()).static_order())  # CycleError names the cycle
+    assert set(order) == set(FILES)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_module_imports_from_lower_levels_only(module):
+    unit = module.split(".")[:2]
+    others = {other for other in import_graph()[module] if other.split(".")[:2] != unit}
+    assert {other for other in others if level(other) >= level(module)} == set()
+
+
+def test_every_unit_with_a_level_exists():
+    units = {name.split(".")[1] for name in FILES if name != "tf_nqs"}
+    assert set().union(*LEVELS) == units
+
+
+def test_only_the_lazy_modules_import_by_name():
+    by_name = {name for name, path in FILES.items() if re.search(r"\bimport_module\(|\b__import__\(", path.read_text())}
+    assert by_name == LAZY_IMPORTERS
+
+
+def test_package_and_command_line_do_not_load_tensorflow():
+    code = "import sys, tf_nqs, tf_nqs.cli; print(sorted({'keras', 'tensorflow', 'scipy'} & sys.modules.keys()))"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert finished.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", [*FILES.values(), REPOSITORY / "train.py"], ids=lambda path: path.stem)
+def test_files_and_functions_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    for function in ast.walk(syntax_tree(path)):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        docstring = function.body[0] if ast.get_docstring(function) is not None else None
+        n_docstring = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+        n_lines = function.end_lineno - function.lineno + 1 - n_docstring
+        assert n_lines <= LONGEST_FUNCTION, f"{path}:{function.lineno}: {function.name} has {n_lines} lines"
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_public_names_resolve(package):
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'FermionAnsatzz'"):
+        tf_nqs.FermionAnsatzz  # noqa: B018
+
+
+def test_every_third_party_import_is_declared_and_needed():
+    """Both ways: nothing undeclared is imported, and nothing declared is idle."""
+    own = {"tf_nqs", *sys.stdlib_module_names}
+    used = {name.split(".")[0] for path in FILES.values() for name in imported(path)} - own
+    names = {distribution_name(requirement) for requirement in declared()}
+    assert names >= NEVER_IMPORTED.keys()
+    assert used == {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names - NEVER_IMPORTED.keys()}
+
+
+@pytest.mark.parametrize(("distribution", "user"), NEVER_IMPORTED.items())
+def test_what_is_never_imported_is_needed_all_the_same(distribution, user):
+    assert any(user in path.read_text(encoding="utf-8") for path in FILES.values())
+
+
+def test_every_requirement_has_a_floor_and_a_ceiling():
+    for requirement in declared("test", "dev"):
+        assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement), requirement
+
+
+def test_constraints_fix_every_requirement_and_name_no_place():
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    for pin in pins:  # a name and a version, perhaps for some Pythons only; no address, no option
+        assert re.fullmatch(r'[\w.-]+==[\w.]+(; python_version [<>=]+ "3\.\d+")?', pin), pin
+    assert {distribution_name(one) for one in declared("test", "dev")} <= {distribution_name(pin) for pin in pins}
+
+
+def test_wheel_holds_every_package_and_the_presets():
+    """The list in pyproject.toml forgets none; `tf_nqs.configs` is the top-level folder `configs`."""
+    built = PROJECT["tool"]["setuptools"]
+    assert sorted(built["packages"]) == sorted({*PACKAGES, "tf_nqs.configs"})
+    assert built["package-dir"] == {"tf_nqs.configs": "configs"}
+    assert built["package-data"]["tf_nqs.configs"] == ["*.toml"]
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_every_folder_of_the_package_is_a_package():
+    folders = {path.parent for path in FILES.values()}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []

@@ -1,0 +1,93 @@
+"""Measuring a toy whose mean, variance and correlation are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_nqs.training.measurement import measure_energy
+from tf_nqs.types import LocalEnergy, WalkerState
+
+N_WALKERS = 64
+
+
+class Toy:
+    """Walkers of an AR(1) process of variance 1; e_L = 3 + x, in parts 1 + x, 1.5 and 0.5."""
+
+    def __init__(self, correlation=0.0, seed=0):
+        self.random = np.random.default_rng(seed)
+        self.correlation = correlation
+        self.calls = 0
+        positions = tf.constant(self.random.normal(size=(N_WALKERS, 1)))
+        self.walkers = WalkerState(positions, tf.constant([0, 0]), tf.constant(1.0))
+
+    def sample(self, walkers):
+        self.calls += 1
+        noise = self.random.normal(size=(N_WALKERS, 1))
+        positions = self.correlation * walkers.positions + np.sqrt(1 - self.correlation**2) * noise
+        return walkers._replace(positions=positions), tf.constant(0.5)
+
+    def local_energy(self, positions):
+        x = positions[:, 0]
+        return LocalEnergy(1 + x, 1.5 + 0 * x, 0.5 + 0 * x)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_target_error_is_reached_and_honest(correlation):
+    toy = Toy(correlation)
+    measurement, walkers = measure_energy(toy.sample, toy.local_energy, toy.walkers, 0.02, 60.0)
+    assert measurement.energy_error <= 0.02
+    assert abs(measurement.energy - 3.0) < 4 * measurement.energy_error
+    # Independent samples needed: (1/0.02)^2 = 2500, times tau = (1 + rho)/(1 - rho) = 9 for rho = 0.8; rows of 64. The
+    # error of the error with 64 walkers is 9 %, that of the number of samples 18 %: 4 of them, and no more than double.
+    needed = 2500 * (1 + correlation) / (1 - correlation)
+    assert 0.28 * needed < toy.calls * N_WALKERS < 2 * 1.72 * needed
+    assert measurement.variance == pytest.approx(1.0, rel=0.2)
+    assert measurement.kinetic + measurement.trap + measurement.interaction == pytest.approx(measurement.energy)
+    assert (measurement.trap, measurement.interaction) == (1.5, 0.5)
+    assert measurement.acceptance == 0.5
+    assert measurement.n_non_finite == 0
+    assert measurement.r_hat == pytest.approx(1.0, abs=0.1)
+    assert measurement.energy_error_naive <= measurement.energy_error
+    assert walkers.positions.shape == (N_WALKERS, 1)
+
+
+def test_time_limit_still_takes_twenty_calls():
+    toy = Toy()
+    measurement, _ = measure_energy(toy.sample, toy.local_energy, toy.walkers, 1e-9, 0.0)
+    assert toy.calls == 20
+    assert measurement.energy_error == pytest.approx(1 / np.sqrt(20 * N_WALKERS), rel=0.4)
+
+
+def test_zero_variance_ends_at_once():
+    toy = Toy()
+    constant = lambda x: LocalEnergy(0 * x[:, 0], 0 * x[:, 0] + 2.0, 0 * x[:, 0])  # noqa: E731
+    measurement, _ = measure_energy(toy.sample, constant, toy.walkers, 1e-3, 60.0)
+    assert (measurement.energy, measurement.energy_error, toy.calls) == (2.0, 0.0, 20)
+
+
+def test_non_finite_samples_are_counted_and_left_out():
+    """Also from the parts: they still add up."""
+    toy = Toy()
+
+    def local_energy(positions):
+        energy = toy.local_energy(positions)
+        bad = np.zeros(N_WALKERS)
+        bad[: toy.calls % 3] = np.nan  # another number in every call
+        return energy._replace(kinetic=energy.kinetic + bad)
+
+    measurement, _ = measure_energy(toy.sample, local_energy, toy.walkers, 1e-9, 0.0)
+    assert measurement.n_non_finite == sum(call % 3 for call in range(1, 21))
+    assert abs(measurement.energy - 3.0) < 4 * measurement.energy_error
+    total = measurement.kinetic + measurement.trap + measurement.interaction
+    assert total == pytest.approx(measurement.energy, rel=1e-12)
+
+
+def test_nothing_finite_ends_with_nan():
+    toy = Toy()
+    nan = lambda x: LocalEnergy(np.nan * x[:, 0], 0 * x[:, 0], 0 * x[:, 0])  # noqa: E731
+    with np.errstate(all="ignore"):
+        measurement, _ = measure_energy(toy.sample, nan, toy.walkers, 1e-3, 60.0)
+    assert np.isnan(measurement.energy)
+    assert measurement.n_non_finite == 20 * N_WALKERS

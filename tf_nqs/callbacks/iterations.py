@@ -1,0 +1,34 @@
+"""The base of callbacks that look at every single iteration."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+class IterationCallback(keras.callbacks.Callback):
+    """A Keras callback that is given all iterations of a call, although they ran without leaving TensorFlow.
+
+    Subclasses define `on_iterations`, and end training by `stop`.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        del epoch, logs
+        self.on_iterations(self.model.recent_iterations())
+
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
+        """Called after each call of up to `iterations_per_call` iterations.
+
+        Args:
+            rows: column name -> values of these iterations, as `VariationalMonteCarlo.recent_iterations` gives them.
+        """
+        raise NotImplementedError
+
+    def stop(self, reason: str) -> None:
+        """Ends training after this call.
+
+        Args:
+            reason: what `VariationalMonteCarlo.stop_reason` becomes: early_stopping, time_limit or failed.
+        """
+        self.model.stop_training = True
+        self.model.stop_reason = reason

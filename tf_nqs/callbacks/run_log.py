@@ -1,0 +1,72 @@
+"""The callback that writes what happened at every iteration."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from tf_nqs.callbacks.iterations import IterationCallback
+
+METRICS_COLUMNS = (
+    "iteration",
+    "energy",
+    "energy_error",
+    "variance",
+    "kinetic",
+    "trap",
+    "interaction",
+    "acceptance",
+    "proposal_width",
+    "seconds",
+    "n_non_finite",
+)
+"""Header of metrics.csv; new columns are appended."""
+
+
+class RunLog(IterationCallback):
+    """Writes `metrics.csv`, a row per iteration, and TensorBoard events, a point per call.
+
+    `seconds` is the wall-clock time of an iteration; iterations of one call share it evenly.
+
+    Args:
+        folder: existing folder; events go to its subfolder `tensorboard`.
+    """
+
+    def __init__(self, folder: str | Path):
+        super().__init__()
+        self.folder = Path(folder)
+
+    def on_train_begin(self, logs=None):
+        self._file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(METRICS_COLUMNS)
+        self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        self._before = time.monotonic()
+
+    def on_iterations(self, rows):
+        now = time.monotonic()
+        count = len(rows["iteration"])
+        rows = {**rows, "seconds": [(now - self._before) / count] * count}
+        self._before = now
+        for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
+            self._writer.writerow([_shown(name, value) for name, value in zip(METRICS_COLUMNS, values, strict=True)])
+        self._file.flush()
+        with self._events.as_default():
+            for name in METRICS_COLUMNS[1:]:
+                tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self) -> None:
+        """Closes both files; to be called when training was interrupted, which Keras does not report."""
+        self._file.close()
+        self._events.close()
+
+
+def _shown(name, value):
+    """Whole numbers without a decimal point, everything else so that it reads back to the same float64."""
+    return int(value) if name in ("iteration", "n_non_finite") else repr(float(value))

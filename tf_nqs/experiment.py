@@ -1,0 +1,274 @@
+"""A whole run: settings -> objects -> training -> measurement -> run folder. The only place that knows everyone."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import scipy
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tf_nqs
+from tf_nqs.analysis import plot_energy, read_metrics, result_table
+from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.callbacks import ProgressLine, RunLog, StopOnNonFinite, TimeLimit, WeightsCheckpoint, save_weights
+from tf_nqs.config import RunFolderError, Settings, settings_from, to_toml
+from tf_nqs.exact import Reference, reference_energy
+from tf_nqs.physics import TrappedFermions
+from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.sampling import MetropolisHastings
+from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, make_optimizer, pretrain
+
+CONFIG_FILE, WEIGHTS_FILE, RESULT_FILE, PLOT_FILE = "config.toml", "ansatz.weights.h5", "result.json", "energy.png"
+
+
+class Run(NamedTuple):
+    """A finished run, read back from its folder.
+
+    Attributes:
+        system: the Hamiltonian.
+        ansatz: the trained wave function.
+        settings: all settings of the run.
+    """
+
+    system: TrappedFermions
+    ansatz: FermionAnsatz
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `result.json` holds; energies in hbar*omega, None where a number does not exist."""
+
+    energy: float | None
+    energy_error: float | None
+    energy_error_naive: float | None
+    variance: float | None
+    kinetic: float | None
+    trap: float | None
+    interaction: float | None
+    acceptance: float | None
+    r_hat: float | None
+    effective_samples: float | None
+    reference_energy: float | None
+    reference_kind: str
+    reference_uncertainty: float | None
+    deviation_in_sigma: float | None
+    n_parameters: int
+    n_trainable_parameters: int
+    n_iterations: int
+    stop_reason: str
+    seconds_total: float
+    seconds_training: float
+    seconds_compile: float
+    seed: int
+    versions: dict[str, str]
+
+
+def build_system(settings: Settings) -> TrappedFermions:
+    """Returns the Hamiltonian that the settings describe."""
+    return TrappedFermions(**settings.system.model_dump())
+
+
+def build_ansatz(settings: Settings) -> FermionAnsatz:
+    """Returns the ansatz that the settings describe; its start values come from Keras' global random state."""
+    return FermionAnsatz(settings.system.n_particles, **settings.ansatz.model_dump())
+
+
+def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Model) -> VariationalMonteCarlo:
+    """Returns the compiled trainer that the settings describe."""
+    training = settings.training
+    vmc = VariationalMonteCarlo(
+        ansatz,
+        system,
+        MetropolisHastings(**settings.sampling.model_dump()),
+        laplacian=training.laplacian,
+        clip_deviations=training.clip_deviations,
+        iterations_per_call=training.iterations_per_call,
+        seed=settings.run.seed,
+    )
+    vmc.compile(
+        **make_optimizer(
+            training.optimizer,
+            training.learning_rate,
+            training.decay_iterations,
+            training.damping,
+            training.momentum,
+            training.max_step_norm,
+            settings.ansatz.dtype,
+        ),
+        jit_compile=training.jit_compile,
+    )
+    return vmc
+
+
+def run(settings: Settings) -> RunResult:
+    """Trains, measures and writes the run folder.
+
+    Args:
+        settings: all settings; `run.run_dir` is a new or an empty folder, None for a dated one in `runs/`.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        RunFolderError: the folder holds another run, or cannot be written.
+    """
+    started = time.monotonic()
+    folder = claim_run_folder(settings.run.run_dir)
+    say = (lambda *_: None) if settings.run.quiet else (lambda text: print(text, flush=True))
+    (folder / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
+    keras.utils.set_random_seed(settings.run.seed)
+    system, ansatz = build_system(settings), build_ansatz(settings)
+    vmc = build_trainer(settings, system, ansatz)
+    say(f"{settings.system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder}")
+    reference = find_reference(settings)
+    say(_reference_line(reference))
+    pretrain(ansatz, settings.training.pretrain_iterations, vmc.sampler, settings.run.seed)
+    say("compiling ...")
+    vmc.warm_up()
+
+    training_started = time.monotonic()
+    train(vmc, settings, folder, reference, say)
+    seconds_training = time.monotonic() - training_started
+
+    save_weights(ansatz, folder / WEIGHTS_FILE)
+    say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")
+    measurement = vmc.evaluate_energy(settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds)
+    result = _result(settings, vmc, reference, measurement, seconds_training, time.monotonic() - started)
+    _write_result(result, settings, folder)
+    say(result_table(asdict(result)))
+    return result
+
+
+def find_reference(settings: Settings) -> Reference:
+    """Returns the exact energy, or the best known one, of the system that the settings describe."""
+    system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
+    needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
+    if not system.trap or (needs_diagonalisation and max_seconds == 0):
+        return Reference(None, "none", None)
+    return reference_energy(
+        system.n_particles, system.interaction_strength, system.interaction_range, max_seconds=max(max_seconds, 1.0)
+    )
+
+
+def train(
+    vmc: VariationalMonteCarlo, settings: Settings, folder: Path, reference: Reference, say: Callable[[str], None]
+) -> None:
+    """Runs the training loop; Ctrl-C ends it, and what was reached is kept.
+
+    Args:
+        vmc: the compiled trainer.
+        settings: all settings.
+        folder: the run folder, for metrics and weights.
+        reference: shown beside the energy.
+        say: prints a line, or does not.
+    """
+    training = settings.training
+    log = RunLog(folder)
+    callbacks = [StopOnNonFinite(), log, WeightsCheckpoint(folder / WEIGHTS_FILE)]
+    if training.max_seconds is not None:
+        callbacks.append(TimeLimit(training.max_seconds))
+    if not settings.run.quiet:
+        callbacks.append(ProgressLine(training.iterations, reference.energy))
+    try:
+        vmc.fit(training.iterations, callbacks=callbacks)
+    except KeyboardInterrupt:
+        vmc.stop_reason = "interrupted"
+        for callback in callbacks:
+            callback.on_train_end()
+        say("interrupted; once more Ctrl-C leaves without measuring")
+
+
+def load(run_dir: str | Path) -> Run:
+    """Returns system, trained ansatz and settings of a run folder.
+
+    Args:
+        run_dir: a folder that `run` has written.
+
+    Returns:
+        Run.
+
+    Raises:
+        RunFolderError: the folder holds no run.
+
+    Example:
+        >>> system, ansatz, settings = tf_nqs.load("runs/a4")  # doctest: +SKIP
+        >>> sign, log_abs_psi = ansatz(positions)  # doctest: +SKIP
+    """
+    folder = Path(run_dir)
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise RunFolderError(f"run_dir = {folder}: has no {name}; must be the folder of a run")
+    settings = settings_from(str(folder / CONFIG_FILE))
+    ansatz = build_ansatz(settings)
+    ansatz.load_weights(folder / WEIGHTS_FILE)
+    return Run(build_system(settings), ansatz, settings)
+
+
+def _result(
+    settings: Settings,
+    vmc: VariationalMonteCarlo,
+    reference: Reference,
+    measurement: EnergyMeasurement,
+    seconds_training: float,
+    seconds_total: float,
+) -> RunResult:
+    """Puts the result together; numbers that are not finite become None, as JSON has no NaN."""
+    deviation = None
+    if reference.energy is not None:
+        sigma = math.hypot(measurement.energy_error, reference.uncertainty)
+        deviation = (measurement.energy - reference.energy) / sigma if sigma > 0 else None
+    measured = measurement._asdict()
+    measured.pop("n_non_finite")
+    return RunResult(
+        **{name: _finite(value) for name, value in measured.items()},
+        reference_energy=reference.energy,
+        reference_kind=reference.kind,
+        reference_uncertainty=reference.uncertainty,
+        deviation_in_sigma=_finite(deviation),
+        n_parameters=vmc.ansatz.count_params(),
+        n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
+        n_iterations=int(vmc.iteration),
+        stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
+        seconds_total=seconds_total,
+        seconds_training=seconds_training,
+        seconds_compile=vmc.seconds_compile,
+        seed=settings.run.seed,
+        versions=_versions(),
+    )
+
+
+def _finite(value):
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _versions():
+    packages = (tf_nqs, tf, keras, tfp, np, scipy)
+    return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
+
+
+def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
+    text = json.dumps(asdict(result), indent=2, allow_nan=False)
+    (folder / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+    system = settings.system
+    title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
+    measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
+    plot_energy(
+        read_metrics(folder / "metrics.csv"), result.reference_energy, folder / PLOT_FILE, title, measured=measured
+    )
+
+
+def _reference_line(reference: Reference) -> str:
+    if reference.energy is None:
+        return "no exact reference for this system"
+    return f"reference energy {reference.energy:.6f} ({reference.kind}, uncertainty {reference.uncertainty:.0e})"

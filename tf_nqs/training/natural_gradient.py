@@ -1,0 +1,214 @@
+"""Natural gradient: stochastic reconfiguration in its two forms, MinSR and SPRING."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.physics.energy import weighted_mean
+from tf_nqs.types import LogAbsPsi, Tensor
+
+_MOST_ATTEMPTS = 4
+_DAMPING_RAISE = 10.0
+_DAMPING_RECOVERY = 0.95
+_ROUNDING_ERRORS = 30.0
+
+
+def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor:
+    """Returns O_nk = d ln|Psi(x_n)| / d theta_k, one walker per row.
+
+    Args:
+        log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,), each walker on its own.
+        variables: the trainable parameters theta, in the order of the columns, each one flattened.
+        positions: x in a_ho, shape (n_walkers, n_particles).
+
+    Returns:
+        Shape (n_walkers, n_parameters).
+    """
+
+    def of_one_walker(position):
+        with tf.GradientTape() as tape:
+            value = log_abs_psi(position[None])[0]
+        gradients = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.concat([tf.reshape(gradient, (-1,)) for gradient in gradients], axis=0)
+
+    return tf.vectorized_map(of_one_walker, positions)
+
+
+def centred_system(scores: Tensor, local_energy: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what every form below solves for: centred scores and residuals, each row times sqrt(R_n / sum R).
+
+    O_nk <- sqrt(R_n / sum R) (O_nk - <O_k>),   eps_n <- -sqrt(R_n / sum R) (e_n - <e>)
+
+    so that F = O^T O is the Fisher matrix and O^T eps = -dE/2, with means weighted by R.
+
+    Args:
+        scores: shape (n_walkers, n_parameters).
+        local_energy: e_L, finite, shape (n_walkers,), in hbar*omega.
+        weights: R, shape (n_walkers,).
+
+    Returns:
+        Centred scores (n_walkers, n_parameters), residuals (n_walkers,).
+    """
+    shares = tf.sqrt(weights / tf.reduce_sum(weights))
+    finite = tf.where(weights[:, None] > 0, scores, tf.zeros_like(scores))
+    centred = shares[:, None] * (finite - weighted_mean(finite, weights))
+    return centred, -shares * (local_energy - weighted_mean(local_energy, weights))
+
+
+def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -> Tensor:
+    """Returns phi = O^T (O O^T + damping)^-1 eps, by a matrix of n_walkers x n_walkers: MinSR.
+
+    The kernel's product runs in the precision of the scores, its Cholesky factorisation in float64.
+
+    Args:
+        centred: O, shape (n_walkers, n_parameters).
+        residuals: eps, shape (n_walkers,).
+        damping: scalar, above 0.
+
+    Returns:
+        Shape (n_parameters,); NaN if the damped kernel is not positive definite in floating point.
+
+    Reference: Chen and Heyl, Nat. Phys. 20, 1476 (2024).
+    """
+    kernel = tf.matmul(centred, centred, transpose_b=True)
+    return tf.linalg.matvec(centred, _solve_damped(kernel, residuals, damping), transpose_a=True)
+
+
+def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor) -> Tensor:
+    """Returns phi = (O^T O + damping)^-1 O^T eps, by a matrix of n_parameters x n_parameters: the same phi.
+
+    Args:
+        centred: O, shape (n_walkers, n_parameters).
+        residuals: eps, shape (n_walkers,).
+        damping: scalar, above 0.
+
+    Returns:
+        Shape (n_parameters,); NaN if the damped Fisher matrix is not positive definite in floating point.
+
+    Reference: Sorella, Phys. Rev. Lett. 80, 4558 (1998).
+    """
+    fisher = tf.matmul(centred, centred, transpose_a=True)
+    return _solve_damped(fisher, tf.linalg.matvec(centred, residuals, transpose_a=True), damping)
+
+
+def _solve_damped(matrix, right_side, damping):
+    """(matrix + damping + rounding)^-1 right_side by Cholesky in float64.
+
+    Entry (n, m) of a product of rows carries a rounding error of about eps |row n| |row m|. Some walkers, next to a
+    node, have rows a thousand times longer than others: so each diagonal element is raised by its own rounding error.
+    """
+    rounding = _ROUNDING_ERRORS * np.finfo(matrix.dtype.as_numpy_dtype).eps
+    matrix = tf.cast(matrix, tf.float64)
+    diagonal = tf.linalg.diag_part(matrix)
+    damped = tf.linalg.set_diag(matrix, diagonal * (1 + rounding) + tf.cast(damping, tf.float64))
+    solution = tf.linalg.cholesky_solve(tf.linalg.cholesky(damped), tf.cast(right_side, tf.float64)[:, None])
+    return tf.cast(solution[:, 0], right_side.dtype)
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class NaturalGradient(keras.layers.Layer):
+    """The direction of steepest descent in the metric of quantum states, with or without SPRING's memory.
+
+    With centred scores O, residuals eps (see `centred_system`) and the last direction phi':
+
+        phi = argmin |O phi - eps|^2 + damping |phi - momentum phi'|^2
+            = O^T (O O^T + damping)^-1 (eps - momentum O phi') + momentum phi'
+
+    The Keras optimiser that it is compiled with (plain SGD) then does theta <- theta + a phi, with a its learning
+    rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`.
+
+    A solution that is not finite is thrown away, the damping raised tenfold and the solve repeated, up to four times;
+    the raise wears off over later iterations. If all fail, the step is zero. `n_rejected` counts the failed solves.
+
+    Args:
+        momentum: SPRING's mu in [0, 1); 0 for MinSR and plain stochastic reconfiguration.
+        damping: added to the kernel's eigenvalues, which are Fisher information per walker; above 0.
+        max_step_norm: largest Fisher norm of a step, above 0.
+        form: "sample" (n_walkers x n_walkers), "parameter" (n_parameters x n_parameters) or "auto", the smaller one.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Reference: Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024), for SPRING.
+    """
+
+    def __init__(
+        self,
+        momentum: float = defaults.MOMENTUM,
+        damping: float = defaults.DAMPING,
+        max_step_norm: float = defaults.MAX_STEP_NORM,
+        form: str = "auto",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum = {momentum}: must be at least 0 and below 1")
+        for name, value in (("damping", damping), ("max_step_norm", max_step_norm)):
+            if not value > 0:
+                raise ValueError(f"{name} = {value}: must be above 0")
+        if form not in ("auto", "sample", "parameter"):
+            raise ValueError(f"form = {form!r}: must be one of auto, sample, parameter")
+        self.momentum = momentum
+        self.damping = damping
+        self.max_step_norm = max_step_norm
+        self.form = form
+
+    def build(self, n_parameters: int):
+        self.previous = self.add_weight(
+            shape=(n_parameters,), initializer="zeros", trainable=False, name="previous_direction"
+        )
+        self.damping_factor = self.add_weight(shape=(), initializer="ones", trainable=False, name="damping_factor")
+        self.n_rejected = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, dtype="int32", name="n_rejected"
+        )
+        self.built = True
+
+    def direction(self, scores: Tensor, local_energy: Tensor, weights: Tensor, learning_rate: Tensor) -> Tensor:
+        """Returns the step's direction, phi, shrunk where learning_rate * |O phi| would exceed max_step_norm.
+
+        Args:
+            scores: shape (n_walkers, n_parameters).
+            local_energy: clipped and finite, shape (n_walkers,), in hbar*omega.
+            weights: R, shape (n_walkers,).
+            learning_rate: a, scalar.
+
+        Returns:
+            Shape (n_parameters,), finite.
+        """
+        centred, residuals = centred_system(scores, local_energy, weights)
+        start = self.momentum * self.previous
+        residuals -= tf.linalg.matvec(centred, start)
+        damping = self.damping_factor * self.damping
+
+        def solve(attempt, damping, phi):
+            del phi
+            return attempt + 1, damping * _DAMPING_RAISE, start + self._solver(centred)(centred, residuals, damping)
+
+        def failed(attempt, damping, phi):
+            del damping
+            return (attempt == 0) | ((attempt < _MOST_ATTEMPTS) & ~tf.reduce_all(tf.math.is_finite(phi)))
+
+        attempts, _, phi = tf.while_loop(failed, solve, (0, damping, start))
+        succeeded = tf.reduce_all(tf.math.is_finite(phi))
+        phi = tf.where(succeeded, phi, tf.zeros_like(phi))
+        self.previous.assign(phi)
+        raised = tf.pow(_DAMPING_RAISE, tf.cast(attempts - 1, phi.dtype))
+        self.damping_factor.assign(tf.maximum(1.0, self.damping_factor * raised * _DAMPING_RECOVERY))
+        self.n_rejected.assign_add(attempts - tf.cast(succeeded, attempts.dtype))
+        step_norm = tf.cast(learning_rate, phi.dtype) * tf.norm(tf.linalg.matvec(centred, phi))
+        return phi * tf.minimum(1.0, tf.math.divide_no_nan(self.max_step_norm, step_norm))
+
+    def _solver(self, centred: Tensor) -> Callable:
+        n_walkers, n_parameters = centred.shape
+        use_samples = self.form == "sample" or (self.form == "auto" and n_walkers <= n_parameters)
+        return solve_in_sample_space if use_samples else solve_in_parameter_space
+
+    def get_config(self):
+        names = ("momentum", "damping", "max_step_norm", "form")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
