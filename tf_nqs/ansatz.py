@@ -48,10 +48,9 @@ class FermionAnsatz(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if n_particles < 1:
-            raise ValueError(f"n_particles = {n_particles}: must be at least 1")
-        if n_layers < 1:
-            raise ValueError(f"n_layers = {n_layers}: must be at least 1")
+        for name, value in (("n_particles", n_particles), ("n_layers", n_layers)):
+            if value % 1 != 0 or value < 1:
+                raise ValueError(f"{name} = {value}: must be an integer of at least 1")
         self.n_particles = n_particles
         self.n_features = n_features
         self.n_layers = n_layers
@@ -67,8 +66,7 @@ class FermionAnsatz(keras.Model):
         self.build((None, n_particles))
 
     def build(self, input_shape):
-        if tuple(input_shape[1:]) != (self.n_particles,):
-            raise ValueError(f"positions of shape {tuple(input_shape)}: must be (n_walkers, {self.n_particles})")
+        self._check_shape(input_shape)
         for layer, n_inputs in zip(self.equivariant_layers, [1] + [self.n_features] * self.n_layers, strict=False):
             layer.build((None, self.n_particles, n_inputs))
         self.orbital_layer.build((None, self.n_particles, self.n_features))
@@ -78,6 +76,7 @@ class FermionAnsatz(keras.Model):
         self.built = True
 
     def call(self, positions):
+        self._check_shape(positions.shape)
         return self.determinant(self._orbitals_without_envelope(positions), self.envelope(positions))
 
     def orbitals(self, positions: Tensor) -> Tensor:
@@ -91,6 +90,7 @@ class FermionAnsatz(keras.Model):
 
         Reference: thesis, Eq. 10.
         """
+        self._check_shape(positions.shape)
         return self._orbitals_without_envelope(positions) * keras.ops.exp(self.envelope(positions))
 
     def log_abs_psi(self, positions: Tensor) -> Tensor:
@@ -109,6 +109,7 @@ class FermionAnsatz(keras.Model):
 
         Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024), arXiv:2307.08214.
         """
+        self._check_shape(positions.shape)
         own = keras.ops.eye(self.n_particles, dtype=positions.dtype)[None, :, :, None]
         value = positions[:, :, None]
         jet = Jet(value, own + keras.ops.zeros_like(value)[:, None], keras.ops.zeros_like(value))
@@ -118,6 +119,10 @@ class FermionAnsatz(keras.Model):
         return self.determinant.forward_laplacian(
             self.orbital_layer.forward_laplacian(jet), self.envelope(positions), first, second
         )
+
+    def _check_shape(self, shape):
+        if len(shape) != 2 or shape[1] != self.n_particles:
+            raise ValueError(f"positions of shape {tuple(shape)}: must be (n_walkers, {self.n_particles})")
 
     def _orbitals_without_envelope(self, positions):
         features = positions[:, :, None]

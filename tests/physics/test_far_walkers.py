@@ -75,7 +75,7 @@ def test_several_far_out(case, n_determinants, dtype):
 
 
 @pytest.mark.parametrize("laplacian", ["forward", "nested"])
-@pytest.mark.parametrize("n_determinants", [1, 2])
+@pytest.mark.parametrize("n_determinants", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("case", FAR)
 def test_the_gradient_by_the_weights_stays_finite(case, n_determinants, laplacian):
     """One far walker among six good ones, through energy, mask, clipping and loss, as the training step does it."""

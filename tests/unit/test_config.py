@@ -26,10 +26,16 @@ from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = sorted((REPOSITORY / "configs").glob("*.toml"))
-NOT_IN_DEFAULTS = {"trap", "seed", "run_dir", "quiet", "max_seconds"}
+NOT_IN_DEFAULTS = {"learning_rate", "decay_iterations", "trap", "seed", "run_dir", "quiet", "max_seconds"}
 """Settings whose default is a literal beside the field: switches, None, and the seed."""
 
 ALL_CHANGED = {
+    "optimizer": "adam",
+    "decay_iterations": 50,
+    "damping": 0.01,
+    "momentum": 0.5,
+    "max_step_norm": 0.1,
+    "jit_compile": False,
     "n_particles": 3,
     "interaction_strength": -7.25,
     "interaction_range": 0.1,
@@ -107,6 +113,8 @@ def test_defaults_reach_the_settings():
         assert values[leaf] == getattr(defaults, leaf.upper())
     assert {leaf: values[leaf] for leaf in NOT_IN_DEFAULTS} == {
         "trap": True,
+        "learning_rate": None,
+        "decay_iterations": None,
         "seed": 0,
         "run_dir": None,
         "quiet": False,
@@ -160,8 +168,13 @@ REFUSED = [
     ("target_acceptance", 1, "target_acceptance = 1: must be a finite number above 0 and below 1"),
     ("iterations", 0, "iterations = 0: must be an integer from 1 to"),
     ("iterations", 10**30, "must be an integer from 1 to"),
-    ("optimizer", "sgd", "optimizer = 'sgd': must be adam"),
+    ("optimizer", "sgd", "optimizer = 'sgd': must be one of adam, sr, minsr, spring"),
     ("learning_rate", 0, "learning_rate = 0: must be a finite number above 0"),
+    ("decay_iterations", 0, "decay_iterations = 0: must be an integer from 1 to"),
+    ("damping", 0.0, "damping = 0.0: must be a finite number above 0"),
+    ("momentum", 1.0, "momentum = 1.0: must be a finite number of at least 0 and below 1"),
+    ("max_step_norm", -1, "max_step_norm = -1: must be a finite number above 0"),
+    ("jit_compile", 1, "jit_compile = 1: must be true or false"),
     ("laplacian", "fast", "laplacian = 'fast': must be one of auto, nested, forward"),
     ("clip_deviations", -1, "clip_deviations = -1: must be a finite number of at least 0"),
     ("pretrain_iterations", -1, "pretrain_iterations = -1: must be an integer from 0 to"),
@@ -296,9 +309,9 @@ def test_round_trip(overrides, tmp_path):
 
 
 def test_all_changed_changes_everything():
-    assert set(ALL_CHANGED) == set(FIELDS) - {"optimizer"}, "optimizer has one value only"
+    assert set(ALL_CHANGED) == set(FIELDS)
     values, standard = leaves(settings_from(None, ALL_CHANGED)), leaves(settings_from(None, {"n_particles": 4}))
-    assert [leaf for leaf in FIELDS if values[leaf] == standard[leaf]] == ["optimizer"]
+    assert not [leaf for leaf in FIELDS if values[leaf] == standard[leaf]]
 
 
 def test_flat_sectioned_and_mixed_toml_are_equal(tmp_path):

@@ -99,8 +99,11 @@ class TrainingSettings(Section):
         + ", ".join(f"{rate:g} for {name}" for name, rate in defaults.LEARNING_RATE.items())
         + ".",
     )
-    decay_iterations: Count | None = Field(
-        None, description="The learning rate falls as 1/(1 + iteration/decay_iterations); constant where left out."
+    decay_iterations: int | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="The learning rate falls as 1/(1 + iteration/decay_iterations); constant where left out.",
     )
     damping: float = Field(
         defaults.DAMPING, gt=0, description="Natural gradients: damping added to the Fisher information."

@@ -223,7 +223,7 @@ def _factorise(matrices) -> _Factors:
         inverse_right.append(right_column)
     pivots = tf.stack(pivots)
     # A vanishing pivot counts as a tiny one: products without it are exact, those with it negligible, 1/p finite.
-    tiny = np.finfo(dtype.as_numpy_dtype).tiny ** 0.5
+    tiny = 64 * np.finfo(dtype.as_numpy_dtype).tiny
     log_pivots = tf.math.log(tf.maximum(tf.abs(pivots), tiny))
     return _Factors(tf.stack(inverse_left), tf.stack(inverse_right, axis=1), log_pivots, tf.sign(pivots), sign)
 
@@ -241,8 +241,9 @@ def _pair_minors(factors, scales):
     log_pairs = factors.log_pivots[:, None] + factors.log_pivots[None]
     log_minors = scales + tf.reduce_sum(factors.log_pivots, axis=0) - log_pairs
     signs = factors.permutation_sign * tf.reduce_prod(signs, axis=0) * signs[:, None] * signs[None]
-    off_diagonal = 1 - tf.eye(log_minors.shape[0], dtype=log_minors.dtype)[..., None]
-    return off_diagonal * signs * tf.exp(log_minors)
+    # The diagonal goes before exponentiation, where 1/p_i^2 might overflow.
+    is_diagonal = tf.eye(log_minors.shape[0], dtype=tf.bool)[..., None]
+    return signs * tf.exp(tf.where(is_diagonal, tf.cast(-np.inf, log_minors.dtype), log_minors))
 
 
 def _nonzero_signs(factors):

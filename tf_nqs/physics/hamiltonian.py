@@ -63,7 +63,7 @@ class TrappedFermions:
         trap: bool | PositionsToEnergy = True,
         pair_potential: Callable[[Tensor], Tensor] | None = None,
     ):
-        if n_particles != int(n_particles) or n_particles < 1:
+        if n_particles % 1 != 0 or n_particles < 1:
             raise ValueError(f"n_particles = {n_particles}: must be an integer of at least 1")
         if not interaction_range > 0:
             raise ValueError(f"interaction_range = {interaction_range}: must be positive")

@@ -42,15 +42,15 @@ class MetropolisHastings:
         target_acceptance: float = defaults.TARGET_ACCEPTANCE,
     ):
         for name, value, least in (("n_walkers", n_walkers, 1), ("n_steps", n_steps, 1), ("n_burn_in", n_burn_in, 0)):
-            if value != int(value) or value < least:
+            if value % 1 != 0 or value < least:
                 raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
         if not proposal_width > 0:
             raise ValueError(f"proposal_width = {proposal_width}: must be positive")
         if not 0 < target_acceptance < 1:
             raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
-        self.n_walkers = n_walkers
-        self.n_steps = n_steps
-        self.n_burn_in = n_burn_in
+        self.n_walkers = int(n_walkers)
+        self.n_steps = int(n_steps)
+        self.n_burn_in = int(n_burn_in)
         self.proposal_width = proposal_width
         self.target_acceptance = target_acceptance
 

@@ -74,21 +74,22 @@ def measure_energy(
         energy = LocalEnergy(*(np.asarray(part, np.float64) for part in local_energy(walkers.positions)))
         is_finite = np.isfinite(energy.total)
         totals.append(energy.total)
-        parts.append([np.mean(part[is_finite]) if is_finite.any() else np.nan for part in energy])
+        parts.append([np.sum(part[is_finite]) for part in energy])
         acceptances.append(float(acceptance))
         is_late = time.monotonic() - started > max_seconds
         if len(totals) < next_look and not (is_late and len(totals) >= _LEAST_SAMPLES):
             continue
         estimate = mean_from_chains(np.stack(totals))
         if is_late or estimate.error <= target_error or not np.isfinite(estimate.error):
-            return _measurement(estimate, parts, acceptances), walkers
+            return _measurement(estimate, parts, acceptances, len(is_finite)), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
         wanted = len(totals) * (estimate.error / target_error) ** 2
         next_look = int(np.clip(wanted, len(totals) + 1, 2 * len(totals)))
 
 
-def _measurement(estimate: MeanEstimate, parts: list, acceptances: list) -> EnergyMeasurement:
-    kinetic, trap, interaction = np.mean(parts, axis=0)
+def _measurement(estimate: MeanEstimate, parts: list, acceptances: list, n_walkers: int) -> EnergyMeasurement:
+    n_finite = len(parts) * n_walkers - estimate.n_non_finite
+    kinetic, trap, interaction = np.sum(parts, axis=0) / n_finite if n_finite else [np.nan] * 3
     return EnergyMeasurement(
         energy=float(estimate.mean),
         energy_error=float(estimate.error),

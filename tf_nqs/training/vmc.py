@@ -47,7 +47,8 @@ class VariationalMonteCarlo(keras.Model):
         **kwargs: arguments of `keras.Model` (name).
 
     Raises:
-        ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
+        ValueError: an argument is out of its range, laplacian is "forward" for an ansatz that has none, or ansatz and
+            system have different numbers of particles.
 
     Example:
         >>> vmc = VariationalMonteCarlo(FermionAnsatz(4), TrappedFermions(4, interaction_strength=10.0))
@@ -76,6 +77,12 @@ class VariationalMonteCarlo(keras.Model):
         self.clip_deviations = clip_deviations
         self.iterations_per_call = iterations_per_call
         self.laplacian = _choose_laplacian(laplacian, ansatz)
+        if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+            raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
+        if iterations_per_call < 1:
+            raise ValueError(f"iterations_per_call = {iterations_per_call}: must be at least 1")
+        if clip_deviations < 0:
+            raise ValueError(f"clip_deviations = {clip_deviations}: must be at least 0")
         start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0]), self.compute_dtype)
         self.positions = self._add_state("positions", start.positions)
         self.seed = self._add_state("seed", start.seed)
@@ -201,9 +208,11 @@ class VariationalMonteCarlo(keras.Model):
 
         Raises:
             ValueError: iterations is below 1.
+            RuntimeError: `compile` was not called.
         """
         if iterations < 1:
             raise ValueError(f"iterations = {iterations}: must be at least 1")
+        self._check_compiled()
         if not self.seconds_compile:
             self.warm_up()
         if int(self.iteration) == 0:
@@ -238,7 +247,14 @@ class VariationalMonteCarlo(keras.Model):
 
         Returns:
             EnergyMeasurement.
+
+        Raises:
+            ValueError: target_error is not above 0.
+            RuntimeError: `compile` was not called.
         """
+        if not target_error > 0:
+            raise ValueError(f"target_error = {target_error}: must be above 0")
+        self._check_compiled()
         width = tf.identity(self.proposal_width)
         self.walkers = self.sampler.burn_in(self.sample, self.walkers)._replace(proposal_width=width)
         measurement, self.walkers = measure_energy(
@@ -262,6 +278,10 @@ class VariationalMonteCarlo(keras.Model):
 
     def call(self, positions):
         return self.ansatz(positions)
+
+    def _check_compiled(self):
+        if not self.compiled:
+            raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
 
     def _record(self, index, estimate, acceptance, proposal_width):
         self.iteration.assign_add(1)

@@ -11,7 +11,8 @@ from tf_nqs.exact import free_fermion_density
 from tf_nqs.physics.oscillator import free_fermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 
-N_WALKERS = 4000
+N_WALKERS = 12000
+"""Enough to see 5 % in the width of a distribution: 8 error bars of its variance."""
 
 
 def gaussian(positions):
@@ -167,6 +168,8 @@ def test_xla_samples_the_same_distribution():
     sample = tf.function(lambda state: sampler.sample(gaussian, state), jit_compile=True)
     positions = sample(start(sampler, 1))[0].positions.numpy()
     assert_distributed(positions[:, 0], lambda x: np.exp(-(x**2)), 6.0)
+    squares = positions**2
+    assert abs(np.mean(squares) - 0.5) < 4 * np.std(squares) / np.sqrt(squares.size)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ def test_every_iteration_is_recorded_once(reference):
     # Means in float32 over 32 walkers.
     np.testing.assert_allclose(recorder.column("energy"), parts, rtol=1e-5)
     assert int(vmc.iteration) == 25
+    # The width of the next iteration follows the acceptance of this one.
+    change, excess = np.diff(recorder.column("proposal_width")), recorder.column("acceptance")[:-1] - 0.5
+    np.testing.assert_array_equal(np.sign(change), np.sign(excess))
+    assert np.any(change > 0) or np.any(change < 0)
 
 
 def test_a_second_fit_goes_on_counting():
@@ -100,7 +104,7 @@ def test_another_seed_is_another_run(reference):
     assert recorder.column("energy")[0] != reference[1].column("energy")[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def test_forward_and_nested_laplacian_train_alike(dtype):
     runs = [trained(iterations=3, laplacian=laplacian, dtype=dtype) for laplacian in ("forward", "nested")]
     assert [run[0].laplacian for run in runs] == ["forward", "nested"]
