@@ -111,7 +111,7 @@ def test_loads_the_trained_ansatz(finished):
     assert abs(again.energy - result["energy"]) < 5 * math.hypot(again.energy_error, result["energy_error"])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "spring"])
+@pytest.mark.parametrize("optimizer", ["spring", pytest.param("adam", marks=pytest.mark.slow)])
 def test_same_seed_same_metrics(tmp_path, optimizer):
     """Two processes with default threads write the same rows, all columns but `seconds`."""
     full = {"n_walkers": 512, "n_features": 64, "jit_compile": "true"}

@@ -30,5 +30,6 @@ class IterationCallback(keras.callbacks.Callback):
         Args:
             reason: what `VariationalMonteCarlo.stop_reason` becomes: early_stopping, time_limit or failed.
         """
+        if not self.model.stop_training:
+            self.model.stop_reason = reason
         self.model.stop_training = True
-        self.model.stop_reason = reason

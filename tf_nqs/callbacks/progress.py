@@ -26,6 +26,7 @@ class ProgressLine(IterationCallback):
         super().__init__()
         self.iterations = iterations
         self.reference_energy = reference_energy
+        self._bar = None
 
     def on_train_begin(self, logs=None):
         self._started = self._last_line = time.monotonic()

@@ -38,11 +38,13 @@ class RunLog(IterationCallback):
     def __init__(self, folder: str | Path):
         super().__init__()
         self.folder = Path(folder)
+        self._file = self._events = None
 
     def on_train_begin(self, logs=None):
         self._file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._writer.writerow(METRICS_COLUMNS)
+        self._file.flush()
         self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         self._before = time.monotonic()
 
@@ -63,8 +65,9 @@ class RunLog(IterationCallback):
 
     def close(self) -> None:
         """Closes both files; to be called when training was interrupted, which Keras does not report."""
-        self._file.close()
-        self._events.close()
+        if self._file:
+            self._file.close()
+            self._events.close()
 
 
 def _shown(name, value):

@@ -89,8 +89,8 @@ class TrainingSettings(Section):
     iterations: Count = Field(defaults.ITERATIONS, description="Number of optimiser updates.")
     optimizer: Literal["adam", "sr", "minsr", "spring"] = Field(
         defaults.OPTIMIZER,
-        description="Adam, or a natural gradient: stochastic reconfiguration over parameters (sr), over walkers "
-        "(minsr), or over walkers with memory (spring).",
+        description="Adam, or a natural gradient: stochastic reconfiguration over parameters or walkers, "
+        "whichever are fewer (sr), over walkers (minsr), or over walkers with memory (spring).",
     )
     learning_rate: float | None = Field(
         None,

@@ -15,7 +15,7 @@ from tf_nqs.types import LogAbsPsi, Tensor
 _MOST_ATTEMPTS = 4
 _DAMPING_RAISE = 10.0
 _DAMPING_RECOVERY = 0.95
-_ROUNDING_ERRORS = 30.0
+_ROUNDING_ERRORS = 100.0
 
 
 def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor:
@@ -56,6 +56,7 @@ def centred_system(scores: Tensor, local_energy: Tensor, weights: Tensor) -> tup
     """
     shares = tf.sqrt(weights / tf.reduce_sum(weights))
     finite = tf.where(weights[:, None] > 0, scores, tf.zeros_like(scores))
+    local_energy = tf.where(weights > 0, local_energy, tf.zeros_like(local_energy))
     centred = shares[:, None] * (finite - weighted_mean(finite, weights))
     return centred, -shares * (local_energy - weighted_mean(local_energy, weights))
 
@@ -82,6 +83,8 @@ def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -
 def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor) -> Tensor:
     """Returns phi = (O^T O + damping)^-1 O^T eps, by a matrix of n_parameters x n_parameters: the same phi.
 
+    All of it runs in float64.
+
     Args:
         centred: O, shape (n_walkers, n_parameters).
         residuals: eps, shape (n_walkers,).
@@ -92,8 +95,10 @@ def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor
 
     Reference: Sorella, Phys. Rev. Lett. 80, 4558 (1998).
     """
-    fisher = tf.matmul(centred, centred, transpose_a=True)
-    return _solve_damped(fisher, tf.linalg.matvec(centred, residuals, transpose_a=True), damping)
+    exact = tf.cast(centred, tf.float64)
+    fisher = tf.matmul(exact, exact, transpose_a=True)
+    right_side = tf.linalg.matvec(exact, tf.cast(residuals, tf.float64), transpose_a=True)
+    return tf.cast(_solve_damped(fisher, right_side, damping), centred.dtype)
 
 
 def _solve_damped(matrix, right_side, damping):
@@ -198,11 +203,13 @@ class NaturalGradient(keras.layers.Layer):
         succeeded = tf.reduce_all(tf.math.is_finite(phi))
         phi = tf.where(succeeded, phi, tf.zeros_like(phi))
         self.previous.assign(phi)
-        raised = tf.pow(_DAMPING_RAISE, tf.cast(attempts - 1, phi.dtype))
-        self.damping_factor.assign(tf.maximum(1.0, self.damping_factor * raised * _DAMPING_RECOVERY))
+        raised = tf.pow(tf.cast(_DAMPING_RAISE, phi.dtype), tf.cast(attempts - 1, phi.dtype))
+        self.damping_factor.assign(
+            tf.clip_by_value(self.damping_factor * raised * _DAMPING_RECOVERY, 1.0, _DAMPING_RAISE**_MOST_ATTEMPTS)
+        )
         self.n_rejected.assign_add(attempts - tf.cast(succeeded, attempts.dtype))
         step_norm = tf.cast(learning_rate, phi.dtype) * tf.norm(tf.linalg.matvec(centred, phi))
-        return phi * tf.minimum(1.0, tf.math.divide_no_nan(self.max_step_norm, step_norm))
+        return tf.where(succeeded, phi * (self.max_step_norm / tf.maximum(step_norm, self.max_step_norm)), phi)
 
     def _solver(self, centred: Tensor) -> Callable:
         n_walkers, n_parameters = centred.shape

@@ -9,7 +9,7 @@ import keras
 from tf_nqs import defaults
 from tf_nqs.training.natural_gradient import NaturalGradient
 
-_FORMS = {"sr": "parameter", "minsr": "sample", "spring": "sample"}
+_FORMS = {"sr": "auto", "minsr": "sample", "spring": "sample"}
 
 
 def make_optimizer(
@@ -24,7 +24,8 @@ def make_optimizer(
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
 
     Args:
-        name: adam, sr (over parameters), minsr (over walkers) or spring (over walkers, with momentum).
+        name: adam, sr (over parameters or walkers, whichever are fewer), minsr (over walkers) or spring (over
+            walkers, with momentum).
         learning_rate: at the start; None for the optimiser's default.
         decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); None for a constant one.
         damping: of a natural gradient.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from tf_nqs import defaults
 from tf_nqs.physics.energy import clip_local_energy, estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training.derivatives import choose_laplacian, log_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
 from tf_nqs.training.natural_gradient import NaturalGradient, scores
@@ -76,7 +76,8 @@ class VariationalMonteCarlo(keras.Model):
         self.sampler = sampler or MetropolisHastings()
         self.clip_deviations = clip_deviations
         self.iterations_per_call = iterations_per_call
-        self.laplacian = _choose_laplacian(laplacian, ansatz)
+        self.laplacian = choose_laplacian(ansatz, laplacian)
+        self.derivatives = log_derivatives(ansatz, self.laplacian)
         if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
             raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
         if iterations_per_call < 1:
@@ -165,10 +166,7 @@ class VariationalMonteCarlo(keras.Model):
         return self.sampler.sample(self._log_abs_psi, walkers)
 
     def _local_energy(self, positions: Tensor) -> LocalEnergy:
-        if self.laplacian == "forward":
-            _, derivatives = self.ansatz.forward_laplacian(positions)
-            return self.system.local_energy(positions, derivatives)
-        return self.system.local_energy_of(self._log_abs_psi, positions)
+        return self.system.local_energy(positions, self.derivatives(positions))
 
     def _energy_gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
@@ -294,17 +292,3 @@ class VariationalMonteCarlo(keras.Model):
         )
         variable.assign(value)
         return variable
-
-
-def _choose_laplacian(laplacian: str, ansatz: keras.Model) -> str:
-    """Returns "forward" or "nested", and says so where "auto" has to take the slower one."""
-    has_forward = hasattr(ansatz, "forward_laplacian")
-    if laplacian not in ("auto", "forward", "nested"):
-        raise ValueError(f"laplacian = {laplacian!r}: must be one of auto, forward, nested")
-    if laplacian == "forward" and not has_forward:
-        raise ValueError(f"laplacian = 'forward': {type(ansatz).__name__} has no forward_laplacian; use nested or auto")
-    if laplacian == "auto" and not has_forward:
-        logging.getLogger(__name__).warning(
-            "%s has no forward_laplacian: its Laplacian comes from nested GradientTapes", type(ansatz).__name__
-        )
-    return "forward" if has_forward and laplacian != "nested" else "nested"

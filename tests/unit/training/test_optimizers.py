@@ -1,0 +1,104 @@
+"""Optimisers by name: what they are made of, and how their learning rate falls."""
+
+from __future__ import annotations
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from tf_nqs import defaults
+from tf_nqs.training.natural_gradient import NaturalGradient
+from tf_nqs.training.optimizers import make_optimizer
+
+NAMES = ("adam", "sr", "minsr", "spring")
+
+
+def learning_rates(optimizer, iterations):
+    """The learning rate that the optimiser itself states at these iterations."""
+    found = []
+    for iteration in iterations:
+        optimizer.iterations.assign(iteration)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+def test_every_name_with_a_default_learning_rate_is_one():
+    assert set(defaults.LEARNING_RATE) == set(NAMES)
+    assert defaults.OPTIMIZER in NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "momentum"),
+    [("sr", "auto", 0.0), ("minsr", "sample", 0.0), ("spring", "sample", defaults.MOMENTUM)],
+)
+def test_natural_gradients(name, form, momentum):
+    made = make_optimizer(name)
+    layer = made["natural_gradient"]
+    assert isinstance(layer, NaturalGradient)
+    assert (layer.form, layer.momentum) == (form, momentum)
+    assert (layer.damping, layer.max_step_norm) == (defaults.DAMPING, defaults.MAX_STEP_NORM)
+    assert layer.dtype == defaults.DTYPE
+    # Plain: the momentum is the layer's.
+    assert type(made["optimizer"]) is keras.optimizers.SGD
+    assert made["optimizer"].momentum == 0.0
+
+
+def test_adam_has_none():
+    made = make_optimizer("adam")
+    assert set(made) == {"optimizer", "natural_gradient"}
+    assert type(made["optimizer"]) is keras.optimizers.Adam
+    assert made["natural_gradient"] is None
+
+
+def test_signature_has_the_defaults():
+    parameters = inspect.signature(make_optimizer).parameters
+    expected = {
+        "damping": defaults.DAMPING,
+        "momentum": defaults.MOMENTUM,
+        "max_step_norm": defaults.MAX_STEP_NORM,
+        "dtype": defaults.DTYPE,
+    }
+    assert {name: parameters[name].default for name in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["sr", "minsr", "spring"])
+def test_arguments_arrive(name):
+    layer = make_optimizer(name, damping=0.2, momentum=0.3, max_step_norm=0.4, dtype="float64")["natural_gradient"]
+    assert (layer.damping, layer.max_step_norm, layer.dtype) == (0.2, 0.4, "float64")
+    assert layer.momentum == (0.3 if name == "spring" else 0.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constant_learning_rate(name):
+    # The learning rate is kept in float32.
+    found = learning_rates(make_optimizer(name)["optimizer"], [0, 100])
+    np.testing.assert_allclose(found, defaults.LEARNING_RATE[name], rtol=1e-6)
+    found = learning_rates(make_optimizer(name, 0.03)["optimizer"], [0, 100])
+    np.testing.assert_allclose(found, 0.03, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rate", [None, 0.03])
+def test_learning_rate_falls(name, rate):
+    """As 1/(1 + iteration/40): half of it after 40 iterations, without steps between."""
+    iterations = np.array([0, 1, 20, 40, 120, 400])
+    start = defaults.LEARNING_RATE[name] if rate is None else rate
+    found = learning_rates(make_optimizer(name, rate, decay_iterations=40)["optimizer"], iterations)
+    # The schedule runs in float32.
+    np.testing.assert_allclose(found, start / (1 + iterations / 40), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SPRING", "sgd", "", "kfac"])
+def test_unknown_names_are_refused(name):
+    with pytest.raises(ValueError, match=f"optimizer = '{name}': must be one of adam, minsr, sr, spring"):
+        make_optimizer(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"damping": -1.0}, "damping = -1.0"), ({"momentum": 1.5}, "momentum = 1.5")]
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_optimizer("spring", **arguments)
