@@ -14,6 +14,7 @@ from tf_nqs import defaults
 from tf_nqs.physics.energy import clip_local_energy, estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training.compilation import compiled_phase
 from tf_nqs.training.derivatives import choose_laplacian, log_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
@@ -110,10 +111,10 @@ class VariationalMonteCarlo(keras.Model):
         """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         self.optimizer.build(self.ansatz.trainable_variables)
-        self.sample = tf.function(self._sample, jit_compile=jit_compile)
-        self.local_energy = tf.function(self._local_energy, jit_compile=jit_compile)
-        self.energy_gradient = tf.function(self._energy_gradient, jit_compile=jit_compile)
-        self.scores = tf.function(self._scores, jit_compile=jit_compile)
+        self.sample = compiled_phase(self._sample, jit_compile)
+        self.local_energy = compiled_phase(self._local_energy, jit_compile)
+        self.energy_gradient = compiled_phase(self._energy_gradient, jit_compile)
+        self.scores = compiled_phase(self._scores, jit_compile)
         self.natural_gradient = natural_gradient
         if natural_gradient:
             natural_gradient.build(sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables))

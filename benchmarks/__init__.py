@@ -1,0 +1,1 @@
+"""What tf_nqs is fast at, measured against peers in one run: see README.md."""

@@ -1,0 +1,83 @@
+"""tf_nqs itself, through its compiled trainer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.problem import Problem, Weights, draw_walkers, draw_weights
+from benchmarks.protocol import serve
+from tf_nqs.quiet_import import import_tensorflow
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import tf_nqs  # noqa: E402
+
+
+def set_weights(ansatz: tf_nqs.FermionAnsatz, weights: Weights) -> None:
+    """Gives the ansatz these weights."""
+    for layer, (own, shared, bias) in zip(ansatz.equivariant_layers, weights.equivariant, strict=True):
+        layer.kernel.assign(np.concatenate([own, shared]))
+        layer.bias.assign(bias)
+    for variable, value in zip((ansatz.orbital_layer.kernel, ansatz.orbital_layer.bias), weights.orbitals, strict=True):
+        variable.assign(value)
+    ansatz.envelope.inverse_width.assign(weights.inverse_width[None])
+
+
+class TfNqsEngine:
+    """The phases of `VariationalMonteCarlo`, warmed up; "iterations" is its `fit`.
+
+    Args:
+        problem: what to compute.
+        dtype: of all tensors.
+        n_iterations: iterations of one `fit`.
+    """
+
+    def __init__(self, problem: Problem, dtype: str, n_iterations: int):
+        self.versions = {"tf_nqs": tf_nqs.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
+        self.n_iterations = n_iterations
+        ansatz = tf_nqs.FermionAnsatz(problem.n_particles, problem.n_features, problem.n_layers, dtype=dtype)
+        set_weights(ansatz, draw_weights(problem, envelope_spread=0.1))
+        system = tf_nqs.TrappedFermions(problem.n_particles, problem.interaction_strength, problem.interaction_range)
+        sampler = tf_nqs.MetropolisHastings(
+            problem.n_walkers, problem.n_steps, n_burn_in=0, proposal_width=problem.proposal_width
+        )
+        self.vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, sampler, iterations_per_call=n_iterations)
+        self.vmc.compile(keras.optimizers.Adam(problem.learning_rate))
+        self.vmc.warm_up()
+        self.vmc.positions.assign(draw_walkers(problem))
+        energies = self.vmc.local_energy(self.vmc.walkers.positions).total
+        update = self._compiled_update(self.vmc.walkers.positions, energies)
+        self.phases = {
+            "sampling": lambda: self.vmc.sample(self.vmc.walkers)[1].numpy(),
+            "local_energy": lambda: self.vmc.local_energy(self.vmc.walkers.positions).total.numpy(),
+            "update": lambda: update().numpy(),
+            "iterations": lambda: self.vmc.fit(n_iterations),
+        }
+
+    def _compiled_update(self, positions, energies):
+        weights, variables = tf.ones_like(energies), self.vmc.ansatz.trainable_variables
+
+        @tf.function
+        def update():
+            self.vmc.optimizer.apply(self.vmc.energy_gradient(positions, energies, weights), variables)
+            return self.vmc.optimizer.iterations
+
+        return update
+
+    def evaluate(self):
+        """Returns ln|Psi| and the local energies, both (n_walkers,)."""
+        positions = self.vmc.walkers.positions
+        return self.vmc.ansatz.log_abs_psi(positions).numpy(), self.vmc.local_energy(positions).total.numpy()
+
+    def multiply(self, pairs):
+        """Returns a callable that forms the products."""
+        tensors = {id(array): tf.constant(array) for pair in pairs for array in pair}
+        factors = [(tensors[id(a)], tensors[id(b)]) for a, b in pairs]
+        return lambda: [tf.matmul(a, b) for a, b in factors]
+
+
+if __name__ == "__main__":
+    serve(TfNqsEngine)

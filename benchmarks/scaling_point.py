@@ -1,0 +1,47 @@
+"""One size of the scaling benchmark, in its own process: seconds per iteration and the largest memory it ever held."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import numpy as np
+
+from benchmarks.protocol import answer
+from tf_nqs.quiet_import import import_tensorflow
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+
+
+def measure(job: dict) -> dict[str, float]:
+    """Returns seconds per iteration, seconds of compilation, peak memory and that of the imports alone.
+
+    Args:
+        job: "settings" as `tf_nqs.config.settings_from` takes them, "n_repeats".
+    """
+    import_tensorflow()
+    from tf_nqs.config import settings_from
+    from tf_nqs.experiment import build_ansatz, build_system, build_trainer
+
+    imports_mib = _peak_mib()
+    settings = settings_from(None, job["settings"])
+    vmc = build_trainer(settings, build_system(settings), build_ansatz(settings))
+    n_iterations = settings.training.iterations_per_call
+    vmc.fit(n_iterations)
+    seconds = []
+    for _ in range(job["n_repeats"]):
+        started = time.perf_counter()
+        vmc.fit(n_iterations)
+        seconds.append((time.perf_counter() - started) / n_iterations)
+    return {
+        "seconds": float(np.median(seconds)),
+        "seconds_compile": vmc.seconds_compile,
+        "peak_mib": _peak_mib(),
+        "imports_mib": imports_mib,
+    }
+
+
+if __name__ == "__main__":
+    answer(measure)
