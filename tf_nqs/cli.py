@@ -198,7 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if settings.run.run_dir is None:
             run_dir = default_run_dir(command_line.config)
             settings = settings_from(command_line.config, command_line.overrides | {"run_dir": run_dir})
-        return EXIT_STATUS.get(_train(settings), 0)
+        reason = _train(settings)
+        if reason == "failed":
+            print("error: training failed, no finite energy was left", file=sys.stderr)
+        return EXIT_STATUS.get(reason, 0)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

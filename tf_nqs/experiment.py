@@ -24,11 +24,15 @@ from tf_nqs.callbacks import ProgressLine, RunLog, StopOnNonFinite, TimeLimit, W
 from tf_nqs.config import RunFolderError, Settings, settings_from, to_toml
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.run_folder import claim_run_folder, release_run_folder
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, make_optimizer, pretrain
 
-CONFIG_FILE, WEIGHTS_FILE, RESULT_FILE, PLOT_FILE = "config.toml", "ansatz.weights.h5", "result.json", "energy.png"
+_MANY_PARTICLES = 8
+"""From here on ln|Psi| of random start weights loses digits in float32."""
+
+CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
+RESULT_FILE, PLOT_FILE = "result.json", "energy.png"
 
 
 class Run(NamedTuple):
@@ -93,7 +97,7 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
         MetropolisHastings(**settings.sampling.model_dump()),
         laplacian=training.laplacian,
         clip_deviations=training.clip_deviations,
-        iterations_per_call=training.iterations_per_call,
+        iterations_per_call=min(training.iterations_per_call, training.iterations),
         seed=settings.run.seed,
     )
     vmc.compile(
@@ -126,28 +130,44 @@ def run(settings: Settings) -> RunResult:
     started = time.monotonic()
     folder = claim_run_folder(settings.run.run_dir)
     say = (lambda *_: None) if settings.run.quiet else (lambda text: print(text, flush=True))
-    (folder / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
-    keras.utils.set_random_seed(settings.run.seed)
-    system, ansatz = build_system(settings), build_ansatz(settings)
-    vmc = build_trainer(settings, system, ansatz)
-    say(f"{settings.system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder}")
-    reference = find_reference(settings)
-    say(_reference_line(reference))
-    pretrain(ansatz, settings.training.pretrain_iterations, vmc.sampler, settings.run.seed)
-    say("compiling ...")
-    vmc.warm_up()
+    try:
+        vmc, reference = _prepare(settings, folder, say)
+    except BaseException:
+        release_run_folder(folder)
+        raise
 
     training_started = time.monotonic()
     train(vmc, settings, folder, reference, say)
     seconds_training = time.monotonic() - training_started
 
-    save_weights(ansatz, folder / WEIGHTS_FILE)
+    save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
     say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")
     measurement = vmc.evaluate_energy(settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds)
+    if measurement.n_non_finite:
+        say(f"{measurement.n_non_finite} samples without a finite energy were left out")
+    if measurement.energy_error > settings.evaluation.target_error:
+        say("target_error was not reached within evaluation_max_seconds")
     result = _result(settings, vmc, reference, measurement, seconds_training, time.monotonic() - started)
     _write_result(result, settings, folder)
     say(result_table(asdict(result)))
     return result
+
+
+def _prepare(settings: Settings, folder: Path, say: Callable[[str], None]) -> tuple[VariationalMonteCarlo, Reference]:
+    """Does all that comes before training: settings written, objects built, reference computed, phases compiled."""
+    (folder / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
+    keras.utils.set_random_seed(settings.run.seed)
+    ansatz = build_ansatz(settings)
+    vmc = build_trainer(settings, build_system(settings), ansatz)
+    say(f"{settings.system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder}")
+    if settings.system.n_particles >= _MANY_PARTICLES and settings.ansatz.dtype == "float32":
+        say("the Slater matrices of so many particles are nearly singular: consider --dtype=float64")
+    reference = find_reference(settings)
+    say(_reference_line(reference))
+    pretrain(ansatz, settings.training.pretrain_iterations, vmc.sampler, settings.run.seed)
+    say("compiling ...")
+    vmc.warm_up()
+    return vmc, reference
 
 
 def find_reference(settings: Settings) -> Reference:
@@ -157,7 +177,7 @@ def find_reference(settings: Settings) -> Reference:
     if not system.trap or (needs_diagonalisation and max_seconds == 0):
         return Reference(None, "none", None)
     return reference_energy(
-        system.n_particles, system.interaction_strength, system.interaction_range, max_seconds=max(max_seconds, 1.0)
+        system.n_particles, system.interaction_strength, system.interaction_range, max_seconds=max_seconds or 1.0
     )
 
 
@@ -259,12 +279,15 @@ def _versions():
 
 def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
     text = json.dumps(asdict(result), indent=2, allow_nan=False)
-    (folder / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / f"unfinished-{RESULT_FILE}").write_text(text + "\n", encoding="utf-8")
+    (folder / f"unfinished-{RESULT_FILE}").replace(folder / RESULT_FILE)
     system = settings.system
     title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
+    if not (folder / METRICS_FILE).is_file():  # interrupted before the first iteration
+        return
     measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
     plot_energy(
-        read_metrics(folder / "metrics.csv"), result.reference_energy, folder / PLOT_FILE, title, measured=measured
+        read_metrics(folder / METRICS_FILE), result.reference_energy, folder / PLOT_FILE, title, measured=measured
     )
 
 

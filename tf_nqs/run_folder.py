@@ -57,3 +57,15 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
     if not is_empty:
         raise RunFolderError(taken)
     return folder
+
+
+def release_run_folder(folder: Path) -> None:
+    """Gives back a claimed folder that holds nothing but its mark and its settings, so that it can be used again.
+
+    Args:
+        folder: as `claim_run_folder` returned it.
+    """
+    entries = list(folder.iterdir())
+    if all(entry.name in (CLAIM_FILE, "config.toml") for entry in entries):
+        for entry in entries:
+            entry.unlink()

@@ -176,7 +176,18 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
     result, rows = read(tmp_path / "stopped")
     assert result["stop_reason"] == "interrupted"
     assert result["energy"] is not None
-    assert len(rows) >= 5
+    assert [int(row["iteration"]) for row in rows] == list(range(1, result["n_iterations"] + 1))
+
+
+def test_run_folder_is_given_back_if_training_never_began(tmp_path, monkeypatch):
+    """Ctrl-C while the reference is computed: the same command can be repeated."""
+
+    def interrupted(settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "find_reference", interrupted)
+    assert cli.main(arguments(tmp_path / "early")) == 130
+    assert list((tmp_path / "early").iterdir()) == []
 
 
 def test_run_folder_of_another_run_is_left_alone(finished, capsys):

@@ -39,6 +39,7 @@ class RunLog(IterationCallback):
         super().__init__()
         self.folder = Path(folder)
         self._file = self._events = None
+        self._last = 0
 
     def on_train_begin(self, logs=None):
         self._file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
@@ -53,6 +54,7 @@ class RunLog(IterationCallback):
         count = len(rows["iteration"])
         rows = {**rows, "seconds": [(now - self._before) / count] * count}
         self._before = now
+        self._last = int(rows["iteration"][-1])
         for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
             self._writer.writerow([_shown(name, value) for name, value in zip(METRICS_COLUMNS, values, strict=True)])
         self._file.flush()
@@ -61,6 +63,10 @@ class RunLog(IterationCallback):
                 tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
 
     def on_train_end(self, logs=None):
+        if self._file and not self._file.closed:
+            rows = self.model.recent_iterations()  # Ctrl-C may have kept the last call from being reported
+            if len(rows["iteration"]) and rows["iteration"][-1] > self._last:
+                self.on_iterations(rows)
         self.close()
 
     def close(self) -> None:

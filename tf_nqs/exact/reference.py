@@ -58,7 +58,8 @@ def reference_energy(
         return Reference(free_fermion_energy(n_particles), "free_fermions", 0.0)
     if n_particles == 2:
         energy, uncertainty = two_particle_energy(strength, width)
-        return Reference(energy, "relative_coordinate", uncertainty)
+        if uncertainty <= _LARGEST_UNCERTAINTY:
+            return Reference(energy, "relative_coordinate", uncertainty)
     if n_particles <= _LARGEST_DIAGONALISED:
         energy, uncertainty = diagonalised_energy(n_particles, strength, width, max_seconds=max_seconds)
         if uncertainty <= _LARGEST_UNCERTAINTY:

@@ -13,6 +13,9 @@ from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 _ADAPTATION_RATE = 0.3
 """Relative change of the width per unit of acceptance off target: forgets a bad start in about ten adaptations."""
 
+_LEAST_LOG_PROBABILITY = -1e30
+"""Stands for ln 0."""
+
 
 class MetropolisHastings:
     """Random-walk Metropolis: all particles of a walker move at once by a Gaussian; walkers persist between calls.
@@ -81,9 +84,13 @@ class MetropolisHastings:
         """
         n_steps = self.n_steps if n_steps is None else n_steps
         next_seed, seed = tf.unstack(tf.random.split(state.seed, 2))
-        kernel = tfp.mcmc.RandomWalkMetropolis(
-            lambda positions: 2 * log_abs_psi(positions), tfp.mcmc.random_walk_normal_fn(state.proposal_width)
-        )
+
+        def log_probability(positions):
+            # TFP rejects every move away from -inf: a walker that starts on a node would never leave it.
+            value = 2 * log_abs_psi(positions)
+            return tf.where(tf.math.is_finite(value), value, tf.cast(_LEAST_LOG_PROBABILITY, value.dtype))
+
+        kernel = tfp.mcmc.RandomWalkMetropolis(log_probability, tfp.mcmc.random_walk_normal_fn(state.proposal_width))
 
         def step(index, positions, results, accepted):
             key = tf.random.experimental.stateless_fold_in(seed, index)

@@ -83,7 +83,8 @@ def measure_energy(
         if is_late or estimate.error <= target_error or not np.isfinite(estimate.error):
             return _measurement(estimate, parts, acceptances, len(is_finite)), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
-        wanted = len(totals) * (estimate.error / target_error) ** 2
+        ratio = estimate.error / target_error
+        wanted = len(totals) * ratio * ratio
         next_look = int(np.clip(wanted, len(totals) + 1, 2 * len(totals)))
 
 

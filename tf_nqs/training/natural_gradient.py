@@ -164,11 +164,13 @@ class NaturalGradient(keras.layers.Layer):
         self.max_step_norm = max_step_norm
         self.form = form
 
-    def build(self, n_parameters: int):
+    def build(self, n_parameters: int, dtype: str | None = None):
         self.previous = self.add_weight(
-            shape=(n_parameters,), initializer="zeros", trainable=False, name="previous_direction"
+            shape=(n_parameters,), initializer="zeros", trainable=False, dtype=dtype, name="previous_direction"
         )
-        self.damping_factor = self.add_weight(shape=(), initializer="ones", trainable=False, name="damping_factor")
+        self.damping_factor = self.add_weight(
+            shape=(), initializer="ones", trainable=False, dtype=dtype, name="damping_factor"
+        )
         self.n_rejected = self.add_weight(
             shape=(), initializer="zeros", trainable=False, dtype="int32", name="n_rejected"
         )

@@ -117,7 +117,8 @@ class VariationalMonteCarlo(keras.Model):
         self.scores = compiled_phase(self._scores, jit_compile)
         self.natural_gradient = natural_gradient
         if natural_gradient:
-            natural_gradient.build(sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables))
+            n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
+            natural_gradient.build(n_parameters, self.compute_dtype)
         self.seconds_compile = 0.0
 
     def warm_up(self) -> None:

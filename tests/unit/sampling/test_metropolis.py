@@ -190,3 +190,12 @@ def test_xla_samples_the_same_distribution():
 def test_wrong_arguments_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name} = {value}"):
         MetropolisHastings(**{name: value})
+
+
+def test_walkers_leave_a_node():
+    """Walkers that start with two particles at one place, where Psi = 0, move on like all others."""
+    sampler = MetropolisHastings(n_walkers=32, n_steps=20)
+    state = sampler.initial_state(2, tf.constant([0, 0]))
+    state = state._replace(positions=tf.zeros_like(state.positions))
+    moved, _ = sampler.sample(lambda x: free_fermions(x).log_abs_psi, state)
+    assert np.all(moved.positions[:, 0] != moved.positions[:, 1])
