@@ -26,8 +26,8 @@ from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = sorted((REPOSITORY / "configs").glob("*.toml"))
-NOT_IN_DEFAULTS = {"learning_rate", "decay_iterations", "trap", "seed", "run_dir", "quiet", "max_seconds"}
-"""Settings whose default is a literal beside the field: switches, None, and the seed."""
+NOT_IN_DEFAULTS = {"learning_rate", "decay_iterations", "trap", "run_dir", "quiet", "max_seconds"}
+"""Settings whose default is a literal beside the field: switches and None."""
 
 ALL_CHANGED = {
     "optimizer": "adam",
@@ -115,7 +115,6 @@ def test_defaults_reach_the_settings():
         "trap": True,
         "learning_rate": None,
         "decay_iterations": None,
-        "seed": 0,
         "run_dir": None,
         "quiet": False,
         "max_seconds": None,

@@ -160,7 +160,7 @@ class EvaluationSettings(Section):
 class RunSettings(Section):
     """What is not physics: the seed, the run folder and the output."""
 
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
+    seed: int = Field(defaults.SEED, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     run_dir: str | None = Field(
         None,
         min_length=1,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from tf_nqs import defaults
 from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.determinants import count_determinants, count_pairs
 from tf_nqs.exact.diagonalisation import ground_state
@@ -29,7 +30,7 @@ def diagonalised_energy(
     interaction_strength: float,
     interaction_range: float,
     *,
-    max_seconds: float = 60.0,
+    max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
 ) -> tuple[float, float]:
     """Returns an upper bound of the ground-state energy and what the cut leaves out of it.
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from tf_nqs import defaults
 from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.convergence import diagonalised_energy
 from tf_nqs.exact.free_fermions import free_fermion_energy
@@ -33,7 +34,7 @@ def reference_energy(
     interaction_strength: float,
     interaction_range: float,
     *,
-    max_seconds: float = 60.0,
+    max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
 ) -> Reference:
     """Returns the best ground-state energy this package can compute for the trapped system.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from tf_nqs import defaults
 from tf_nqs.types import Tensor
 
 
@@ -30,7 +31,7 @@ class LogEnvelope(keras.layers.Layer):
     Reference: thesis, Eq. 9.
     """
 
-    def __init__(self, n_orbitals: int, n_determinants: int = 1, **kwargs):
+    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("n_orbitals", n_orbitals), ("n_determinants", n_determinants)):
             if value < 1:

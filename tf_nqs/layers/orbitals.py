@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tf_nqs import defaults
 from tf_nqs.layers.initializers import uniform_by_fan_in
 from tf_nqs.types import Jet
 
@@ -30,7 +31,7 @@ class OrbitalLayer(keras.layers.Layer):
     Reference: thesis, Eq. 8.
     """
 
-    def __init__(self, n_orbitals: int, n_determinants: int = 1, **kwargs):
+    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("n_orbitals", n_orbitals), ("n_determinants", n_determinants)):
             if value < 1:

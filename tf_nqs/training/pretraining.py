@@ -5,13 +5,14 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tf_nqs import defaults
 from tf_nqs.physics.oscillator import free_fermions, oscillator_orbitals
 from tf_nqs.sampling.metropolis import MetropolisHastings
 
 _LEARNING_RATE = 1e-3
 
 
-def pretrain(ansatz: keras.Model, iterations: int, sampler: MetropolisHastings, seed: int = 0) -> float:
+def pretrain(ansatz: keras.Model, iterations: int, sampler: MetropolisHastings, seed: int = defaults.SEED) -> float:
     """Fits the generalised Slater matrices to oscillator orbitals on walkers of the free fermions' ground state.
 
     loss = mean over walkers, determinants, particles i and orbitals j of (phi_ij - psi_j(x_i))^2, minimised by Adam.

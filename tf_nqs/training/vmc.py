@@ -68,7 +68,7 @@ class VariationalMonteCarlo(keras.Model):
         laplacian: str = defaults.LAPLACIAN,
         clip_deviations: float = defaults.CLIP_DEVIATIONS,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
-        seed: int = 0,
+        seed: int = defaults.SEED,
         **kwargs,
     ):
         super().__init__(dtype=ansatz.dtype_policy, **kwargs)
