@@ -17,6 +17,7 @@ _PUBLIC = {
     "TrappedFermions": "tf_nqs.physics",
     "VariationalMonteCarlo": "tf_nqs.training",
     "Settings": "tf_nqs.config",
+    "export": "tf_nqs.saved_model",
     "load": "tf_nqs.experiment",
     "reference_energy": "tf_nqs.exact",
     "run": "tf_nqs.experiment",

@@ -6,7 +6,7 @@ import keras
 
 from tf_nqs import defaults
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
-from tf_nqs.types import Jet, LogDerivatives, SignedLog, Tensor
+from tf_nqs.types import LogDerivatives, SignedLog, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -110,10 +110,10 @@ class FermionAnsatz(keras.Model):
         Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024), arXiv:2307.08214.
         """
         self._check_shape(positions.shape)
-        own = keras.ops.eye(self.n_particles, dtype=positions.dtype)[None, :, :, None]
-        value = positions[:, :, None]
-        jet = Jet(value, own + keras.ops.zeros_like(value)[:, None], keras.ops.zeros_like(value))
-        for layer in self.equivariant_layers:
+        first_layer, *others = self.equivariant_layers
+        jet = first_layer.forward_laplacian_of_positions(positions)
+        jet = others[0].forward_laplacian_of_separable(jet) if others else jet.expanded()
+        for layer in others[1:]:
             jet = layer.forward_laplacian(jet)
         first, second = self.envelope.derivatives(positions)
         return self.determinant.forward_laplacian(

@@ -18,7 +18,7 @@ from absl import flags
 from tf_nqs.config import Settings, SettingsError, preset_names, settings_from
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
 
 BAD_INPUT = 2
@@ -211,8 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(settings: Settings) -> str:
     """Runs the experiment and returns why it stopped; TensorFlow is imported here and not earlier."""
-    import_tensorflow()
-    experiment = importlib.import_module("tf_nqs.experiment")
+    with collection_paused():
+        import_tensorflow()
+        experiment = importlib.import_module("tf_nqs.experiment")
     return experiment.run(settings).stop_reason
 
 

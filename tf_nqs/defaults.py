@@ -15,24 +15,44 @@ N_DETERMINANTS = 1
 DTYPE = "float32"
 
 # Sampling
-N_WALKERS = 1024
+SAMPLER = "metropolis"
+N_WALKERS = 512
 N_STEPS = 10
 N_BURN_IN = 500
 PROPOSAL_WIDTH = 0.5
-TARGET_ACCEPTANCE = 0.5
+SAMPLING_DTYPE = "ansatz"
+TARGET_ACCEPTANCE = {"metropolis": 0.5, "mala": 0.6}
 
 # Training
 ITERATIONS = 1000
 ITERATIONS_PER_CALL = 10
 OPTIMIZER = "spring"
-LEARNING_RATE = {"adam": 1e-4, "minsr": 0.1, "sr": 0.1, "spring": 0.1}
+LEARNING_RATE = {"adam": 1e-4, "minsr": 0.2, "sr": 0.2, "spring": 0.2}
+DECAY_ITERATIONS = {"adam": 0, "minsr": 100, "sr": 100, "spring": 100}
 LAPLACIAN = "auto"
 CLIP_DEVIATIONS = 10.0
-DAMPING = 1e-3
+DAMPING = 3e-3
+DAMPING_DECAY_ITERATIONS = 40
+LEVERAGE_BOUND = 3.0
 MOMENTUM = 0.9
-MAX_STEP_NORM = 0.05
+MAX_STEP_NORM = 0.1
 PRETRAIN_ITERATIONS = 0
 JIT_COMPILE = True
+CHUNK_MEBIBYTES = 1024
+
+# Early stopping: the thresholds and counters are those of the thesis for four particles
+EARLY_STOPPING = "none"
+WINDOW = 1000
+MAX_SLOPE = 3e-7
+MAX_SLOPE_DIFFERENCE = 3e-6
+MAX_MEAN_DIFFERENCE = 1e-3
+MAX_VARIANCE = 3e-3
+MAX_SPREAD = 3e-3
+N_SUCCESSES = 4
+N_FAILURES = 2
+GAIN_TOLERANCE = 1e-3
+CONFIDENCE = 0.95
+RESTORE_BEST = False
 
 # Evaluation
 TARGET_ERROR = 1e-3

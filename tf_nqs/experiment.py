@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,14 +18,24 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_nqs
-from tf_nqs.analysis import plot_energy, read_metrics, result_table
+from tf_nqs.analysis import make_criterion, plot_energy, read_metrics, result_table
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.callbacks import ProgressLine, RunLog, StopOnNonFinite, TimeLimit, WeightsCheckpoint, save_weights
+from tf_nqs.callbacks import (
+    EnergyEarlyStopping,
+    ProgressLine,
+    RestoreBestWeights,
+    RunLog,
+    StopOnNonFinite,
+    TimeLimit,
+    WeightsCheckpoint,
+    save_weights,
+)
 from tf_nqs.config import RunFolderError, Settings, settings_from, to_toml
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.run_folder import claim_run_folder, release_run_folder
-from tf_nqs.sampling import MetropolisHastings
+from tf_nqs.run_result import Convergence, RunResult
+from tf_nqs.sampling import make_sampler
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, make_optimizer, pretrain
 
 _MANY_PARTICLES = 8
@@ -49,35 +59,6 @@ class Run(NamedTuple):
     settings: Settings
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What `result.json` holds; energies in hbar*omega, None where a number does not exist."""
-
-    energy: float | None
-    energy_error: float | None
-    energy_error_naive: float | None
-    variance: float | None
-    kinetic: float | None
-    trap: float | None
-    interaction: float | None
-    acceptance: float | None
-    r_hat: float | None
-    effective_samples: float | None
-    reference_energy: float | None
-    reference_kind: str
-    reference_uncertainty: float | None
-    deviation_in_sigma: float | None
-    n_parameters: int
-    n_trainable_parameters: int
-    n_iterations: int
-    stop_reason: str
-    seconds_total: float
-    seconds_training: float
-    seconds_compile: float
-    seed: int
-    versions: dict[str, str]
-
-
 def build_system(settings: Settings) -> TrappedFermions:
     """Returns the Hamiltonian that the settings describe."""
     return TrappedFermions(**settings.system.model_dump())
@@ -94,7 +75,8 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     vmc = VariationalMonteCarlo(
         ansatz,
         system,
-        MetropolisHastings(**settings.sampling.model_dump()),
+        make_sampler(**settings.sampling.model_dump(exclude={"sampling_dtype"})),
+        sampling_dtype=settings.sampling.sampling_dtype,
         laplacian=training.laplacian,
         clip_deviations=training.clip_deviations,
         iterations_per_call=min(training.iterations_per_call, training.iterations),
@@ -106,11 +88,14 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
             training.learning_rate,
             training.decay_iterations,
             training.damping,
+            training.damping_decay_iterations,
             training.momentum,
-            training.max_step_norm,
-            settings.ansatz.dtype,
+            max_step_norm=training.max_step_norm,
+            leverage_bound=training.leverage_bound,
+            dtype=settings.ansatz.dtype,
         ),
         jit_compile=training.jit_compile,
+        chunk_mebibytes=training.chunk_mebibytes,
     )
     return vmc
 
@@ -137,7 +122,7 @@ def run(settings: Settings) -> RunResult:
         raise
 
     training_started = time.monotonic()
-    train(vmc, settings, folder, reference, say)
+    convergence = train(vmc, settings, folder, reference, say)
     seconds_training = time.monotonic() - training_started
 
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
@@ -147,7 +132,8 @@ def run(settings: Settings) -> RunResult:
         say(f"{measurement.n_non_finite} samples without a finite energy were left out")
     if measurement.energy_error > settings.evaluation.target_error:
         say("target_error was not reached within evaluation_max_seconds")
-    result = _result(settings, vmc, reference, measurement, seconds_training, time.monotonic() - started)
+    seconds_total = time.monotonic() - started
+    result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     _write_result(result, settings, folder)
     say(result_table(asdict(result)))
     return result
@@ -183,7 +169,7 @@ def find_reference(settings: Settings) -> Reference:
 
 def train(
     vmc: VariationalMonteCarlo, settings: Settings, folder: Path, reference: Reference, say: Callable[[str], None]
-) -> None:
+) -> Convergence:
     """Runs the training loop; Ctrl-C ends it, and what was reached is kept.
 
     Args:
@@ -192,10 +178,18 @@ def train(
         folder: the run folder, for metrics and weights.
         reference: shown beside the energy.
         say: prints a line, or does not.
+
+    Returns:
+        What early stopping found.
     """
-    training = settings.training
-    log = RunLog(folder)
-    callbacks = [StopOnNonFinite(), log, WeightsCheckpoint(folder / WEIGHTS_FILE)]
+    training, stopping = settings.training, settings.stopping
+    criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
+    early_stopping = EnergyEarlyStopping(stopping.window, criterion, folder, say) if criterion else None
+    best = RestoreBestWeights(stopping.window) if stopping.restore_best else None
+    if criterion and training.iterations <= (least := criterion.n_successes * stopping.window):
+        say(f"early stopping cannot act before iteration {least + stopping.window}")
+    callbacks = [StopOnNonFinite(), RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
+    callbacks += [callback for callback in (early_stopping, best) if callback]
     if training.max_seconds is not None:
         callbacks.append(TimeLimit(training.max_seconds))
     if not settings.run.quiet:
@@ -207,6 +201,10 @@ def train(
         for callback in callbacks:
             callback.on_train_end()
         say("interrupted; once more Ctrl-C leaves without measuring")
+    if early_stopping is None:
+        return Convergence(restored_iteration=best and best.best_iteration)
+    say(explanation := early_stopping.explanation())
+    return Convergence(explanation, early_stopping.blocking_criteria, best and best.best_iteration)
 
 
 def load(run_dir: str | Path) -> Run:
@@ -240,6 +238,7 @@ def _result(
     vmc: VariationalMonteCarlo,
     reference: Reference,
     measurement: EnergyMeasurement,
+    convergence: Convergence,
     seconds_training: float,
     seconds_total: float,
 ) -> RunResult:
@@ -260,6 +259,7 @@ def _result(
         n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
         n_iterations=int(vmc.iteration),
         stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
+        **convergence._asdict(),
         seconds_total=seconds_total,
         seconds_training=seconds_training,
         seconds_compile=vmc.seconds_compile,

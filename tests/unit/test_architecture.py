@@ -22,7 +22,7 @@ PACKAGE = REPOSITORY / "tf_nqs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 LEVELS = (
-    {"defaults", "quiet_import", "types"},
+    {"defaults", "portable", "quiet_import", "run_result", "types"},
     {"config"},
     {"exact", "physics", "run_folder"},
     {"layers"},
@@ -30,9 +30,10 @@ LEVELS = (
     {"sampling"},
     {"analysis"},
     {"training"},
-    {"callbacks"},
-    {"experiment"},
-    {"cli"},
+    {"callbacks", "signatures"},
+    {"experiment", "export_readme"},
+    {"cli", "saved_model"},
+    {"export_command"},
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
 

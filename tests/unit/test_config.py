@@ -6,6 +6,7 @@ import ast
 import math
 import re
 import shlex
+import sys
 import tempfile
 import tomllib
 from datetime import date
@@ -26,16 +27,19 @@ from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = sorted((REPOSITORY / "configs").glob("*.toml"))
-NOT_IN_DEFAULTS = {"learning_rate", "decay_iterations", "trap", "run_dir", "quiet", "max_seconds"}
+NOT_IN_DEFAULTS = {"target_acceptance", "learning_rate", "decay_iterations", "trap", "run_dir", "quiet", "max_seconds"}
 """Settings whose default is a literal beside the field: switches and None."""
 
 ALL_CHANGED = {
     "optimizer": "adam",
     "decay_iterations": 50,
     "damping": 0.01,
+    "damping_decay_iterations": 30,
+    "leverage_bound": 5.0,
     "momentum": 0.5,
-    "max_step_norm": 0.1,
+    "max_step_norm": 0.2,
     "jit_compile": False,
+    "chunk_mebibytes": 64,
     "n_particles": 3,
     "interaction_strength": -7.25,
     "interaction_range": 0.1,
@@ -44,10 +48,12 @@ ALL_CHANGED = {
     "n_layers": 1,
     "n_determinants": 3,
     "dtype": "float64",
+    "sampler": "mala",
     "n_walkers": 12,
     "n_steps": 7,
     "n_burn_in": 0,
     "proposal_width": 1e-5,
+    "sampling_dtype": "float32",
     "target_acceptance": 0.3,
     "iterations": 123,
     "learning_rate": 1 / 3,
@@ -56,6 +62,18 @@ ALL_CHANGED = {
     "pretrain_iterations": 5,
     "iterations_per_call": 1,
     "max_seconds": 12.5,
+    "early_stopping": "statistical",
+    "window": 1001,
+    "max_slope": 1e-8,
+    "max_slope_difference": 1e-8,
+    "max_mean_difference": 1e-5,
+    "max_variance": 1e-5,
+    "max_spread": 1e-5,
+    "n_successes": 1,
+    "n_failures": 0,
+    "gain_tolerance": 1e-5,
+    "confidence": 0.5,
+    "restore_best": True,
     "target_error": 1e-7,
     "evaluation_max_seconds": 1e16,
     "reference_max_seconds": 0.0,
@@ -83,8 +101,8 @@ def refusal(overrides: dict[str, object], config_file: str | Path | None = None)
 # --- the fields -------------------------------------------------------------------------------------------------
 
 
-def test_the_six_sections_and_unique_leaf_names():
-    assert list(SECTIONS) == ["system", "ansatz", "sampling", "training", "evaluation", "run"]
+def test_the_seven_sections_and_unique_leaf_names():
+    assert list(SECTIONS) == ["system", "ansatz", "sampling", "training", "stopping", "evaluation", "run"]
     assert sum(len(model.model_fields) for model in SECTIONS.values()) == len(FIELDS)
     assert not set(FIELDS) & set(SECTIONS)
 
@@ -92,7 +110,8 @@ def test_the_six_sections_and_unique_leaf_names():
 def test_every_default_comes_from_defaults():
     """No field states its default again: it refers to the constant of its own name in `tf_nqs.defaults`."""
     seen = {}
-    for node in ast.walk(ast.parse(Path(config_settings.__file__).read_text())):
+    files = {Path(sys.modules[model.__module__].__file__) for model in SECTIONS.values()}
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
         if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
             call = node.value
             if isinstance(call.func, ast.Name) and call.func.id == "Field":
@@ -113,6 +132,7 @@ def test_defaults_reach_the_settings():
         assert values[leaf] == getattr(defaults, leaf.upper())
     assert {leaf: values[leaf] for leaf in NOT_IN_DEFAULTS} == {
         "trap": True,
+        "target_acceptance": None,
         "learning_rate": None,
         "decay_iterations": None,
         "run_dir": None,
@@ -159,6 +179,7 @@ REFUSED = [
     ("n_features", 0, "n_features = 0: must be an integer from 1 to"),
     ("n_determinants", -1, "n_determinants = -1: must be an integer from 1 to"),
     ("dtype", "float16", "dtype = 'float16': must be one of float32, float64"),
+    ("sampler", "hmc", "sampler = 'hmc': must be one of metropolis, mala"),
     ("n_walkers", 1, "n_walkers = 1: must be an integer from 2 to"),
     ("n_steps", 0, "n_steps = 0: must be an integer from 1 to"),
     ("n_burn_in", -1, "n_burn_in = -1: must be an integer from 0 to"),
@@ -169,16 +190,32 @@ REFUSED = [
     ("iterations", 10**30, "must be an integer from 1 to"),
     ("optimizer", "sgd", "optimizer = 'sgd': must be one of adam, sr, minsr, spring"),
     ("learning_rate", 0, "learning_rate = 0: must be a finite number above 0"),
-    ("decay_iterations", 0, "decay_iterations = 0: must be an integer from 1 to"),
+    ("decay_iterations", -1, "decay_iterations = -1: must be an integer from 0 to"),
     ("damping", 0.0, "damping = 0.0: must be a finite number above 0"),
+    ("damping_decay_iterations", -1, "damping_decay_iterations = -1: must be an integer from 0 to"),
+    ("leverage_bound", -1, "leverage_bound = -1: must be a finite number of at least 0"),
     ("momentum", 1.0, "momentum = 1.0: must be a finite number of at least 0 and below 1"),
     ("max_step_norm", -1, "max_step_norm = -1: must be a finite number above 0"),
     ("jit_compile", 1, "jit_compile = 1: must be true or false"),
+    ("chunk_mebibytes", 0, "chunk_mebibytes = 0: must be an integer from 1 to"),
+    ("sampling_dtype", "half", "sampling_dtype = 'half': must be one of ansatz, float32, float64"),
     ("laplacian", "fast", "laplacian = 'fast': must be one of auto, nested, forward"),
     ("clip_deviations", -1, "clip_deviations = -1: must be a finite number of at least 0"),
     ("pretrain_iterations", -1, "pretrain_iterations = -1: must be an integer from 0 to"),
     ("iterations_per_call", 0, "iterations_per_call = 0: must be an integer from 1 to"),
     ("max_seconds", 0, "max_seconds = 0: must be a finite number above 0"),
+    ("early_stopping", "always", "early_stopping = 'always': must be one of none, thesis, statistical"),
+    ("window", 9, "window = 9: must be an integer from 10 to"),
+    ("max_slope", 0, "max_slope = 0: must be a finite number above 0"),
+    ("max_slope_difference", 0, "max_slope_difference = 0: must be a finite number above 0"),
+    ("max_mean_difference", -1, "max_mean_difference = -1: must be a finite number above 0"),
+    ("max_variance", 0, "max_variance = 0: must be a finite number above 0"),
+    ("max_spread", 0, "max_spread = 0: must be a finite number above 0"),
+    ("n_successes", 0, "n_successes = 0: must be an integer from 1 to"),
+    ("n_failures", -1, "n_failures = -1: must be an integer from 0 to"),
+    ("gain_tolerance", 0, "gain_tolerance = 0: must be a finite number above 0"),
+    ("confidence", 1.0, "confidence = 1.0: must be a finite number above 0 and below 1"),
+    ("restore_best", 1, "restore_best = 1: must be true or false"),
     ("target_error", 0, "target_error = 0: must be a finite number above 0"),
     ("evaluation_max_seconds", 0, "evaluation_max_seconds = 0: must be a finite number above 0"),
     ("reference_max_seconds", -1, "reference_max_seconds = -1: must be a finite number of at least 0"),
@@ -230,6 +267,10 @@ def test_accepted_boundaries(leaf, value):
         ({"n_particles": 2, "interaction_range": 1e-30}, ("interaction_range", "dtype")),
         ({"n_particles": 2, "interaction_strength": -1e30}, ("interaction_strength", "dtype")),
         ({"n_particles": 2, "proposal_width": 1e30}, ("proposal_width", "dtype")),
+        (
+            {"n_particles": 2, "proposal_width": 1e30, "dtype": "float64", "sampling_dtype": "float32"},
+            ("proposal_width", "sampling_dtype"),
+        ),
     ],
 )
 def test_contradictions_name_both_settings(overrides, named):

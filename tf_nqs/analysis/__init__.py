@@ -1,5 +1,6 @@
 """What is made of the numbers of a run: honest errors, tables and pictures."""
 
+from tf_nqs.analysis.convergence import StatisticalCriterion, ThesisCriterion, make_criterion
 from tf_nqs.analysis.metrics import read_metrics
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.plots import plot_energy
@@ -9,7 +10,10 @@ from tf_nqs.analysis.statistics import MeanEstimate, SeriesEstimate, mean_from_c
 __all__ = [
     "MeanEstimate",
     "SeriesEstimate",
+    "StatisticalCriterion",
+    "ThesisCriterion",
     "format_with_error",
+    "make_criterion",
     "mean_from_chains",
     "plot_energy",
     "read_metrics",

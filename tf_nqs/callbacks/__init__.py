@@ -1,18 +1,24 @@
 """Keras callbacks for `VariationalMonteCarlo.fit`."""
 
 from tf_nqs.callbacks.checkpoint import WeightsCheckpoint, save_weights
+from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.callbacks.limits import StopOnNonFinite, TimeLimit
 from tf_nqs.callbacks.progress import ProgressLine
+from tf_nqs.callbacks.restore_best import RestoreBestWeights
 from tf_nqs.callbacks.run_log import METRICS_COLUMNS, RunLog
+from tf_nqs.callbacks.windows import WindowCallback
 
 __all__ = [
     "METRICS_COLUMNS",
+    "EnergyEarlyStopping",
     "IterationCallback",
     "ProgressLine",
+    "RestoreBestWeights",
     "RunLog",
     "StopOnNonFinite",
     "TimeLimit",
     "WeightsCheckpoint",
+    "WindowCallback",
     "save_weights",
 ]

@@ -10,7 +10,13 @@ class IterationCallback(keras.callbacks.Callback):
     """A Keras callback that is given all iterations of a call, although they ran without leaving TensorFlow.
 
     Subclasses define `on_iterations`, and end training by `stop`.
+
+    Attributes:
+        call_period: `VariationalMonteCarlo.fit` ends a call at every multiple of it, counted from its start; None for
+            no such wish.
     """
+
+    call_period: int | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         del epoch, logs

@@ -11,6 +11,7 @@ from tf_nqs.config.settings import (
     SystemSettings,
     TrainingSettings,
 )
+from tf_nqs.config.stopping import StoppingSettings
 
 __all__ = [
     "AnsatzSettings",
@@ -20,6 +21,7 @@ __all__ = [
     "SamplingSettings",
     "Settings",
     "SettingsError",
+    "StoppingSettings",
     "SystemSettings",
     "TrainingSettings",
     "load_toml",

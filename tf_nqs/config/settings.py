@@ -1,4 +1,4 @@
-"""The settings of a run, in six sections; every default that is physics or numerics comes from `tf_nqs.defaults`.
+"""The settings of a run, in seven sections; every default that is physics or numerics comes from `tf_nqs.defaults`.
 
 The descriptions of the fields are the help texts of the flags. Lengths are in a_ho, energies in hbar*omega.
 """
@@ -6,27 +6,17 @@ The descriptions of the fields are the help texts of the flags. Lengths are in a
 from __future__ import annotations
 
 import typing
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
-
-LARGEST_COUNT = 10**9  # far above any real run, and below what int32 counters hold
-Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
+from tf_nqs.config.stopping import StoppingSettings
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Lengths and energies between 1/largest and largest can be squared without leaving the dtype."""
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent conversions, no NaN, no infinity."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, hide_input_in_errors=True
-    )
 
 
 class SystemSettings(Section):
@@ -65,21 +55,31 @@ class AnsatzSettings(Section):
 
 
 class SamplingSettings(Section):
-    """The Metropolis-Hastings walkers."""
+    """The walkers."""
 
+    sampler: Literal["metropolis", "mala"] = Field(
+        defaults.SAMPLER,
+        description="How walkers move: by a random walk (metropolis), or along the gradient of |Psi|^2 (mala).",
+    )
     n_walkers: int = Field(defaults.N_WALKERS, ge=2, le=LARGEST_COUNT, description="Number of Markov chains.")
-    n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps between two iterations.")
-    n_burn_in: CountOrZero = Field(defaults.N_BURN_IN, description="Metropolis steps thrown away at the start.")
+    n_steps: Count = Field(defaults.N_STEPS, description="Steps of the sampler between two iterations.")
+    n_burn_in: CountOrZero = Field(defaults.N_BURN_IN, description="Steps of the sampler thrown away at the start.")
     proposal_width: float = Field(
         defaults.PROPOSAL_WIDTH,
         gt=0,
         description="First standard deviation of the proposed moves in units of a_ho; it is adapted during training.",
     )
-    target_acceptance: float = Field(
-        defaults.TARGET_ACCEPTANCE,
+    target_acceptance: float | None = Field(
+        None,
         gt=0,
         lt=1,
-        description="Fraction of accepted moves that the proposal width is adapted to.",
+        description="Fraction of accepted moves that the proposal width is adapted to; left out, "
+        + ", ".join(f"{share:g} for {name}" for name, share in defaults.TARGET_ACCEPTANCE.items())
+        + ".",
+    )
+    sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
+        defaults.SAMPLING_DTYPE,
+        description="Floating-point type of sampling alone; float32 speeds up runs of dtype float64.",
     )
 
 
@@ -101,18 +101,30 @@ class TrainingSettings(Section):
     )
     decay_iterations: int | None = Field(
         None,
-        ge=1,
+        ge=0,
         le=LARGEST_COUNT,
-        description="The learning rate falls as 1/(1 + iteration/decay_iterations); constant where left out.",
+        description="The learning rate falls as 1/(1 + iteration/decay_iterations), 0 for a constant one; left out, "
+        + ", ".join(f"{count} for {name}" for name, count in defaults.DECAY_ITERATIONS.items())
+        + ".",
     )
     damping: float = Field(
-        defaults.DAMPING, gt=0, description="Natural gradients: damping added to the Fisher information."
+        defaults.DAMPING, gt=0, description="Natural gradients: damping added to the Fisher information at the start."
+    )
+    damping_decay_iterations: CountOrZero = Field(
+        defaults.DAMPING_DECAY_ITERATIONS,
+        description="The damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant one.",
     )
     momentum: float = Field(
         defaults.MOMENTUM, ge=0, lt=1, description="Spring: share of the last direction that is kept in mind."
     )
     max_step_norm: float = Field(
         defaults.MAX_STEP_NORM, gt=0, description="Natural gradients: longest step, as its Fisher norm."
+    )
+    leverage_bound: float = Field(
+        defaults.LEVERAGE_BOUND,
+        ge=0,
+        description="Natural gradients: walkers next to a node count as if their scores were this many times as long "
+        "as the median walker's; 0 for no bound.",
     )
     laplacian: Literal["auto", "nested", "forward"] = Field(
         defaults.LAPLACIAN,
@@ -133,6 +145,11 @@ class TrainingSettings(Section):
     jit_compile: bool = Field(
         defaults.JIT_COMPILE,
         description="Compile the phases of an iteration by XLA; without it a run starts sooner, but is slower.",
+    )
+    chunk_mebibytes: Count = Field(
+        defaults.CHUNK_MEBIBYTES,
+        description="Working memory in MiB of local energy, gradient and scores; walkers are taken in chunks where all "
+        "at once would need more.",
     )
     max_seconds: float | None = Field(
         None, gt=0, description="Training stops after this many seconds; no bound where it is left out."
@@ -177,22 +194,25 @@ class Settings(Section):
     ansatz: AnsatzSettings = AnsatzSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
+    stopping: StoppingSettings = StoppingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
     def _must_fit_dtype(self) -> Settings:
         """Lengths and energies whose squares under- or overflow would turn into NaN much later."""
-        largest = LARGEST_BY_DTYPE[self.ansatz.dtype]
-        for section, leaf in (
-            (self.system, "interaction_strength"),
-            (self.system, "interaction_range"),
-            (self.sampling, "proposal_width"),
+        dtype = self.ansatz.dtype
+        sampled = dtype if self.sampling.sampling_dtype == "ansatz" else self.sampling.sampling_dtype
+        for section, leaf, name, limiting in (
+            (self.system, "interaction_strength", "dtype", dtype),
+            (self.system, "interaction_range", "dtype", dtype),
+            (self.sampling, "proposal_width", "dtype", dtype),
+            (self.sampling, "proposal_width", "sampling_dtype", sampled),
         ):
-            value = getattr(section, leaf)
+            value, largest = getattr(section, leaf), LARGEST_BY_DTYPE[limiting]
             if value != 0 and not 1 / largest <= abs(value) <= largest:
                 raise ValueError(
-                    f"{leaf} = {value} contradicts dtype = {self.ansatz.dtype}: "
+                    f"{leaf} = {value} contradicts {name} = {limiting}: "
                     f"its size must be from {1 / largest:g} to {largest:g}"
                 )
         return self

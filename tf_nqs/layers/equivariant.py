@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.layers.initializers import uniform_by_fan_in
-from tf_nqs.types import Jet
+from tf_nqs.layers.separable_jet import SeparableJet
+from tf_nqs.types import Jet, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -51,15 +52,66 @@ class EquivariantLayer(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(2 * n_inputs, self.n_features), initializer=start, name="kernel")
         self.bias = self.add_weight(shape=(self.n_features,), initializer=start, name="bias")
 
+    @property
+    def _own_kernel(self):
+        return self.kernel[: self.n_inputs]
+
+    @property
+    def _shared_kernel(self):
+        return self.kernel[self.n_inputs :]
+
     def _linear(self, features):
         """h_i W_self + mean_j(h_j) W_mean over the axes (..., particles, features)."""
         mean = tf.reduce_mean(features, axis=-2, keepdims=True)
-        own, shared = self.kernel[: self.n_inputs], self.kernel[self.n_inputs :]
-        return tf.tensordot(features, own, 1) + tf.tensordot(mean, shared, 1)
+        return tf.tensordot(features, self._own_kernel, 1) + tf.tensordot(mean, self._shared_kernel, 1)
 
     def call(self, features):
         output = tf.tanh(self._linear(features) + self.bias)
         return output + features if self.residual else output
+
+    def forward_laplacian_of_positions(self, positions: Tensor) -> SeparableJet:
+        """Returns the output and its derivatives, if the features h_i are the positions x_i themselves.
+
+        z_i = x_i w + mean_j(x_j) u + b has the constant derivatives d_k z_i = delta_ik w + u/A, and no second ones.
+
+        Args:
+            positions: x in a_ho, shape (n_walkers, n_particles).
+        """
+        n_particles, features = positions.shape[1], positions[:, :, None]
+        output = tf.tanh(self._linear(features) + self.bias)
+        slope = 1 - output**2
+        own, shared = self._own_kernel[0], self._shared_kernel[0] / n_particles
+        square = (own + shared) ** 2 + (n_particles - 1) * shared**2
+        result = SeparableJet(output, slope * own, slope * shared, -2 * output * slope * square)
+        return result._replace(value=output + features, own=result.own + 1) if self.residual else result
+
+    def forward_laplacian_of_separable(self, jet: SeparableJet) -> Jet:
+        """Carries derivatives along where d_k h_i = delta_ik P_i + Q_i, by products with 2A instead of A^2 terms.
+
+        d_k z_i = delta_ik p_i + q_i + r_k with p_i = P_i W_self, q_i = Q_i W_self + mean_j(Q_j) W_mean and
+        r_k = P_k W_mean/A; with m the mean of r over particles,
+
+        sum_k (d_k z_i)^2 = A (q_i + m)^2 + sum_k (r_k - m)^2 + p_i (p_i + 2 q_i + 2 r_i).
+
+        Args:
+            jet: the features and their derivatives.
+
+        Returns:
+            The output and its derivatives.
+        """
+        n_particles = jet.value.shape[1]
+        output = tf.tanh(self._linear(jet.value) + self.bias)
+        slope = 1 - output**2
+        own, shared = tf.tensordot(jet.own, self._own_kernel, 1), self._linear(jet.shared)
+        by_other = tf.tensordot(jet.own, self._shared_kernel / n_particles, 1)
+        mean = tf.reduce_mean(by_other, axis=1, keepdims=True)
+        squares = n_particles * (shared + mean) ** 2 + tf.reduce_sum((by_other - mean) ** 2, axis=1, keepdims=True)
+        squares += own * (own + 2 * (shared + by_other))
+        laplacian = slope * (self._linear(jet.laplacian) - 2 * output * squares)
+        result = SeparableJet(output, slope * own, slope * shared, laplacian)
+        if self.residual:
+            result = SeparableJet(*(new + old for new, old in zip(result, jet, strict=True)))
+        return result.expanded(slope[:, None] * by_other[:, :, None])
 
     def forward_laplacian(self, jet: Jet) -> Jet:
         """Carries derivatives by the positions along: with t = tanh(z), t' = 1 - t^2 and t'' = -2 t t'.

@@ -68,16 +68,21 @@ def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float) 
 
     Reference: Pfau et al., Phys. Rev. Research 2, 033429 (2020).
     """
-    median = _median(local_energy, weights > 0)
-    finite = tf.where(weights > 0, local_energy, tf.fill(tf.shape(local_energy), median))
+    centre = median(local_energy, weights > 0)
+    finite = tf.where(weights > 0, local_energy, tf.fill(tf.shape(local_energy), centre))
     if not deviations:
         return finite
-    width = deviations * weighted_mean(tf.abs(finite - median), weights)
-    return tf.clip_by_value(finite, median - width, median + width)
+    width = deviations * weighted_mean(tf.abs(finite - centre), weights)
+    return tf.clip_by_value(finite, centre - width, centre + width)
 
 
-def _median(values, is_counted):
-    """Median of the counted values (the lower one of an even number)."""
+def median(values: Tensor, is_counted: Tensor) -> Tensor:
+    """Returns the median of the counted values, the lower one of an even number.
+
+    Args:
+        values: shape (n_walkers,); those not counted may be NaN.
+        is_counted: booleans, shape (n_walkers,).
+    """
     ordered = tf.sort(tf.where(is_counted, values, tf.fill(tf.shape(values), values.dtype.max)))
     n_counted = tf.reduce_sum(tf.cast(is_counted, tf.int32))
     return ordered[tf.maximum(n_counted - 1, 0) // 2]

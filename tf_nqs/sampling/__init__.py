@@ -1,5 +1,8 @@
 """Samplers of |Psi|^2."""
 
+from tf_nqs.sampling.choice import make_sampler
+from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.sampling.sampler import Sampler
 
-__all__ = ["MetropolisHastings"]
+__all__ = ["MetropolisAdjustedLangevin", "MetropolisHastings", "Sampler", "make_sampler"]

@@ -1,129 +1,29 @@
-"""Metropolis-Hastings sampling of |Psi|^2, on TensorFlow Probability's kernels."""
+"""Random-walk Metropolis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_nqs import defaults
-from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
-
-_ADAPTATION_RATE = 0.3
-"""Relative change of the width per unit of acceptance off target: forgets a bad start in about ten adaptations."""
-
-_LEAST_LOG_PROBABILITY = -1e30
-"""Stands for ln 0."""
+from tf_nqs.sampling.sampler import Sampler
+from tf_nqs.types import LogAbsPsi, Tensor
 
 
-class MetropolisHastings:
-    """Random-walk Metropolis: all particles of a walker move at once by a Gaussian; walkers persist between calls.
+class MetropolisHastings(Sampler):
+    """Proposes x' = x + sigma N(0, 1), with sigma the proposal width: all particles of a walker move at once.
 
-    ln|Psi|^2 of the current positions is computed anew at the start of every call. A value kept across a change of
-    the wave function's parameters would be stale, and a walker whose stale value is too large would never move.
-
-    Args:
-        n_walkers: number of independent Markov chains.
-        n_steps: Metropolis steps per sampling call.
-        n_burn_in: Metropolis steps from the start positions, N(0, 1), before the first sample counts.
-        proposal_width: standard deviation of the proposed moves at the start, in a_ho.
-        target_acceptance: accepted share that the width is adapted towards while training.
-
-    Raises:
-        ValueError: an argument is out of its range.
+    Arguments are those of `Sampler`.
 
     Reference: thesis, Sec. 2.3.2.
     """
 
-    def __init__(
-        self,
-        n_walkers: int = defaults.N_WALKERS,
-        n_steps: int = defaults.N_STEPS,
-        n_burn_in: int = defaults.N_BURN_IN,
-        proposal_width: float = defaults.PROPOSAL_WIDTH,
-        target_acceptance: float = defaults.TARGET_ACCEPTANCE,
-    ):
-        for name, value, least in (("n_walkers", n_walkers, 1), ("n_steps", n_steps, 1), ("n_burn_in", n_burn_in, 0)):
-            if value % 1 != 0 or value < least:
-                raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
-        if not proposal_width > 0:
-            raise ValueError(f"proposal_width = {proposal_width}: must be positive")
-        if not 0 < target_acceptance < 1:
-            raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
-        self.n_walkers = int(n_walkers)
-        self.n_steps = int(n_steps)
-        self.n_burn_in = int(n_burn_in)
-        self.proposal_width = proposal_width
-        self.target_acceptance = target_acceptance
+    name = "metropolis"
+    takes_noise = True
 
-    def initial_state(self, n_particles: int, seed: Tensor, dtype: str = defaults.DTYPE) -> WalkerState:
-        """Returns walkers drawn from N(0, 1), before any burn-in.
+    def kernel(self, log_probability: LogAbsPsi, proposal_width: Tensor, noise: Tensor) -> tfp.mcmc.TransitionKernel:
+        """Returns TFP's random walk, which accepts or rejects the move that the noise proposes."""
 
-        Args:
-            n_particles: number of particles A.
-            seed: stateless key, int32, shape (2,).
-            dtype: of the positions.
-        """
-        seed, draw = tf.unstack(tf.random.split(seed, 2))
-        positions = tf.random.stateless_normal((self.n_walkers, n_particles), draw, dtype=dtype)
-        return WalkerState(positions, seed, tf.constant(self.proposal_width, dtype))
+        def move(parts, seed):
+            del seed
+            return [positions + proposal_width * noise for positions in parts]
 
-    def sample(
-        self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor | None = None
-    ) -> tuple[WalkerState, Tensor]:
-        """Moves every walker by n_steps Metropolis steps; graph and XLA compile it alike.
-
-        Args:
-            log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
-            state: where the walkers stand.
-            n_steps: number of steps; None for the sampler's own.
-
-        Returns:
-            The new state, and the accepted share of all proposed moves, a scalar.
-        """
-        n_steps = self.n_steps if n_steps is None else n_steps
-        next_seed, seed = tf.unstack(tf.random.split(state.seed, 2))
-
-        def log_probability(positions):
-            # TFP rejects every move away from -inf: a walker that starts on a node would never leave it.
-            value = 2 * log_abs_psi(positions)
-            return tf.where(tf.math.is_finite(value), value, tf.cast(_LEAST_LOG_PROBABILITY, value.dtype))
-
-        kernel = tfp.mcmc.RandomWalkMetropolis(log_probability, tfp.mcmc.random_walk_normal_fn(state.proposal_width))
-
-        def step(index, positions, results, accepted):
-            key = tf.random.experimental.stateless_fold_in(seed, index)
-            positions, results = kernel.one_step(positions, results, seed=key)
-            return (
-                index + 1,
-                positions,
-                results,
-                accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
-            )
-
-        start = (0, state.positions, kernel.bootstrap_results(state.positions), tf.zeros((), state.positions.dtype))
-        index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)
-        acceptance = accepted / tf.cast(tf.maximum(index, 1), accepted.dtype)
-        return WalkerState(positions, next_seed, state.proposal_width), acceptance
-
-    def adapt(self, state: WalkerState, acceptance: Tensor) -> WalkerState:
-        """Returns the state with its width moved towards the target acceptance: wider if too much is accepted.
-
-        Args:
-            state: the walkers after sampling.
-            acceptance: accepted share of that sampling.
-        """
-        factor = tf.exp(_ADAPTATION_RATE * (acceptance - self.target_acceptance))
-        return state._replace(proposal_width=state.proposal_width * factor)
-
-    def burn_in(self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], state: WalkerState) -> WalkerState:
-        """Returns the state after n_burn_in steps, the width adapted every n_steps.
-
-        Args:
-            sample: this sampler's `sample` for one wave function, compiled or not: state -> (state, acceptance).
-            state: where the walkers stand.
-        """
-        for _ in range(-(-self.n_burn_in // self.n_steps)):
-            state = self.adapt(*sample(state))
-        return state
+        return tfp.mcmc.RandomWalkMetropolis(log_probability, move)

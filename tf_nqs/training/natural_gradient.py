@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.physics.energy import weighted_mean
+from tf_nqs.physics.energy import median, weighted_mean
 from tf_nqs.types import LogAbsPsi, Tensor
 
 _MOST_ATTEMPTS = 4
@@ -30,6 +30,7 @@ def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor
         Shape (n_walkers, n_parameters).
     """
 
+    @tf.autograph.experimental.do_not_convert  # `vectorized_map` would, and reading all sources takes seconds
     def of_one_walker(position):
         with tf.GradientTape() as tape:
             value = log_abs_psi(position[None])[0]
@@ -39,26 +40,40 @@ def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor
     return tf.vectorized_map(of_one_walker, positions)
 
 
-def centred_system(scores: Tensor, local_energy: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def centred_system(
+    scores: Tensor, local_energy: Tensor, weights: Tensor, leverage_bound: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Returns what every form below solves for: centred scores and residuals, each row times sqrt(R_n / sum R).
 
     O_nk <- sqrt(R_n / sum R) (O_nk - <O_k>),   eps_n <- -sqrt(R_n / sum R) (e_n - <e>)
 
     so that F = O^T O is the Fisher matrix and O^T eps = -dE/2, with means weighted by R.
 
+    Next to a node, scores and local energies both diverge as 1/distance, and a few such walkers would decide the
+    least-squares problem O phi = eps alone. With a bound, a row of centred scores longer than `leverage_bound` times
+    the median row is shortened to that length, and its residual by the same factor: the equation that the walker asks
+    for stays the same, it only counts less, as high-leverage points do in robust regression.
+
     Args:
         scores: shape (n_walkers, n_parameters).
         local_energy: e_L, finite, shape (n_walkers,), in hbar*omega.
         weights: R, shape (n_walkers,).
+        leverage_bound: longest row, in lengths of the median one; 0 for no bound.
 
     Returns:
         Centred scores (n_walkers, n_parameters), residuals (n_walkers,).
+
+    Reference: Mallows, Bell Telephone Laboratories technical memorandum (1975), for bounded leverage.
     """
     shares = tf.sqrt(weights / tf.reduce_sum(weights))
     finite = tf.where(weights[:, None] > 0, scores, tf.zeros_like(scores))
     local_energy = tf.where(weights > 0, local_energy, tf.zeros_like(local_energy))
-    centred = shares[:, None] * (finite - weighted_mean(finite, weights))
-    return centred, -shares * (local_energy - weighted_mean(local_energy, weights))
+    centred = finite - weighted_mean(finite, weights)
+    if leverage_bound:
+        lengths = tf.norm(centred, axis=1)
+        longest = leverage_bound * median(lengths, weights > 0)
+        shares *= tf.math.divide_no_nan(longest, tf.maximum(lengths, longest))
+    return shares[:, None] * centred, -shares * (local_energy - weighted_mean(local_energy, weights))
 
 
 def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -> Tensor:
@@ -125,15 +140,20 @@ class NaturalGradient(keras.layers.Layer):
             = O^T (O O^T + damping)^-1 (eps - momentum O phi') + momentum phi'
 
     The Keras optimiser that it is compiled with (plain SGD) then does theta <- theta + a phi, with a its learning
-    rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`.
+    rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`. Rows of O and eps with more than
+    `leverage_bound` are shortened first. The recipe of the quick presets: momentum 0.9, damping 3e-3/(1 + t/40),
+    a = 0.2/(1 + t/100), max_step_norm 0.1, leverage_bound 3, in iteration t.
 
     A solution that is not finite is thrown away, the damping raised tenfold and the solve repeated, up to four times;
     the raise wears off over later iterations. If all fail, the step is zero. `n_rejected` counts the failed solves.
 
     Args:
         momentum: SPRING's mu in [0, 1); 0 for MinSR and plain stochastic reconfiguration.
-        damping: added to the kernel's eigenvalues, which are Fisher information per walker; above 0.
+        damping: added to the kernel's eigenvalues, which are Fisher information per walker; a number above 0, or a
+            Keras schedule of the iteration. Much damps the noise of a random start, little lets the last, small
+            eigenvalues be learned.
         max_step_norm: largest Fisher norm of a step, above 0.
+        leverage_bound: longest row of O, in lengths of the median one; 0 for no bound.
         form: "sample" (n_walkers x n_walkers), "parameter" (n_parameters x n_parameters) or "auto", the smaller one.
         **kwargs: arguments of `keras.layers.Layer`.
 
@@ -146,8 +166,9 @@ class NaturalGradient(keras.layers.Layer):
     def __init__(
         self,
         momentum: float = defaults.MOMENTUM,
-        damping: float = defaults.DAMPING,
+        damping: float | keras.optimizers.schedules.LearningRateSchedule = defaults.DAMPING,
         max_step_norm: float = defaults.MAX_STEP_NORM,
+        leverage_bound: float = defaults.LEVERAGE_BOUND,
         form: str = "auto",
         **kwargs,
     ):
@@ -155,13 +176,17 @@ class NaturalGradient(keras.layers.Layer):
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum = {momentum}: must be at least 0 and below 1")
         for name, value in (("damping", damping), ("max_step_norm", max_step_norm)):
-            if not value > 0:
+            if not (callable(value) or isinstance(value, dict) or value > 0):
                 raise ValueError(f"{name} = {value}: must be above 0")
+        if not leverage_bound >= 0:
+            raise ValueError(f"leverage_bound = {leverage_bound}: must be at least 0")
         if form not in ("auto", "sample", "parameter"):
             raise ValueError(f"form = {form!r}: must be one of auto, sample, parameter")
         self.momentum = momentum
-        self.damping = damping
+        is_serialised = isinstance(damping, dict)
+        self.damping = keras.optimizers.schedules.deserialize(damping) if is_serialised else damping
         self.max_step_norm = max_step_norm
+        self.leverage_bound = leverage_bound
         self.form = form
 
     def build(self, n_parameters: int, dtype: str | None = None):
@@ -170,6 +195,9 @@ class NaturalGradient(keras.layers.Layer):
         )
         self.damping_factor = self.add_weight(
             shape=(), initializer="ones", trainable=False, dtype=dtype, name="damping_factor"
+        )
+        self.iteration = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, dtype="int32", name="iteration"
         )
         self.n_rejected = self.add_weight(
             shape=(), initializer="zeros", trainable=False, dtype="int32", name="n_rejected"
@@ -188,10 +216,10 @@ class NaturalGradient(keras.layers.Layer):
         Returns:
             Shape (n_parameters,), finite.
         """
-        centred, residuals = centred_system(scores, local_energy, weights)
+        centred, residuals = centred_system(scores, local_energy, weights, self.leverage_bound)
         start = self.momentum * self.previous
         residuals -= tf.linalg.matvec(centred, start)
-        damping = self.damping_factor * self.damping
+        damping = self.damping_factor * self._damping_now()
 
         def solve(attempt, damping, phi):
             del phi
@@ -209,9 +237,15 @@ class NaturalGradient(keras.layers.Layer):
         self.damping_factor.assign(
             tf.clip_by_value(self.damping_factor * raised * _DAMPING_RECOVERY, 1.0, _DAMPING_RAISE**_MOST_ATTEMPTS)
         )
+        self.iteration.assign_add(1)
         self.n_rejected.assign_add(attempts - tf.cast(succeeded, attempts.dtype))
         step_norm = tf.cast(learning_rate, phi.dtype) * tf.norm(tf.linalg.matvec(centred, phi))
         return tf.where(succeeded, phi * (self.max_step_norm / tf.maximum(step_norm, self.max_step_norm)), phi)
+
+    def _damping_now(self) -> Tensor:
+        if callable(self.damping):
+            return tf.cast(self.damping(self.iteration), self.damping_factor.dtype)
+        return tf.constant(self.damping, self.damping_factor.dtype)
 
     def _solver(self, centred: Tensor) -> Callable:
         n_walkers, n_parameters = centred.shape
@@ -219,5 +253,6 @@ class NaturalGradient(keras.layers.Layer):
         return solve_in_sample_space if use_samples else solve_in_parameter_space
 
     def get_config(self):
-        names = ("momentum", "damping", "max_step_norm", "form")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        names = ("momentum", "max_step_norm", "leverage_bound", "form")
+        damping = keras.optimizers.schedules.serialize(self.damping) if callable(self.damping) else self.damping
+        return {**super().get_config(), "damping": damping, **{name: getattr(self, name) for name in names}}

@@ -17,9 +17,9 @@ def make_optimizer(
     learning_rate: float | None = None,
     decay_iterations: int | None = None,
     damping: float = defaults.DAMPING,
+    damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
-    max_step_norm: float = defaults.MAX_STEP_NORM,
-    dtype: str = defaults.DTYPE,
+    **natural_gradient,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
 
@@ -27,28 +27,41 @@ def make_optimizer(
         name: adam, sr (over parameters or walkers, whichever are fewer), minsr (over walkers) or spring (over
             walkers, with momentum).
         learning_rate: at the start; None for the optimiser's default.
-        decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); None for a constant one.
-        damping: of a natural gradient.
+        decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); 0 for a constant one, None
+            for the optimiser's default.
+        damping: of a natural gradient, at the start.
+        damping_decay_iterations: the damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant
+            one.
         momentum: of spring.
-        max_step_norm: of a natural gradient.
-        dtype: of a natural gradient's state.
+        **natural_gradient: other arguments of `NaturalGradient`, which adam leaves alone.
 
     Returns:
         Keyword arguments `optimizer` and `natural_gradient`.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or an argument out of its range.
 
     Example:
-        >>> vmc.compile(**make_optimizer("spring", decay_iterations=400))  # doctest: +SKIP
+        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))  # doctest: +SKIP
     """
     if name not in defaults.LEARNING_RATE:
         raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.LEARNING_RATE)}")
     rate = defaults.LEARNING_RATE[name] if learning_rate is None else learning_rate
-    schedule = keras.optimizers.schedules.InverseTimeDecay(rate, decay_iterations, 1.0) if decay_iterations else rate
+    decay = defaults.DECAY_ITERATIONS[name] if decay_iterations is None else decay_iterations
+    schedule = _falling(rate, decay)
     if name == "adam":
         return {"optimizer": keras.optimizers.Adam(schedule), "natural_gradient": None}
-    natural_gradient = NaturalGradient(
-        momentum if name == "spring" else 0.0, damping, max_step_norm, _FORMS[name], dtype=dtype
+    layer = NaturalGradient(
+        momentum if name == "spring" else 0.0,
+        _falling(damping, damping_decay_iterations),
+        form=_FORMS[name],
+        **natural_gradient,
     )
-    return {"optimizer": keras.optimizers.SGD(schedule), "natural_gradient": natural_gradient}
+    return {"optimizer": keras.optimizers.SGD(schedule), "natural_gradient": layer}
+
+
+def _falling(start: float, iterations: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """start/(1 + t/iterations) in iteration t; constant for iterations = 0."""
+    if not start > 0:
+        raise ValueError(f"learning_rate and damping must be above 0, not {start}")
+    return keras.optimizers.schedules.InverseTimeDecay(start, iterations, 1.0) if iterations else start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -13,13 +12,14 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.physics.energy import clip_local_energy, estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training.compilation import compiled_phase
-from tf_nqs.training.derivatives import choose_laplacian, log_derivatives
-from tf_nqs.training.loss import surrogate_loss
+from tf_nqs.sampling import MetropolisHastings, Sampler
+from tf_nqs.training.calls import call_lengths
+from tf_nqs.training.compilation import warm_up
+from tf_nqs.training.derivatives import choose_laplacian
 from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
-from tf_nqs.training.natural_gradient import NaturalGradient, scores
-from tf_nqs.types import EnergyEstimate, LocalEnergy, Tensor, WalkerState
+from tf_nqs.training.natural_gradient import NaturalGradient
+from tf_nqs.training.phases import make_phases
+from tf_nqs.types import EnergyEstimate, Tensor, WalkerState
 
 COLUMNS = ("iteration", *EnergyEstimate._fields, "acceptance", "proposal_width")
 """What is recorded of every iteration."""
@@ -39,6 +39,8 @@ class VariationalMonteCarlo(keras.Model):
             derivatives can be carried forward through its layers.
         system: the Hamiltonian.
         sampler: how |Psi|^2 is sampled; None for `MetropolisHastings()`.
+        sampling_dtype: of sampling, "float32" or "float64"; "ansatz" for the ansatz' own. float32 beside a float64
+            ansatz is faster; the ansatz is then built once more, so it needs `get_config`.
         laplacian: "forward" (needs `ansatz.forward_laplacian`), "nested" (GradientTapes, any ansatz), or "auto":
             forward where the ansatz has it.
         clip_deviations: the gradient's local energies are cut at this many mean absolute deviations from their
@@ -64,7 +66,8 @@ class VariationalMonteCarlo(keras.Model):
         self,
         ansatz: keras.Model,
         system: TrappedFermions,
-        sampler: MetropolisHastings | None = None,
+        sampler: Sampler | None = None,
+        sampling_dtype: str = defaults.SAMPLING_DTYPE,
         laplacian: str = defaults.LAPLACIAN,
         clip_deviations: float = defaults.CLIP_DEVIATIONS,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
@@ -78,7 +81,7 @@ class VariationalMonteCarlo(keras.Model):
         self.clip_deviations = clip_deviations
         self.iterations_per_call = iterations_per_call
         self.laplacian = choose_laplacian(ansatz, laplacian)
-        self.derivatives = log_derivatives(ansatz, self.laplacian)
+        self.sampling_dtype = sampling_dtype
         if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
             raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
         if iterations_per_call < 1:
@@ -98,6 +101,7 @@ class VariationalMonteCarlo(keras.Model):
         optimizer: str | keras.optimizers.Optimizer,
         natural_gradient: NaturalGradient | None = None,
         jit_compile: bool = defaults.JIT_COMPILE,
+        chunk_mebibytes: float = defaults.CHUNK_MEBIBYTES,
         **kwargs,
     ):
         """Sets the optimiser, and compiles the phases of an iteration at their first use.
@@ -107,14 +111,19 @@ class VariationalMonteCarlo(keras.Model):
             natural_gradient: what turns the energy's gradient into a natural one; None for the plain gradient.
             jit_compile: whether XLA compiles sampling, local energy and gradient; False for a custom layer with
                 operations that XLA lacks.
+            chunk_mebibytes: local energy, gradient and scores take so many walkers at a time that they work in this
+                much memory, in MiB, beside what they return.
             **kwargs: other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: chunk_mebibytes is not above 0, or the ansatz cannot be built in sampling_dtype.
         """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         self.optimizer.build(self.ansatz.trainable_variables)
-        self.sample = compiled_phase(self._sample, jit_compile)
-        self.local_energy = compiled_phase(self._local_energy, jit_compile)
-        self.energy_gradient = compiled_phase(self._energy_gradient, jit_compile)
-        self.scores = compiled_phase(self._scores, jit_compile)
+        numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
+        self.sample, self.local_energy, self.energy_gradient, self.scores = make_phases(
+            self.ansatz, self.system, self.sampler, *numerics
+        )
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
@@ -122,21 +131,17 @@ class VariationalMonteCarlo(keras.Model):
         self.seconds_compile = 0.0
 
     def warm_up(self) -> None:
-        """Traces and compiles everything that `fit` needs, all phases at once; changes no state."""
+        """Traces and compiles everything that `fit` needs; changes no state."""
         started = time.monotonic()
         walkers = self.walkers
         ones = tf.ones_like(walkers.positions[:, 0])
-        phases = (
-            lambda: self.sample(walkers),
-            lambda: self.local_energy(walkers.positions),
-            (lambda: self.scores(walkers.positions))
+        gradient = (
+            (self.scores, (walkers.positions,))
             if self.natural_gradient
-            else (lambda: self.energy_gradient(walkers.positions, ones, ones)),
+            else (self.energy_gradient, (walkers.positions, ones, ones))
         )
-        with ThreadPoolExecutor() as pool:
-            for future in [pool.submit(phase) for phase in phases]:
-                future.result()
-        self._fit_calls([0])
+        phases = ((self.local_energy, (walkers.positions,)), gradient, (self.sample, (walkers,)))
+        warm_up(phases, meanwhile=lambda: self._fit_calls([0]))
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -164,20 +169,6 @@ class VariationalMonteCarlo(keras.Model):
         means = tf.reduce_mean(self.record[:n_iterations], axis=0)
         return {name: means[COLUMNS.index(name)] for name in ("energy", "energy_error", "variance", "acceptance")}
 
-    def _sample(self, walkers: WalkerState) -> tuple[WalkerState, Tensor]:
-        return self.sampler.sample(self._log_abs_psi, walkers)
-
-    def _local_energy(self, positions: Tensor) -> LocalEnergy:
-        return self.system.local_energy(positions, self.derivatives(positions))
-
-    def _energy_gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
-        with tf.GradientTape() as tape:
-            loss = surrogate_loss(self._log_abs_psi(positions), local_energy, weights)
-        return tape.gradient(loss, self.ansatz.trainable_variables)
-
-    def _scores(self, positions: Tensor) -> Tensor:
-        return scores(self._log_abs_psi, self.ansatz.trainable_variables, positions)
-
     def _gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
         """What the optimiser gets: the energy's gradient, or the natural gradient's direction with its sign turned."""
         if not self.natural_gradient:
@@ -189,9 +180,6 @@ class VariationalMonteCarlo(keras.Model):
         pieces = tf.split(-direction, [math.prod(variable.shape) for variable in variables])
         return [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
 
-    def _log_abs_psi(self, positions: Tensor) -> Tensor:
-        return self.ansatz(positions)[1]
-
     def fit(self, iterations: int, callbacks: list | None = None, **kwargs) -> keras.callbacks.History:
         """Trains for a number of iterations; walkers burn in before the very first one.
 
@@ -200,7 +188,8 @@ class VariationalMonteCarlo(keras.Model):
 
         Args:
             iterations: number of optimiser updates.
-            callbacks: Keras callbacks; `tf_nqs.callbacks` has those made for this trainer.
+            callbacks: Keras callbacks; `tf_nqs.callbacks` has those made for this trainer. A call ends at every
+                multiple of a callback's `call_period`, if it has one.
             **kwargs: other arguments of `keras.Model.fit`.
 
         Returns:
@@ -218,8 +207,9 @@ class VariationalMonteCarlo(keras.Model):
         if int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
         self.stop_reason = "iterations"
-        full, rest = divmod(iterations, self.iterations_per_call)
-        return self._fit_calls([self.iterations_per_call] * full + [rest] * (rest > 0), callbacks=callbacks, **kwargs)
+        periods = {getattr(callback, "call_period", None) for callback in callbacks or ()} - {None}
+        counts = call_lengths(iterations, self.iterations_per_call, periods)
+        return self._fit_calls(counts, callbacks=callbacks, **kwargs)
 
     def _fit_calls(self, counts: list[int], **kwargs) -> keras.callbacks.History:
         """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""

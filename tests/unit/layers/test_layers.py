@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs import layers
+from tf_nqs.types import Jet
 
 N_WALKERS, A, H, D = 5, 3, 6, 2
 MATRICES = (N_WALKERS, D, A, A)
@@ -109,6 +110,26 @@ def test_equivariant_layer_is_the_formula_of_the_thesis():
     kernel, bias = layer.get_weights()
     expected = np.tanh(np.concatenate([features, mean], axis=-1) @ kernel + bias) + features
     np.testing.assert_allclose(output, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_particles", [1, 2, 5])
+@pytest.mark.parametrize(("width", "residual"), [(H, False), (1, True)])
+def test_separable_derivatives_equal_all_of_them(width, residual, n_particles):
+    """The first two layers, by the terms that their derivatives are made of and by the general formula."""
+    first = layers.EquivariantLayer(width, residual=residual, dtype="float64")
+    second = layers.EquivariantLayer(width, residual=residual, dtype="float64")
+    positions = tf.constant(np.random.default_rng(2).normal(size=(N_WALKERS, n_particles)))
+    features = positions[:, :, None]
+    second(first(features))
+    own = np.broadcast_to(np.eye(n_particles)[:, :, None], (N_WALKERS, n_particles, n_particles, 1))
+    general = first.forward_laplacian(Jet(features, tf.constant(own), tf.zeros_like(features)))
+    separable = first.forward_laplacian_of_positions(positions)
+    for one, other in zip(separable.expanded(), general, strict=True):
+        # Sums of a few numbers of order 1, in another order.
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+    jets = second.forward_laplacian_of_separable(separable), second.forward_laplacian(general)
+    for one, other in zip(*jets, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
 
 
 def test_start_values():

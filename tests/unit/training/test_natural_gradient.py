@@ -47,7 +47,8 @@ def make_walkers(seed=0):
 
 def make_layer(n_parameters, dtype="float64", **arguments):
     layer = NaturalGradient(
-        **{"momentum": 0.0, "damping": DAMPING, "max_step_norm": UNCAPPED, **arguments}, dtype=dtype
+        **{"momentum": 0.0, "damping": DAMPING, "max_step_norm": UNCAPPED, "leverage_bound": 0.0, **arguments},
+        dtype=dtype,
     )
     layer.build(n_parameters)
     return layer
@@ -442,6 +443,8 @@ def test_auto_takes_the_smaller_matrix(monkeypatch, shape, expected):
         ({"damping": 0.0}, "damping = 0.0: must be above 0"),
         ({"damping": np.nan}, "damping = nan"),
         ({"max_step_norm": 0}, "max_step_norm = 0: must be above 0"),
+        ({"leverage_bound": -1.0}, "leverage_bound = -1.0: must be at least 0"),
+        ({"leverage_bound": np.nan}, "leverage_bound = nan"),
         ({"form": "dense"}, "form = 'dense': must be one of auto, sample, parameter"),
     ],
 )
@@ -451,13 +454,56 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_config_round_trip():
-    layer = NaturalGradient(0.3, 2e-4, 0.7, "parameter", dtype="float64", name="spring")
+    layer = NaturalGradient(0.3, 2e-4, 0.7, 5.0, "parameter", dtype="float64", name="spring")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert isinstance(copy, NaturalGradient)
     assert copy.get_config() == layer.get_config()
-    for name, value in {"momentum": 0.3, "damping": 2e-4, "max_step_norm": 0.7, "form": "parameter"}.items():
+    for name, value in {"momentum": 0.3, "damping": 2e-4, "max_step_norm": 0.7, "leverage_bound": 5.0}.items():
         assert getattr(copy, name) == value
-    assert (copy.dtype, copy.name) == ("float64", "spring")
+    assert (copy.dtype, copy.name, copy.form) == ("float64", "spring", "parameter")
+
+
+def test_config_round_trip_of_a_schedule():
+    layer = NaturalGradient(damping=keras.optimizers.schedules.InverseTimeDecay(0.2, 50, 1.0))
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    np.testing.assert_allclose(copy.damping(50), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["sample", "parameter"])
+def test_damping_follows_its_schedule(form):
+    """The third direction is the dense solution with the damping of iteration 2."""
+    schedule = keras.optimizers.schedules.InverseTimeDecay(0.5, 2, 1.0)
+    layer, system = make_layer(30, damping=schedule, form=form), random_system()
+    found = [direction(layer, system) for _ in range(3)]
+    for iteration, damping in ((0, 0.5), (2, 0.25)):
+        # The schedule runs in float32.
+        np.testing.assert_allclose(found[iteration], dense_solution(system, damping), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["sample", "parameter"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leverage_bound_is_weighted_least_squares(form, weighted):
+    """Rows beyond the bound count by the square of their shortening, in a dense solve written out on its own."""
+    values, energies, weights = random_system(25, 30)
+    values[[4, 9]] *= [[8.0], [15.0]]
+    if weighted:
+        weights = np.random.default_rng(5).uniform(0.2, 2.0, 25)
+    centred, residuals = dense_system(values, energies, weights)
+    lengths = np.linalg.norm(centred / np.sqrt(weights / weights.sum())[:, None], axis=1)
+    counts = np.minimum(1.0, 2.0 * np.median(lengths) / lengths) ** 2
+    assert 2 <= np.sum(counts < 1) < 12
+    fisher = centred.T @ (counts[:, None] * centred) + DAMPING * np.eye(30)
+    expected = np.linalg.solve(fisher, centred.T @ (counts * residuals))
+    found = direction(make_layer(30, leverage_bound=2.0, form=form), (values, energies, weights))
+    # Rounding grows with the condition of the damped matrix, 1e6 here.
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
+
+
+def test_leverage_bound_leaves_short_rows_alone():
+    system = random_system()
+    bounded, free = (centred_system(*map(tf.constant, system), bound) for bound in (1e3, 0.0))
+    np.testing.assert_array_equal(bounded[0], free[0])
+    np.testing.assert_array_equal(bounded[1], free[1])
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("spring", "float32"), ("minsr", "float64")])
@@ -493,7 +539,8 @@ def test_frozen_layers_stay_and_plain_sgd_takes_the_direction():
     ansatz.envelope.trainable = False
     sampler = MetropolisHastings(n_walkers=16, n_steps=1, n_burn_in=0)
     vmc = VariationalMonteCarlo(ansatz, TrappedFermions(A), sampler, clip_deviations=0.0)
-    vmc.compile(**make_optimizer("minsr", 0.1, dtype="float64"), jit_compile=False)
+    recipe = {"damping": DAMPING, "damping_decay_iterations": 0, "leverage_bound": 0.0, "dtype": "float64"}
+    vmc.compile(**make_optimizer("minsr", 0.1, **recipe), jit_compile=False)
     before, envelope = ansatz.get_weights(), ansatz.envelope.get_weights()
     old = [weight.numpy() for weight in ansatz.trainable_variables]
     vmc.fit(1)

@@ -38,7 +38,7 @@ def test_natural_gradients(name, form, momentum):
     layer = made["natural_gradient"]
     assert isinstance(layer, NaturalGradient)
     assert (layer.form, layer.momentum) == (form, momentum)
-    assert (layer.damping, layer.max_step_norm) == (defaults.DAMPING, defaults.MAX_STEP_NORM)
+    assert (layer.max_step_norm, layer.leverage_bound) == (defaults.MAX_STEP_NORM, defaults.LEVERAGE_BOUND)
     assert layer.dtype == defaults.DTYPE
     # Plain: the momentum is the layer's.
     assert type(made["optimizer"]) is keras.optimizers.SGD
@@ -57,25 +57,26 @@ def test_signature_has_the_defaults():
     expected = {
         "damping": defaults.DAMPING,
         "momentum": defaults.MOMENTUM,
-        "max_step_norm": defaults.MAX_STEP_NORM,
-        "dtype": defaults.DTYPE,
+        "damping_decay_iterations": defaults.DAMPING_DECAY_ITERATIONS,
     }
     assert {name: parameters[name].default for name in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["sr", "minsr", "spring"])
 def test_arguments_arrive(name):
-    layer = make_optimizer(name, damping=0.2, momentum=0.3, max_step_norm=0.4, dtype="float64")["natural_gradient"]
-    assert (layer.damping, layer.max_step_norm, layer.dtype) == (0.2, 0.4, "float64")
+    arguments = {"max_step_norm": 0.4, "leverage_bound": 7.0, "dtype": "float64"}
+    layer = make_optimizer(name, damping=0.2, damping_decay_iterations=0, momentum=0.3, **arguments)["natural_gradient"]
+    assert layer.damping == 0.2
+    assert {key: getattr(layer, key) for key in arguments} == arguments
     assert layer.momentum == (0.3 if name == "spring" else 0.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_constant_learning_rate(name):
     # The learning rate is kept in float32.
-    found = learning_rates(make_optimizer(name)["optimizer"], [0, 100])
+    found = learning_rates(make_optimizer(name, decay_iterations=0)["optimizer"], [0, 100])
     np.testing.assert_allclose(found, defaults.LEARNING_RATE[name], rtol=1e-6)
-    found = learning_rates(make_optimizer(name, 0.03)["optimizer"], [0, 100])
+    found = learning_rates(make_optimizer(name, 0.03, decay_iterations=0)["optimizer"], [0, 100])
     np.testing.assert_allclose(found, 0.03, rtol=1e-6)
 
 
@@ -90,6 +91,20 @@ def test_learning_rate_falls(name, rate):
     np.testing.assert_allclose(found, start / (1 + iterations / 40), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_default_decay(name):
+    decay = defaults.DECAY_ITERATIONS[name]
+    found = learning_rates(make_optimizer(name, 0.03)["optimizer"], [0, 300])
+    np.testing.assert_allclose(found, [0.03, 0.03 / (1 + 300 / decay) if decay else 0.03], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sr", "minsr", "spring"])
+def test_damping_falls(name):
+    """As 1/(1 + iteration/50) in the layer's own count of iterations."""
+    layer = make_optimizer(name, damping=0.2, damping_decay_iterations=50)["natural_gradient"]
+    np.testing.assert_allclose([layer.damping(t) for t in (0, 50, 450)], [0.2, 0.1, 0.02], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["SPRING", "sgd", "", "kfac"])
 def test_unknown_names_are_refused(name):
     with pytest.raises(ValueError, match=f"optimizer = '{name}': must be one of adam, minsr, sr, spring"):
@@ -97,7 +112,8 @@ def test_unknown_names_are_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"damping": -1.0}, "damping = -1.0"), ({"momentum": 1.5}, "momentum = 1.5")]
+    ("arguments", "message"),
+    [({"damping": -1.0}, "damping"), ({"momentum": 1.5}, "momentum = 1.5"), ({"learning_rate": 0.0}, "learning_rate")],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -124,7 +124,7 @@ def test_one_step_is_sampling_energy_and_the_gradient_of_the_loss():
     vmc.walkers = vmc.sampler.burn_in(vmc.sample, vmc.walkers)
     vmc.sampler.n_burn_in = 0
     before, width = vmc.ansatz.get_weights(), float(vmc.proposal_width)
-    walkers, acceptance = vmc.sampler.sample(vmc.ansatz.log_abs_psi, vmc.walkers)
+    walkers, acceptance = vmc.sample(vmc.walkers)
     energy = vmc.system.local_energy(walkers.positions, vmc.ansatz.forward_laplacian(walkers.positions)[1]).total
     with tf.GradientTape() as tape:
         log_abs = vmc.ansatz.log_abs_psi(walkers.positions)

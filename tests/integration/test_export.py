@@ -1,0 +1,165 @@
+"""`export/saved_model.py` and `export/client.py` from the outside, each in a process of its own."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tf_nqs
+from tf_nqs import experiment, export_command
+from tf_nqs.callbacks import save_weights
+from tf_nqs.config import settings_from, to_toml
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_run(folder, dtype="float64", n_particles=2):
+    """A run folder as a run leaves it, but for the training."""
+    settings = settings_from(
+        overrides={"n_particles": n_particles, "interaction_strength": 5.0, "n_features": 8, "dtype": dtype}
+    )
+    keras.utils.set_random_seed(1)
+    folder.mkdir()
+    (folder / experiment.CONFIG_FILE).write_text(to_toml(settings))
+    (folder / experiment.RESULT_FILE).write_text(json.dumps({"energy": 2.5, "energy_error": 0.01}))
+    save_weights(experiment.build_ansatz(settings), folder / experiment.WEIGHTS_FILE)
+    return folder
+
+
+def run_python(*arguments, cwd):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+
+
+def assert_exported_numbers(tmp_path, dtype, n_particles, bounds, by_tapes):
+    """Exports in one process, evaluates in another, and compares with the ansatz: |a - b| <= bound max(1, |b|)."""
+    run_dir = make_run(tmp_path / "run", dtype, n_particles)
+    arguments = (ROOT / "export/saved_model.py", f"--run_dir={run_dir}", "--output=exported")
+    done = run_python(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "exported to exported" in done.stdout and "local_energy" in done.stdout
+    client = (ROOT / "export/client.py", "--model=exported/1", "--output=numbers.npz", "--n_walkers=200")
+    done = run_python("-I", *client, cwd=tmp_path)  # isolated: the repository cannot be imported
+    assert done.returncode == 0, done.stderr
+    numbers = np.load(tmp_path / "numbers.npz")
+    x = numbers["positions"]
+    assert x.shape == (200, n_particles) and x.dtype == dtype
+    system, ansatz, _ = tf_nqs.load(run_dir)
+    _, derivatives = ansatz.forward_laplacian(x)
+    energy = system.local_energy(x, derivatives)
+    sign, log_abs_psi = ansatz(x)
+    np.testing.assert_array_equal(numbers["log_psi/sign"], sign)
+    wanted = {"log_psi/log_abs_psi": log_abs_psi, "local_energy/total": energy.total}
+    wanted["local_energy/kinetic"] = energy.kinetic
+    for name, bound in zip(wanted, bounds, strict=True):
+        off = np.abs(numbers[name] - wanted[name]) / np.maximum(1, np.abs(wanted[name]))
+        assert off.max() <= bound, name
+    # The exported Laplacian and that of the client's tapes are two formulas whose terms cancel near a node.
+    scale = 1 + np.sum(derivatives.gradient**2, axis=1)
+    for name in ("gradient", "laplacian"):
+        one, other = numbers[f"tapes/{name}"], numbers[f"gradient_and_laplacian/{name}"]
+        assert np.median(np.abs(one - other).T / scale) <= by_tapes
+    return done
+
+
+def test_a_client_gets_the_numbers_of_the_run(tmp_path):
+    # The operations are the same; eager and graph round alike but for the order of a few sums.
+    done = assert_exported_numbers(tmp_path, "float64", 2, (1e-12, 1e-12, 1e-12), by_tapes=1e-12)
+    assert "energy of 200 independent walkers" in done.stdout
+    assert "custom gradients" not in done.stderr  # of which TensorFlow would warn if any were lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "bounds", "by_tapes"),
+    [("float64", (1e-12, 1e-12, 1e-12), 1e-11), ("float32", (1e-5, 1e-3, 1e-3), 1e-3)],
+)
+def test_a_client_gets_the_numbers_of_four_fermions(tmp_path, dtype, bounds, by_tapes):
+    assert_exported_numbers(tmp_path, dtype, 4, bounds, by_tapes)
+
+
+def test_the_client_imports_tensorflow_alone():
+    tree = ast.parse((ROOT / "export/client.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "tensorflow"}
+
+
+BAD_COMMAND_LINES = [
+    ([], "run_dir: must be given; the folder of a run"),
+    (["--run_dir=run"], "output: must be given; a new or an empty folder"),
+    (["--run_dir=", "--output=new"], "run_dir = '': must be the folder of a run"),
+    (["--run_dir=run", "--output="], "output = '': must be a new or an empty folder"),
+    (["--run_dir", "run", "--output"], "Missing value for flag --output; must be a new or an empty folder"),
+    (["--run_dir=run", "--output=new", "--overwrite=maybe"], "overwrite = 'maybe': must be true or false"),
+    (["--run_dir=run", "--output=new", "--nooverwrite=1"], "--nooverwrite=1 does not take an argument; must be true"),
+    (["--run_dir=run", "--ouput=new"], "--ouput: no such flag; did you mean --output?"),
+    (["--run_dir=run", "--output=new", "extra"], "'extra': unexpected argument"),
+    (["--run_dir=run", "--output=new", "--flagfile=x"], "--flagfile: no such flag"),
+    (["--run_dir=missing", "--output=new"], "run_dir = missing: has no config.toml; must be the folder of a run"),
+    (["--run_dir=run", "--output=notes"], "output = 'notes': holds files that are no export; must be a new"),
+    (["--run_dir=run", "--output=notes", "--overwrite"], "output = 'notes': holds files that are no export"),
+    (["--run_dir=run", "--output=notes/energy.csv"], "output = 'notes/energy.csv': is a file; must be a new"),
+    (["--run_dir=run", "--output=notes/energy.csv/new"], "output = 'notes/energy.csv/new': "),
+    (["--run_dir=" + "x" * 300, "--output=new"], "run_dir = 'xxx"),
+    (["--run_dir=run", "--output=" + "x" * 300], "output = 'xxx"),
+    (["--run_dir=broken", "--output=new"], "run_dir = 'broken': cannot be read ("),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), BAD_COMMAND_LINES, ids=lambda value: str(value)[:50])
+def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run", "broken"):
+        make_run(tmp_path / folder)
+    Path("broken", experiment.WEIGHTS_FILE).write_bytes(b"no HDF5")
+    Path("notes").mkdir()
+    Path("notes/energy.csv").write_text("precious")
+    before = sorted(tmp_path.rglob("*"))
+    assert export_command.main(["export/saved_model.py", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {line}") and printed.err.count("\n") == 1
+    assert printed.out == "" and sorted(tmp_path.rglob("*")) == before
+    assert Path("notes/energy.csv").read_text() == "precious"
+
+
+def test_wrong_numbers_end_with_status_3(tmp_path, monkeypatch, capsys):
+    from tf_nqs import saved_model
+
+    def fail(*_):
+        raise saved_model.ExportError("psi of psi: off by 1.0e+00")
+
+    monkeypatch.setattr(saved_model, "export", fail)
+    run_dir = make_run(tmp_path / "run")
+    assert export_command.main(["x", f"--run_dir={run_dir}", f"--output={tmp_path / 'new'}"]) == 3
+    assert capsys.readouterr().err == "error: nothing was exported: psi of psi: off by 1.0e+00\n"
+
+
+def test_help_does_not_wait_for_tensorflow(tmp_path):
+    program = (
+        "import sys; from tf_nqs import export_command; assert export_command.main(['x', '--help']) == 0; "
+        "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'keras') for name in sys.modules))"
+    )
+    done = run_python("-c", program, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    for flag in ("--run_dir", "--output", "--[no]overwrite", "--help"):
+        assert flag in done.stdout
+
+
+def test_the_script_answers_bad_input_with_one_line(tmp_path):
+    done = run_python(ROOT / "export/saved_model.py", "--run_dir=run", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: output: must be given; a new or an empty folder\n"
+
+
+def test_the_client_answers_a_missing_model_with_one_line(tmp_path):
+    done = run_python("-I", ROOT / "export/client.py", "--model=missing", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: model = 'missing': holds no saved_model.pb"

@@ -1,0 +1,64 @@
+"""What comes before the first iteration is done once, whoever asks for it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training import phases
+from tf_nqs.training.compilation import warm_up
+from tf_nqs.training.natural_gradient import NaturalGradient
+from tf_nqs.training.vmc import VariationalMonteCarlo
+
+
+def counted(counter, name, function):
+    """Returns the function, which counts its calls: those of a phase are the times it was traced."""
+
+    def counting(*arguments, **keywords):
+        counter[name] += 1
+        return function(*arguments, **keywords)
+
+    return counting
+
+
+@pytest.mark.parametrize("natural", [True, False], ids=["natural gradient", "plain gradient"])
+def test_every_phase_is_traced_once(monkeypatch, natural):
+    """Neither burn-in nor training nor measurement trace, hence compile, again what the warm-up has traced."""
+    traced = Counter()
+    sampler, system = MetropolisHastings(n_walkers=8, n_steps=2, n_burn_in=4), TrappedFermions(2)
+    sampler.walk = counted(traced, "sample", sampler.walk)
+    system.local_energy = counted(traced, "local_energy", system.local_energy)
+    monkeypatch.setattr(phases, "scores", counted(traced, "scores", phases.scores))
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), system, sampler, iterations_per_call=2)
+    vmc.train_step = counted(traced, "train_step", vmc.train_step)
+    vmc.compile(keras.optimizers.SGD(0.1), NaturalGradient() if natural else None, jit_compile=False)
+    vmc.warm_up()
+    assert int(vmc.iteration) == 0
+    after_warm_up = dict(traced)
+    assert after_warm_up == dict.fromkeys(["local_energy", "sample", "train_step"] + ["scores"] * natural, 1)
+    vmc.fit(3)
+    vmc.evaluate_energy(target_error=10.0)
+    assert traced == after_warm_up
+
+
+def test_warm_up_changes_no_state():
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), TrappedFermions(2), MetropolisHastings(n_walkers=8, n_steps=2))
+    vmc.compile(keras.optimizers.Adam(0.1), jit_compile=False)
+    before = [variable.numpy() for variable in vmc.variables + vmc.optimizer.variables]
+    vmc.warm_up()
+    for old, variable in zip(before, vmc.variables + vmc.optimizer.variables, strict=True):
+        assert old.tobytes() == variable.numpy().tobytes()
+
+
+def test_a_function_that_fails_when_run_is_heard_of():
+    """Compilation runs in other threads, whose errors would be lost if nobody asked for them."""
+    broken = tf.function(lambda x: tf.debugging.check_numerics(x, "found by the check"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="found by the check"):
+        warm_up([(broken, (tf.constant(math.nan),))])

@@ -1,0 +1,52 @@
+"""The base of callbacks that look at windows of iterations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tf_nqs.analysis.convergence import Window, make_window
+from tf_nqs.callbacks.iterations import IterationCallback
+
+_COLUMNS = ("iteration", "energy", "variance")
+
+
+class WindowCallback(IterationCallback):
+    """A callback that is given non-overlapping windows of iterations, counted from the start of `fit`.
+
+    `VariationalMonteCarlo.fit` ends a call of `train_step` at the end of every window, so that `on_window` finds the
+    model as the window's last iteration left it. Subclasses define `on_window`.
+
+    Args:
+        window: iterations in a window.
+
+    Raises:
+        ValueError: window is below 2.
+    """
+
+    def __init__(self, window: int):
+        super().__init__()
+        if window < 2:
+            raise ValueError(f"window = {window}: must be at least 2")
+        self.call_period = window
+        self._pending = np.empty((len(_COLUMNS), 0))
+
+    def on_train_begin(self, logs=None):
+        self._pending = np.empty((len(_COLUMNS), 0))
+
+    def on_iterations(self, rows):
+        self._pending = np.hstack([self._pending, np.stack([rows[name] for name in _COLUMNS])])
+        while self._pending.shape[1] >= self.call_period:
+            complete, self._pending = np.split(self._pending, [self.call_period], axis=1)
+            self.on_window(make_window(*complete))
+
+    def on_window(self, window: Window) -> None:
+        """Called once for each complete window.
+
+        Args:
+            window: its iterations.
+        """
+        raise NotImplementedError
+
+    def incomplete_window(self) -> Window | None:
+        """Returns the iterations since the last complete window; None if there are none."""
+        return make_window(*self._pending) if self._pending.size else None

@@ -1,0 +1,159 @@
+"""The command line of an export: from a run folder to a SavedModel.
+
+Exit status: 0 exported, 2 bad input, 3 the exported model does not give the run's numbers, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS
+from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.quiet_import import import_tensorflow
+
+USAGE = """\
+Exports the wave function of a finished run as a SavedModel, which needs TensorFlow alone.
+
+usage: python export/saved_model.py --run_dir=RUN_FOLDER --output=FOLDER [--overwrite]
+example: python export/saved_model.py --run_dir=runs/a4 --output=exported/a4
+
+  --run_dir        Folder of a run, as train.py writes it (required).
+  --output         Where the export goes (a new or an empty folder; required).
+  --[no]overwrite  Replace the export that the output folder holds (true or false; default: false).
+  --help           Show this help.
+
+Writes FOLDER/1/saved_model.pb, the layout of TensorFlow Serving, and FOLDER/README.md, which describes every
+signature: log_psi, psi, local_energy, gradient_and_laplacian, orbitals and sample. The model is reloaded and compared
+with the run before it is put in place; if anything fails, what was there before stays."""
+
+ALLOWED = {"run_dir": "the folder of a run", "output": "a new or an empty folder", "overwrite": "true or false"}
+"""Setting -> what it must be."""
+
+
+class Request(NamedTuple):
+    """What was asked for on the command line."""
+
+    run_dir: str
+    output: str
+    overwrite: bool
+
+
+def read_command_line(argv: Sequence[str]) -> Request | None:
+    """Returns what the arguments ask for, None if that is help.
+
+    Args:
+        argv: program name and arguments.
+
+    Raises:
+        SettingsError: an unknown or a missing flag, a value that is not allowed, or an argument that is no flag.
+    """
+    flag_values = flags.FlagValues()
+    for name in (*ALLOWED, "help"):
+        is_boolean = name in ("overwrite", "help")
+        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
+        flags.DEFINE_flag(flag, flag_values)
+    for argument in argv[1:]:  # absl would obey these two even though they are not defined
+        name = argument.lstrip("-").partition("=")[0]
+        if argument.startswith("-") and name in ("flagfile", "undefok"):
+            raise SettingsError(f"--{name}: no such flag")
+    try:
+        leftover = flag_values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        raise SettingsError(f"--{name}: no such flag{suggestion(name, list(flag_values), '--')}") from error
+    except (flags.Error, ValueError) as error:
+        raise SettingsError(_flag_problem(str(error))) from error
+    if leftover:
+        raise SettingsError(f"{shown(leftover[0])}: unexpected argument; must be given as --setting=value")
+    if flag_values["help"].value == "true":
+        return None
+    return _checked(**{name: flag_values[name].value for name in ALLOWED})
+
+
+def _flag_problem(message: str) -> str:
+    """Returns one line for an error message of absl, with what is allowed if it names a setting."""
+    found = re.search(r"--?(?:no)?(\w+)", message)
+    expected = f"; must be {ALLOWED[found[1]]}" if found and found[1] in ALLOWED else ""
+    return " ".join(message.split()) + expected
+
+
+def _checked(run_dir: str | None, output: str | None, overwrite: str | None) -> Request:
+    """Returns the request, its values checked as far as they can be without looking at the disk."""
+    for name, value in (("run_dir", run_dir), ("output", output)):
+        if value is None:
+            raise SettingsError(f"{name}: must be given; {ALLOWED[name]}")
+        if not value:
+            raise SettingsError(f"{name} = '': must be {ALLOWED[name]}")
+    choice = {None: False, "true": True, "false": False}.get(overwrite and overwrite.lower())
+    if choice is None:
+        raise SettingsError(f"overwrite = {shown(overwrite)}: must be {ALLOWED['overwrite']}")
+    return Request(run_dir, output, choice)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exports as the command line says.
+
+    Args:
+        argv: program name and arguments; None for those of the process.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        request = read_command_line(sys.argv if argv is None else argv)
+        if request is None:
+            print(USAGE)
+            return 0
+        return export_run(request)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_STATUS["interrupted"]
+
+
+def export_run(request: Request) -> int:
+    """Loads a run, exports it and says how far the exported numbers are off; returns the exit status.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or output cannot be used.
+    """
+    import_tensorflow()
+    from tf_nqs import experiment, saved_model  # not before: --help and bad flags need not wait for TensorFlow
+
+    saved_model.check_output(request.output, request.overwrite)
+    try:
+        run = experiment.load(request.run_dir)
+        files = [Path(request.run_dir, name) for name in (experiment.CONFIG_FILE, experiment.RESULT_FILE)]
+        assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+        json.loads(assets.get(experiment.RESULT_FILE, "{}"))
+    except SettingsError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SettingsError(
+            f"run_dir = {shown(request.run_dir)}: cannot be read ({reason}); must be {ALLOWED['run_dir']}"
+        ) from error
+    try:
+        deviations = saved_model.export(
+            run.ansatz, run.system, request.output, run.settings.training.laplacian, assets, request.overwrite
+        )
+    except saved_model.ExportError as error:
+        print(f"error: nothing was exported: {error}", file=sys.stderr)
+        return EXIT_STATUS["failed"]
+    print(f"exported to {request.output}; reloaded, it gives the run's own numbers up to rounding:")
+    for signature, deviation in deviations.items():
+        print(f"  {signature:<23} largest deviation {deviation:.1e}")
+    return 0
+
+
+def entry_point() -> None:
+    """Runs `main` and exits with its status."""
+    sys.exit(main(sys.argv))

@@ -1,0 +1,255 @@
+"""Samples of an older wave function, re-weighted to the present one, and when to draw new ones. Pure, in log space.
+
+Everything is tensors in, tensors out, without a branch in Python on a tensor's value: XLA compiles it, and the state
+can be kept in Keras weights.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import tensorflow as tf
+
+from tf_nqs.types import Tensor
+
+
+class SampleReason(enum.IntEnum):
+    """Why samples are drawn anew, or not; of several reasons the one with the lowest number above 0 is given.
+
+    The triggers stand behind the schedule, so that they are named only where they came before it.
+    """
+
+    REUSE = 0
+    NO_SAMPLES = 1
+    EVERY_ITERATION = 2
+    SCHEDULE = 3
+    CUT_OFF = 4
+    EFFECTIVE_SAMPLES = 5
+    LARGEST_WEIGHT = 6
+
+
+@dataclass(frozen=True)
+class ReusePolicy:
+    """When samples are reused, and when drawn anew.
+
+    Attributes:
+        resampling: every_iteration never reuses samples. thesis follows the schedule of Eq. 20 on the ratios R
+            themselves, and the cut-off. guarded follows it on R/mean(R), so that a mere change of the norm of Psi is no
+            change, and the two triggers of `least_effective_fraction` and `largest_weight`.
+        sensitivity: s of Delta; the thesis' stricter option is 1e-3.
+        longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
+        shortest_wait: the same when it has changed entirely.
+        cut_off: thesis: largest |mean(R) - 1|; None for no cut-off.
+        least_effective_fraction: guarded: least share of the samples that the Kish effective sample size may have.
+        largest_weight: guarded: largest R/mean(R) that a single walker may have.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Reference: thesis, Secs. 3.3 and 4.2.
+    """
+
+    resampling: Literal["every_iteration", "thesis", "guarded"] = "every_iteration"
+    sensitivity: float = 1e-2
+    longest_wait: int = 100
+    shortest_wait: int = 1
+    cut_off: float | None = 0.1
+    least_effective_fraction: float = 0.9
+    largest_weight: float = 5.0
+
+    def __post_init__(self):
+        rules = {
+            "resampling": (self.resampling in ("every_iteration", "thesis", "guarded"), "one of those three"),
+            "sensitivity": (self.sensitivity > 0, "above 0"),
+            "shortest_wait": (self.shortest_wait >= 1, "at least 1"),
+            "longest_wait": (self.longest_wait >= self.shortest_wait, "at least shortest_wait"),
+            "cut_off": (self.cut_off is None or self.cut_off > 0, "above 0"),
+            "least_effective_fraction": (0 <= self.least_effective_fraction < 1, "at least 0 and below 1"),
+            "largest_weight": (self.largest_weight > 1, "above 1"),
+        }
+        for name, (is_met, rule) in rules.items():
+            if not is_met:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be {rule}")
+
+
+class ReuseState(NamedTuple):
+    """What reuse must remember from iteration to iteration.
+
+    Attributes:
+        log_probability: ln|Psi|^2 of every walker when it was sampled, shape (n_walkers,).
+        n_waited: iterations that these samples have served, int32 scalar; -1 where there are no samples yet.
+    """
+
+    log_probability: Tensor
+    n_waited: Tensor
+
+
+class Reuse(NamedTuple):
+    """What the samples at hand are still worth; scalars but for the weights.
+
+    Attributes:
+        reason: `SampleReason`, int32.
+        weights: R divided by the largest R, shape (n_walkers,): from 0 to 1, never nan; a common factor cancels in
+            every estimate. To be used where samples are reused; fresh ones have 1.
+        mean_weight: mean(R), raw (Eq. 19; the thesis calls it an effective sample size), float64.
+        effective_samples: Kish effective sample size (sum R)^2 / sum R^2, from 0 to n_walkers.
+        largest_weight: max(R) / mean(R), from 1 to n_walkers.
+        delta: Delta of Eq. 20, from 0 (unchanged) to 1.
+        wait: iterations that Eq. 20 lets these samples serve.
+    """
+
+    reason: Tensor
+    weights: Tensor
+    mean_weight: Tensor
+    effective_samples: Tensor
+    largest_weight: Tensor
+    delta: Tensor
+    wait: Tensor
+
+
+def no_samples(n_walkers: int, dtype: str) -> ReuseState:
+    """Returns the state before the first sampling, and after anything else moved the walkers."""
+    return ReuseState(tf.zeros(n_walkers, dtype), tf.constant(-1, tf.int32))
+
+
+def fresh_samples(log_probability: Tensor) -> ReuseState:
+    """Returns the state right after sampling, before an iteration was made with these samples.
+
+    Args:
+        log_probability: ln|Psi|^2 of the walkers where sampling left them, shape (n_walkers,).
+    """
+    return ReuseState(log_probability, tf.constant(0, tf.int32))
+
+
+def after_iteration(state: ReuseState) -> ReuseState:
+    """Returns the state after one more iteration with the same samples."""
+    return state._replace(n_waited=state.n_waited + 1)
+
+
+def log_ratio(log_probability: Tensor, sampled_log_probability: Tensor) -> Tensor:
+    """Returns ln R = ln|Psi_new|^2 - ln|Psi_old|^2; -inf for walkers that count nothing.
+
+    A walker where the new wave function vanishes has R = 0. One that stood on a node when it was sampled is no sample
+    of |Psi_old|^2, and its ratio would be infinite: it counts nothing either, nor does one with a NaN.
+
+    Args:
+        log_probability: ln|Psi|^2 by the present weights, shape (n_walkers,).
+        sampled_log_probability: the same by the weights at sampling, at the same positions.
+
+    Returns:
+        Shape (n_walkers,), finite or -inf.
+
+    Reference: thesis, Eq. 16.
+    """
+    counts = tf.math.is_finite(log_probability) & tf.math.is_finite(sampled_log_probability)
+    nothing = tf.fill(tf.shape(log_probability), tf.constant(float("-inf"), log_probability.dtype))
+    return tf.where(counts, log_probability - sampled_log_probability, nothing)
+
+
+def log_mean(log_values: Tensor) -> Tensor:
+    """Returns ln of the mean of exp(log_values) over walkers, -inf if all of them are; shape ()."""
+    n_walkers = tf.cast(tf.size(log_values), log_values.dtype)
+    return tf.reduce_logsumexp(log_values) - tf.math.log(n_walkers)
+
+
+def shifted_weights(log_weights: Tensor) -> Tensor:
+    """Returns R / max(R), shape (n_walkers,); zeros if no walker counts.
+
+    Args:
+        log_weights: ln R, shape (n_walkers,), finite or -inf.
+    """
+    largest = tf.reduce_max(log_weights)
+    return tf.exp(log_weights - tf.where(tf.math.is_finite(largest), largest, tf.zeros_like(largest)))
+
+
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """Returns Kish's (sum R)^2 / sum R^2, from 1 to n_walkers; 0 if no walker counts.
+
+    Args:
+        log_weights: ln R, shape (n_walkers,), finite or -inf.
+
+    Reference: L. Kish, Survey Sampling (1965), Sec. 11.7.
+    """
+    weights = shifted_weights(log_weights)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights) ** 2, tf.reduce_sum(weights**2))
+
+
+def wave_function_change(log_weights: Tensor, sensitivity: float) -> Tensor:
+    """Returns Delta = |1 - mean exp(-(R - 1)^2 / s)|, from 0 for R = 1 everywhere to 1.
+
+    Sec. 4.2 says that Delta drops to zero as the wave function changes: it rises to 1, and the wait falls.
+
+    Args:
+        log_weights: ln R, shape (n_walkers,), finite or -inf.
+        sensitivity: s.
+
+    Reference: thesis, Eq. 20.
+    """
+    # expm1 keeps the digits of R - 1 near R = 1; a square that overflows is an exponential of 0.
+    return tf.abs(1 - tf.reduce_mean(tf.exp(-(tf.math.expm1(log_weights) ** 2) / sensitivity)))
+
+
+def scheduled_wait(delta: Tensor, longest_wait: int, shortest_wait: int) -> Tensor:
+    """Returns longest - (longest - shortest) Delta, the iterations that samples may serve; shape ().
+
+    Reference: thesis, Eq. 20.
+    """
+    return longest_wait - (longest_wait - shortest_wait) * delta
+
+
+def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor) -> Reuse:
+    """Returns whether the samples may serve another iteration, and what they are worth; evaluated every iteration.
+
+    Args:
+        policy: when samples are drawn anew.
+        state: of the samples.
+        log_probability: ln|Psi|^2 of the same positions by the present weights, shape (n_walkers,).
+
+    Returns:
+        Reuse; where its `reason` is not `SampleReason.REUSE`, draw new samples.
+
+    Reference: thesis, Eqs. 16-20 and Sec. 4.2.
+    """
+    log_weights = log_ratio(log_probability, state.log_probability)
+    log_mean_weight = log_mean(log_weights)
+    # In float64, as exp(ln R) leaves float32 at ln R = 88.
+    mean_weight = tf.exp(tf.cast(log_mean_weight, tf.float64))
+    n_walkers = tf.cast(tf.size(log_weights), log_weights.dtype)
+    counts = tf.math.is_finite(log_mean_weight)
+    norm = tf.where(counts, log_mean_weight, tf.zeros_like(log_mean_weight))
+    largest_weight = tf.exp(tf.reduce_max(log_weights) - norm)
+    effective_samples = effective_sample_size(log_weights)
+    compared = log_weights - norm if policy.resampling == "guarded" else log_weights
+    delta = wave_function_change(compared, policy.sensitivity)
+    wait = scheduled_wait(delta, policy.longest_wait, policy.shortest_wait)
+
+    triggers = {SampleReason.NO_SAMPLES: state.n_waited < 0}
+    if policy.resampling == "every_iteration":
+        triggers[SampleReason.EVERY_ITERATION] = tf.constant(True)
+    else:
+        triggers[SampleReason.SCHEDULE] = tf.cast(state.n_waited, wait.dtype) >= wait
+    if policy.resampling == "thesis" and policy.cut_off is not None:
+        triggers[SampleReason.CUT_OFF] = tf.abs(mean_weight - 1) > policy.cut_off
+    if policy.resampling == "guarded":
+        least = policy.least_effective_fraction * n_walkers
+        triggers[SampleReason.EFFECTIVE_SAMPLES] = (effective_samples < least) | ~counts
+        triggers[SampleReason.LARGEST_WEIGHT] = largest_weight > policy.largest_weight
+    return Reuse(
+        _first_reason(triggers),
+        shifted_weights(log_weights),
+        mean_weight,
+        effective_samples,
+        largest_weight,
+        delta,
+        wait,
+    )
+
+
+def _first_reason(triggers: dict[SampleReason, Tensor]) -> Tensor:
+    """Returns the lowest number whose trigger holds, 0 if none does; int32."""
+    reason = tf.constant(SampleReason.REUSE, tf.int32)
+    for number, holds in sorted(triggers.items(), reverse=True):
+        reason = tf.where(holds, tf.constant(number, tf.int32), reason)
+    return reason

@@ -1,0 +1,175 @@
+"""What all samplers of |Psi|^2 share: persistent walkers, the loop of steps, the adaptation of the proposal width."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_nqs import defaults
+from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+
+_ADAPTATION_RATE = 0.3
+"""Relative change of the width per unit of acceptance off target: forgets a bad start in about ten adaptations."""
+
+_LEAST_LOG_PROBABILITY = -1e30
+"""Stands for ln 0."""
+
+
+class Sampler(abc.ABC):
+    """Markov chains that leave |Psi|^2 invariant; walkers persist between calls. A subclass gives the kernel of a step.
+
+    ln|Psi|^2 of the current positions is computed anew at the start of every call. A value kept across a change of
+    the wave function's parameters would be stale, and a walker whose stale value is too large would never move.
+
+    Args:
+        n_walkers: number of independent Markov chains.
+        n_steps: steps per sampling call.
+        n_burn_in: steps from the start positions, N(0, 1), before the first sample counts.
+        proposal_width: standard deviation of the proposed moves at the start, in a_ho.
+        target_acceptance: accepted share that the width is adapted towards while training; None for the one that
+            suits this kind of sampler.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Reference: thesis, Sec. 2.3.2.
+    """
+
+    name: ClassVar[str]
+    """What the setting `sampler` calls this kind."""
+
+    takes_noise: ClassVar[bool]
+    """Whether the kernel is given the normal numbers of its step; else it draws them itself."""
+
+    def __init__(
+        self,
+        n_walkers: int = defaults.N_WALKERS,
+        n_steps: int = defaults.N_STEPS,
+        n_burn_in: int = defaults.N_BURN_IN,
+        proposal_width: float = defaults.PROPOSAL_WIDTH,
+        target_acceptance: float | None = None,
+    ):
+        for name, value, least in (("n_walkers", n_walkers, 1), ("n_steps", n_steps, 1), ("n_burn_in", n_burn_in, 0)):
+            if value % 1 != 0 or value < least:
+                raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
+        if not proposal_width > 0:
+            raise ValueError(f"proposal_width = {proposal_width}: must be positive")
+        if target_acceptance is None:
+            target_acceptance = defaults.TARGET_ACCEPTANCE[self.name]
+        if not 0 < target_acceptance < 1:
+            raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
+        self.n_walkers = int(n_walkers)
+        self.n_steps = int(n_steps)
+        self.n_burn_in = int(n_burn_in)
+        self.proposal_width = proposal_width
+        self.target_acceptance = target_acceptance
+
+    @abc.abstractmethod
+    def kernel(
+        self, log_probability: LogAbsPsi, proposal_width: Tensor, noise: Tensor | None
+    ) -> tfp.mcmc.TransitionKernel:
+        """Returns the kernel of one step; its results must have `is_accepted`.
+
+        Args:
+            log_probability: callable, (n_walkers, n_particles) -> ln|Psi|^2 (n_walkers,), finite everywhere.
+            proposal_width: standard deviation of the proposed moves, scalar, in a_ho.
+            noise: independent N(0, 1) numbers, shape (n_walkers, n_particles), if the kernel `takes_noise`.
+        """
+
+    def initial_state(self, n_particles: int, seed: Tensor, dtype: str = defaults.DTYPE) -> WalkerState:
+        """Returns walkers drawn from N(0, 1), before any burn-in.
+
+        Args:
+            n_particles: number of particles A.
+            seed: stateless key, int32, shape (2,).
+            dtype: of the positions.
+        """
+        seed, draw = tf.unstack(tf.random.split(seed, 2))
+        positions = tf.random.stateless_normal((self.n_walkers, n_particles), draw, dtype=dtype)
+        return WalkerState(positions, seed, tf.constant(self.proposal_width, dtype))
+
+    def sample(
+        self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor | None = None
+    ) -> tuple[WalkerState, Tensor]:
+        """Moves every walker by n_steps steps; graph and XLA compile it alike.
+
+        Args:
+            log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
+            state: where the walkers stand.
+            n_steps: number of steps; None for the sampler's own.
+
+        Returns:
+            The new state, and the accepted share of all proposed moves, a scalar.
+        """
+        n_steps = self.n_steps if n_steps is None else n_steps
+        next_seed, seed, noise_seed = tf.unstack(tf.random.split(state.seed, 3))
+
+        def noise_of(index):
+            key = tf.random.experimental.stateless_fold_in(noise_seed, index)
+            return tf.random.stateless_normal(tf.shape(state.positions), key, dtype=state.positions.dtype)
+
+        positions, acceptance = self.walk(log_abs_psi, state._replace(seed=seed), n_steps, noise_of)
+        return WalkerState(positions, next_seed, state.proposal_width), acceptance
+
+    def walk(
+        self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor, noise_of: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Does the steps of `sample`, with normal numbers from elsewhere: XLA draws them slowly on a CPU.
+
+        Args:
+            log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
+            state: where the walkers stand, and the seed of everything else that is random.
+            n_steps: number of steps.
+            noise_of: index of the step -> the kernel's noise; not called if the kernel draws its own.
+
+        Returns:
+            The new positions (n_walkers, n_particles), and the accepted share of all proposed moves, a scalar.
+        """
+
+        def log_probability(positions):
+            # TFP rejects every move away from -inf: a walker that starts on a node would never leave it.
+            value = 2 * log_abs_psi(positions)
+            return tf.where(tf.math.is_finite(value), value, tf.cast(_LEAST_LOG_PROBABILITY, value.dtype))
+
+        def kernel(index):
+            noise = noise_of(index) if self.takes_noise else None
+            return self.kernel(log_probability, state.proposal_width, noise)
+
+        def step(index, positions, results, accepted):
+            key = tf.random.experimental.stateless_fold_in(state.seed, index)
+            positions, results = kernel(index).one_step(positions, results, seed=key)
+            return (
+                index + 1,
+                positions,
+                results,
+                accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
+            )
+
+        start = (0, state.positions, kernel(0).bootstrap_results(state.positions), tf.zeros((), state.positions.dtype))
+        index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)
+        return positions, accepted / tf.cast(tf.maximum(index, 1), accepted.dtype)
+
+    def adapt(self, state: WalkerState, acceptance: Tensor) -> WalkerState:
+        """Returns the state with its width moved towards the target acceptance: wider if too much is accepted.
+
+        Args:
+            state: the walkers after sampling.
+            acceptance: accepted share of that sampling.
+        """
+        factor = tf.exp(_ADAPTATION_RATE * (acceptance - self.target_acceptance))
+        return state._replace(proposal_width=state.proposal_width * factor)
+
+    def burn_in(self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], state: WalkerState) -> WalkerState:
+        """Returns the state after n_burn_in steps, the width adapted every n_steps.
+
+        Args:
+            sample: this sampler's `sample` for one wave function, compiled or not: state -> (state, acceptance).
+            state: where the walkers stand.
+        """
+        for _ in range(-(-self.n_burn_in // self.n_steps)):
+            state = self.adapt(*sample(state))
+        return state

@@ -1,0 +1,227 @@
+"""A wave function written as a SavedModel, which runs wherever TensorFlow does, without this package or Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_nqs
+from tf_nqs import defaults
+from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.export_readme import readme
+from tf_nqs.physics import TrappedFermions
+from tf_nqs.signatures import functions_of_positions, make_signatures
+from tf_nqs.types import Tensor
+
+VERSION_FOLDER = "1"
+"""TensorFlow Serving looks for models in folders named by their version."""
+
+README_FILE, SUMMARY_FILE = "README.md", "export.json"
+
+_N_CHECKED, _N_CHECKED_STEPS = 64, 200
+"""Walkers, and Metropolis steps that bring them there, on which a new export is compared."""
+
+LARGEST_DEVIATION = {"float32": 1e-3, "float64": 1e-10}
+"""How far the reloaded numbers of the median walker may be off, relative to max(1, |value|).
+
+Next to a node rounding errors grow without bound, so no bound holds for every walker of every wave function; a wrong
+export is wrong for all of them. The bounds hold for random start weights, whose orbitals are nearly dependent:
+rounding times a condition number of up to 1e4.
+"""
+
+
+class ExportError(RuntimeError):
+    """The exported model does not give the numbers of the wave function."""
+
+
+def export(
+    ansatz: keras.Model,
+    system: TrappedFermions,
+    output: str | Path,
+    laplacian: str = defaults.LAPLACIAN,
+    assets: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> dict[str, float]:
+    """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README beside it.
+
+    The new export is written beside `output`, reloaded and compared with the ansatz, and only then moved there.
+
+    Args:
+        ansatz: Keras model, positions (n_walkers, n_particles) -> (sign, log_abs_psi).
+        system: the Hamiltonian.
+        output: a new or an empty folder.
+        laplacian: as for `VariationalMonteCarlo`.
+        assets: file name -> text, kept inside the model; `config.toml` and `result.json` are quoted in the README.
+        overwrite: whether `output` may hold an export already, which the new one then replaces.
+
+    Returns:
+        Signature -> largest deviation of the reloaded model's numbers from the ansatz' own on 64 walkers, relative to
+        max(1, |value|).
+
+    Raises:
+        SettingsError: output cannot be used. (A ValueError.)
+        ValueError: laplacian is unknown or not available, or ansatz and system have different numbers of particles.
+        ExportError: the reloaded model gives other numbers.
+
+    Example:
+        >>> system, ansatz, _ = tf_nqs.load("runs/a4")  # doctest: +SKIP
+        >>> tf_nqs.export(ansatz, system, "exported/a4")  # doctest: +SKIP
+    """
+    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+        raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
+    target = check_output(output, overwrite)
+    functions = functions_of_positions(ansatz, system, laplacian)
+    ansatz(tf.zeros((1, system.n_particles), ansatz.compute_dtype))  # some models make their variables at first use
+    summary = _summary(ansatz, system)
+    texts = {**(assets or {}), SUMMARY_FILE: json.dumps(summary, indent=2, ensure_ascii=False) + "\n"}
+    with _written_beside(target, output) as folder:
+        _save(ansatz, functions, summary, texts, folder)
+        deviations = _compare(functions, folder)
+        (folder / README_FILE).write_text(readme(target.name, list(functions), summary, texts), encoding="utf-8")
+    return deviations
+
+
+def check_output(output: str | Path, overwrite: bool) -> Path:
+    """Returns the folder of an export as an absolute path, and refuses one that holds what must not be lost.
+
+    Args:
+        output: a new or an empty folder.
+        overwrite: whether it may hold an export.
+
+    Raises:
+        SettingsError: it holds something else, is no folder, or no path at all.
+    """
+    name, allowed = shown(str(output)), "must be a new or an empty folder"
+    try:
+        target = Path(output).expanduser().resolve()
+        if not target.exists():
+            return target
+        if not target.is_dir():
+            raise SettingsError(f"output = {name}: is a file; {allowed}")
+        entries = {entry.name for entry in target.iterdir()}
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"output = {name}: no usable path ({reason}); {allowed}") from error
+    if not entries:
+        return target
+    is_export = entries <= {VERSION_FOLDER, README_FILE} and _model_file(target).is_file()
+    if not is_export:
+        raise SettingsError(f"output = {name}: holds files that are no export; {allowed}")
+    if not overwrite:
+        raise SettingsError(f"output = {name}: holds an export already; {allowed}, or be given with --overwrite")
+    return target
+
+
+def _model_file(folder):
+    return folder / VERSION_FOLDER / "saved_model.pb"
+
+
+def _summary(ansatz, system):
+    """What was exported, by what, for those who find the model one day."""
+    return {
+        "n_particles": system.n_particles,
+        "dtype": ansatz.compute_dtype,
+        "n_parameters": ansatz.count_params(),
+        "interaction_strength": None if system.pair_potential else system.interaction_strength,
+        "interaction_range": None if system.pair_potential else system.interaction_range,
+        "trap": system.trap if isinstance(system.trap, bool) else "custom",
+        "versions": {"python": platform.python_version()}
+        | {package.__name__: package.__version__ for package in (tf_nqs, tf, keras, np)},
+    }
+
+
+def _save(ansatz, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path) -> None:
+    """Writes the model; its texts become assets in the folder of that name."""
+    module = tf.Module()
+    signatures = make_signatures(functions, summary["n_particles"], summary["dtype"])
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    # TensorFlow's variables, without Keras' objects around them: what loads the model need not know those.
+    module.parameters = [variable.value for variable in ansatz.variables]
+    with tempfile.TemporaryDirectory() as scratch:
+        module.assets = []
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+            module.assets.append(tf.saved_model.Asset(str(Path(scratch) / name)))
+        served = {**signatures, tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signatures["log_psi"]}
+        tf.saved_model.save(module, str(folder / VERSION_FOLDER), signatures=served)
+
+
+def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float]:
+    """Reloads the model; returns signature -> largest deviation.
+
+    Raises:
+        ExportError: a number of the median walker is off by more than `LARGEST_DEVIATION`.
+    """
+    model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # kept: its signatures do not keep the variables alive
+    loaded = model.signatures
+    drawn = {"seed": [0, 0], "n_walkers": _N_CHECKED, "n_steps": _N_CHECKED_STEPS}
+    positions = loaded["sample"](**{name: tf.constant(value) for name, value in drawn.items()})["positions"]
+    if not np.all(np.isfinite(positions)):
+        raise ExportError("the reloaded model samples positions that are not finite")
+    largest = {}
+    for signature, function in functions.items():
+        reloaded, own = loaded[signature](positions=positions), function(positions)
+        by_output = {name: _deviation(reloaded[name], own[name]) for name in own}
+        for name, deviation in by_output.items():
+            if not np.median(deviation) <= LARGEST_DEVIATION[positions.dtype.name]:
+                raise ExportError(
+                    f"{name} of {signature}: off by {np.median(deviation):.1e} for the median walker after reloading"
+                )
+        largest[signature] = float(max(np.max(deviation) for deviation in by_output.values()))
+    return largest
+
+
+def _deviation(found: Tensor, wanted: Tensor) -> np.ndarray:
+    """|found - wanted|/max(1, |wanted|) of each walker, the largest of its components; equal infinities agree."""
+    found, wanted = (np.asarray(values).reshape(len(values), -1) for values in (found, wanted))
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
+    return np.max(np.where((found == wanted) | (np.isnan(found) & np.isnan(wanted)), 0, off), axis=1)
+
+
+@contextlib.contextmanager
+def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
+    """Gives a folder to write in, which replaces `target` at the end, or vanishes if anything fails.
+
+    Args:
+        target: where the finished folder goes; what it holds is lost only when the new one is in its place.
+        output: how messages call it.
+
+    Raises:
+        SettingsError: nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise SettingsError(
+            f"output = {shown(str(output))}: cannot be written ({error.strerror}); must be a new or an empty folder"
+        ) from error
+    new, old = workshop / "new", workshop / "old"
+    try:
+        new.mkdir()
+        yield new
+        if target.exists():
+            os.replace(target, old)
+        try:
+            os.replace(new, target)
+        except OSError:
+            if old.exists():
+                os.replace(old, target)
+            raise
+    finally:
+        if target.exists() or not old.exists():
+            shutil.rmtree(workshop, ignore_errors=True)
