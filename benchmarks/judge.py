@@ -19,7 +19,8 @@ class Judge:
 
     Criterion "running_mean": the mean energy of the last `window` iterations stays within the tolerance of the
     reference until the end of the run. Criterion "frozen": the energy measured with the weights of that iteration is
-    within it; measured once the running mean is, and again after every call until it holds.
+    within it, and known to a quarter of it; measured once the running mean is, and again after every call until it
+    holds.
 
     A reference by diagonalisation is an upper bound: its uncertainty widens the tolerance downwards.
 
@@ -100,7 +101,8 @@ class Judge:
         for tolerance in self._tolerances:
             if tolerance in self._frozen or self._first_of_last_stay(tolerance) > len(self._energies):
                 continue
-            energy, error = self._measure(tolerance / PARTS_OF_TOLERANCE)
-            if self._is_within(energy, tolerance):
+            wanted_error = tolerance / PARTS_OF_TOLERANCE
+            energy, error = self._measure(wanted_error)
+            if error <= wanted_error and self._is_within(energy, tolerance):
                 found = {"iteration": len(self._energies), "seconds": self._seconds[-1]}
                 self._frozen[tolerance] = found | {"energy": energy, "energy_error": error}

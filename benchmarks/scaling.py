@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.protocol import PeerError, run_once
 from benchmarks.report import machine, say, show_table, write_json
+from tf_nqs.defaults import CHUNK_MEBIBYTES
 
 _GROWTH_IN_PARTICLES = 3
 """Power of A that time and memory are guessed to grow with, where a size has no smaller neighbour in walkers."""
@@ -69,7 +70,7 @@ def measure(flags: argparse.Namespace) -> tuple[dict[Size, dict[str, float]], di
 
 def _measure_one(size, flags):
     settings = {**size._asdict(), "interaction_strength": 10.0, "optimizer": flags.optimizer, "dtype": flags.dtype}
-    settings |= {"n_burn_in": 0, "iterations_per_call": flags.n_iterations}
+    settings |= {"n_burn_in": 0, "iterations_per_call": flags.n_iterations, "chunk_mebibytes": flags.chunk_mebibytes}
     job = {"settings": settings, "n_repeats": flags.n_repeats}
     return run_once("benchmarks.scaling_point", timeout=flags.max_point_seconds, **job)
 
@@ -116,6 +117,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n_walkers", nargs="+", type=int, default=[512, 1024, 2048, 4096, 8192, 16384])
     parser.add_argument("--optimizer", default="adam", help="adam, or a natural gradient of tf_nqs")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--chunk_mebibytes", type=int, default=CHUNK_MEBIBYTES, help="a huge one: no chunks")
     parser.add_argument("--n_iterations", type=int, default=5, help="iterations of one repeat")
     parser.add_argument("--n_repeats", type=int, default=5)
     parser.add_argument("--max_seconds", type=float, default=10.0, help="sizes expected to need more are skipped")

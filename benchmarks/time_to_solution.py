@@ -15,8 +15,8 @@ from benchmarks.report import machine, say, show_table, write_json
 
 SYSTEMS = ("2:10", "4:10", "6:10", "4:-10")
 ARMS = ("spring", "adam", "netket_spring", "netket_sr")
-NATURAL = {"learning_rate": 0.1, "decay_iterations": 400, "damping": 1e-3}
-MOMENTUM = {"spring": 0.9, "netket_spring": 0.9, "netket_sr": 0.0}
+NETKET = {"learning_rate": 0.1, "decay_iterations": 400, "damping": 1e-3}
+NETKET_MOMENTUM = {"netket_spring": 0.9, "netket_sr": 0.0}
 N_BURN_IN = 500
 
 
@@ -24,12 +24,12 @@ def job_of(arm: str, problem: Problem, judge: dict[str, Any], flags: argparse.Na
     """Returns the module that solves this arm's job, and the job."""
     job = {"problem": asdict(problem), "judge": judge, "criterion": flags.criterion}
     if arm.startswith("netket"):
-        job |= NATURAL | {"momentum": MOMENTUM[arm], "n_burn_in": N_BURN_IN, "iterations": flags.iterations}
+        job |= NETKET | {"momentum": NETKET_MOMENTUM[arm], "n_burn_in": N_BURN_IN, "iterations": flags.iterations}
         return "benchmarks.solvers.netket_solver", job
     names = ("n_particles", "interaction_strength", "interaction_range", "n_features", "n_layers", "n_walkers")
     settings = {name: getattr(problem, name) for name in (*names, "n_steps", "proposal_width", "seed")}
     settings |= {"optimizer": arm, "iterations": flags.iterations, "n_burn_in": N_BURN_IN}
-    settings |= {"learning_rate": flags.adam_learning_rate} if arm == "adam" else NATURAL | {"momentum": MOMENTUM[arm]}
+    settings |= {"learning_rate": flags.adam_learning_rate} if arm == "adam" else {}
     return "benchmarks.solvers.tf_nqs_solver", job | {"settings": settings}
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     flags, before = parse(), machine()
     runs, references = measure(flags)
     show(runs)
-    results = {"machine": before, "settings": vars(flags) | {"natural_gradient": NATURAL, "momentum": MOMENTUM}}
+    results = {"machine": before, "settings": vars(flags) | {"netket": NETKET, "netket_momentum": NETKET_MOMENTUM}}
     write_json(flags.output, results | {"references": references, "runs": runs})
 
 

@@ -1,0 +1,211 @@
+"""Short trainings of random systems with the default settings: does any fail, and how far from exact do they end?
+
+Usage: python -m benchmarks.random_systems --output=FILE [--n_runs=100]
+
+A file that exists is continued: runs that it holds are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import machine, say, show_table
+from tf_nqs.quiet_import import import_tensorflow
+
+N_PARTICLES, STRENGTHS, RANGES = (2, 6), (-20.0, 20.0), (0.2, 1.0)
+RELATIVE_TOLERANCE, SIGMAS = 0.01, 4.0
+
+
+def draw_systems(n_runs: int) -> list[dict[str, Any]]:
+    """Returns random systems and seeds, the same ones every time, ordered by their number of particles."""
+    random = np.random.default_rng(2025)
+    systems = [
+        {
+            "run": run,
+            "n_particles": int(random.integers(N_PARTICLES[0], N_PARTICLES[1] + 1)),
+            "interaction_strength": round(float(random.uniform(*STRENGTHS)), 3),
+            "interaction_range": round(float(random.uniform(*RANGES)), 3),
+            "seed": int(random.integers(2**31 - 1)),
+        }
+        for run in range(n_runs)
+    ]
+    return sorted(systems, key=lambda system: system["n_particles"])
+
+
+class Trainings:
+    """Runs with one number of particles share one trainer: strength and range are variables of its compiled phases.
+
+    Args:
+        n_particles: number of fermions A.
+        iterations: of every run.
+    """
+
+    def __init__(self, n_particles: int, iterations: int):
+        import tensorflow as tf
+
+        from tf_nqs.config import settings_from
+        from tf_nqs.experiment import build_ansatz, build_trainer
+        from tf_nqs.physics import TrappedFermions
+
+        self._settings = settings_from(None, {"n_particles": n_particles, "iterations": iterations})
+        self._strength, self._range = (tf.Variable(1.0, trainable=False) for _ in range(2))
+
+        def pair_potential(distances):
+            height = self._strength / (math.sqrt(2 * math.pi) * self._range)
+            return height * tf.exp(-0.5 * (distances / self._range) ** 2)
+
+        system = TrappedFermions(n_particles, pair_potential=pair_potential)
+        self._vmc = build_trainer(self._settings, system, build_ansatz(self._settings))
+        self._vmc.warm_up()
+        # The same variable may be listed by the trainer and by its optimiser.
+        variables = {id(variable): variable for variable in (*self._vmc.variables, *self._vmc.optimizer.variables)}
+        self._start = [(variable, variable.numpy()) for variable in variables.values()]
+
+    def train(self, system: dict[str, Any], target_error: float) -> dict[str, Any]:
+        """Trains from new random weights and walkers, and measures.
+
+        Args:
+            system: "interaction_strength", "interaction_range", "seed".
+            target_error: of the measurement, in hbar*omega.
+
+        Returns:
+            Energy and its error, share of iterations with a non-finite energy, seconds of training.
+        """
+        import keras
+        import tensorflow as tf
+
+        from tf_nqs.callbacks import IterationCallback
+        from tf_nqs.experiment import build_ansatz
+
+        class Watch(IterationCallback):
+            """Counts what went wrong."""
+
+            n_not_finite = 0
+
+            def on_iterations(self, rows):
+                self.n_not_finite += int(np.sum(~np.isfinite(rows["energy"])))
+
+        for variable, value in self._start:
+            variable.assign(value)
+        self._strength.assign(system["interaction_strength"])
+        self._range.assign(system["interaction_range"])
+        keras.utils.set_random_seed(system["seed"])
+        self._vmc.ansatz.set_weights(build_ansatz(self._settings).get_weights())
+        key = tf.constant([system["seed"], 0])
+        self._vmc.walkers = self._vmc.sampler.initial_state(self._settings.system.n_particles, key)
+        watch = Watch()
+        self._vmc.fit(self._settings.training.iterations, callbacks=[watch])
+        measurement = self._vmc.evaluate_energy(target_error, max_seconds=10.0)
+        return {
+            "energy": measurement.energy,
+            "energy_error": measurement.energy_error,
+            "variance": measurement.variance,
+            "n_not_finite": watch.n_not_finite + measurement.n_non_finite,
+            "n_rejected": int(self._vmc.natural_gradient.n_rejected),
+        }
+
+
+def reference_of(system: dict[str, Any], max_seconds: float) -> dict[str, Any]:
+    """Returns the exact energy, its kind and uncertainty, and what is off where there is none."""
+    from tf_nqs.exact import reference_energy
+
+    names = ("n_particles", "interaction_strength", "interaction_range")
+    found = reference_energy(*(system[name] for name in names), max_seconds=max_seconds)
+    return {"reference": found.energy, "reference_kind": found.kind, "reference_uncertainty": found.uncertainty}
+
+
+def judge(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns the verdicts on one run.
+
+    `is_finite`: no energy was NaN or infinite. `is_below`: the energy sinks below reference - uncertainty by more than
+    four standard errors. `is_close`: it ends within 1 % of the reference. None where there is no reference.
+    """
+    is_finite = math.isfinite(record["energy"]) and record["n_not_finite"] == 0
+    if record["reference"] is None or not is_finite:
+        return {"is_finite": is_finite, "is_below": None, "is_close": None}
+    lowest = record["reference"] - record["reference_uncertainty"]
+    deviation = record["energy"] - record["reference"]
+    return {
+        "is_finite": is_finite,
+        "is_below": record["energy"] < lowest - SIGMAS * record["energy_error"],
+        "is_close": abs(deviation) <= RELATIVE_TOLERANCE * abs(record["reference"]),
+    }
+
+
+def measure(flags: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Runs what is not done yet; yields a record per run."""
+    trainings, n_particles = None, None
+    for system in draw_systems(flags.n_runs):
+        if any(record["run"] == system["run"] for record in done):
+            continue
+        if system["n_particles"] != n_particles:
+            n_particles = system["n_particles"]
+            trainings = Trainings(n_particles, flags.iterations)
+        record = system | reference_of(system, flags.reference_max_seconds)
+        record |= trainings.train(system, flags.target_error)
+        yield record | judge(record)
+
+
+def show(records: list[dict[str, Any]]) -> None:
+    """Prints a row per run and the counts."""
+    rows = []
+    for r in sorted(records, key=lambda record: record["run"]):
+        has_reference = r["reference"] is not None
+        percent = 100 * (r["energy"] - r["reference"]) / abs(r["reference"]) if has_reference else None
+        words = [name for name, bad in (("NaN", not r["is_finite"]), ("BELOW", r["is_below"])) if bad]
+        words += ["far"] if r["is_close"] is False else []
+        cells = [r["run"], r["n_particles"], r["interaction_strength"], r["interaction_range"]]
+        cells += [
+            f"{r['reference']:.4f}" if has_reference else "none",
+            f"{r['energy']:.4f}",
+            f"{r['energy_error']:.4f}",
+        ]
+        cells += [f"{r['variance']:.3g}", "" if percent is None else f"{percent:+.3f} %", " ".join(words)]
+        rows.append([str(cell) for cell in cells])
+    header = ["run", "A", "V0", "sigma0", "reference", "energy", "error", "variance", "deviation", "verdict"]
+    show_table("random systems, default settings", header, rows)
+    with_reference = [record for record in records if record["is_close"] is not None]
+    say(
+        f"{len(records)} runs: {sum(not r['is_finite'] for r in records)} with NaN, "
+        f"{sum(bool(r['is_below']) for r in records)} below the reference; of {len(with_reference)} with a reference "
+        f"{sum(r['is_close'] for r in with_reference)} end within {RELATIVE_TOLERANCE:.0%} of it"
+    )
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Returns the flags."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", required=True, help="file of one JSON record per line; continued if it exists")
+    parser.add_argument("--n_runs", type=int, default=100)
+    parser.add_argument("--iterations", type=int, default=300, help="of each run")
+    parser.add_argument("--target_error", type=float, default=2e-3, help="of the final energies, in hbar*omega")
+    parser.add_argument("--reference_max_seconds", type=float, default=20.0, help="for each reference")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Runs, appends each record to the file, reports."""
+    flags = parse()
+    import_tensorflow()
+    path = Path(flags.output)
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    records = [record for record in records if "run" in record]
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"machine": machine(), "settings": vars(flags)}) + "\n")
+        for record in measure(flags, records):
+            records.append(record)
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            say(f"{len(records)}/{flags.n_runs}: {record}")
+    show(records)
+
+
+if __name__ == "__main__":
+    main()
