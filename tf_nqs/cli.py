@@ -10,7 +10,7 @@ import importlib.metadata
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -120,7 +120,23 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    known = list(flag_values)
+    parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
+    given = {name: flag_values[name].value for name in flag_values if flag_values[name].value is not None}
+    overrides = {leaf: _from_text(leaf, given[leaf]) for leaf in FIELDS if leaf in given}
+    return CommandLine(given.get("config"), overrides, given.get("help") == "true", given.get("version") == "true")
+
+
+def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], allowed: Mapping[str, str]) -> None:
+    """Sets the flags that the arguments give.
+
+    Args:
+        flag_values: the flags that there are.
+        argv: program name and arguments.
+        allowed: setting -> what it must be.
+
+    Raises:
+        SettingsError: an unknown flag, a flag without its value, or an argument that is no flag.
+    """
     for argument in argv[1:]:  # absl would obey these two even though they are not defined
         name = argument.lstrip("-").partition("=")[0]
         if argument.startswith("-") and name in ("flagfile", "undefok"):
@@ -129,20 +145,17 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         leftover = flag_values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        raise SettingsError(f"--{name}: no such flag{suggestion(name, known, '--')}") from error
+        raise SettingsError(f"--{name}: no such flag{suggestion(name, list(flag_values), '--')}") from error
     except (flags.Error, ValueError) as error:
-        raise SettingsError(_flag_problem(str(error))) from error
+        raise SettingsError(_flag_problem(str(error), allowed)) from error
     if leftover:
         raise SettingsError(f"{shown(leftover[0])}: unexpected argument; must be given as --setting=value")
-    given = {name: flag_values[name].value for name in known if flag_values[name].value is not None}
-    overrides = {leaf: _from_text(leaf, given[leaf]) for leaf in FIELDS if leaf in given}
-    return CommandLine(given.get("config"), overrides, given.get("help") == "true", given.get("version") == "true")
 
 
-def _flag_problem(message: str) -> str:
+def _flag_problem(message: str, allowed: Mapping[str, str]) -> str:
     """Returns one line for an error message of absl, with what is allowed if it names a setting."""
     found = re.search(r"--?(?:no)?(\w+)", message)
-    expected = f"; must be {allowed(found[1])}" if found and found[1] in FIELDS else ""
+    expected = f"; must be {allowed[found[1]]}" if found and found[1] in allowed else ""
     return " ".join(message.split()) + expected
 
 

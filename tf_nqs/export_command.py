@@ -6,7 +6,6 @@ Exit status: 0 exported, 2 bad input, 3 the exported model does not give the run
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS
-from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, parse_flags
+from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.quiet_import import import_tensorflow
 
 USAGE = """\
@@ -59,29 +58,10 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
         is_boolean = name in ("overwrite", "help")
         flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
         flags.DEFINE_flag(flag, flag_values)
-    for argument in argv[1:]:  # absl would obey these two even though they are not defined
-        name = argument.lstrip("-").partition("=")[0]
-        if argument.startswith("-") and name in ("flagfile", "undefok"):
-            raise SettingsError(f"--{name}: no such flag")
-    try:
-        leftover = flag_values(argv)[1:]
-    except flags.UnrecognizedFlagError as error:
-        name = error.flagname
-        raise SettingsError(f"--{name}: no such flag{suggestion(name, list(flag_values), '--')}") from error
-    except (flags.Error, ValueError) as error:
-        raise SettingsError(_flag_problem(str(error))) from error
-    if leftover:
-        raise SettingsError(f"{shown(leftover[0])}: unexpected argument; must be given as --setting=value")
+    parse_flags(flag_values, argv, ALLOWED)
     if flag_values["help"].value == "true":
         return None
     return _checked(**{name: flag_values[name].value for name in ALLOWED})
-
-
-def _flag_problem(message: str) -> str:
-    """Returns one line for an error message of absl, with what is allowed if it names a setting."""
-    found = re.search(r"--?(?:no)?(\w+)", message)
-    expected = f"; must be {ALLOWED[found[1]]}" if found and found[1] in ALLOWED else ""
-    return " ".join(message.split()) + expected
 
 
 def _checked(run_dir: str | None, output: str | None, overwrite: str | None) -> Request:
