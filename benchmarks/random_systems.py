@@ -50,8 +50,8 @@ class Trainings:
     def __init__(self, n_particles: int, iterations: int):
         import tensorflow as tf
 
+        from tf_nqs.builders import build_ansatz, build_trainer
         from tf_nqs.config import settings_from
-        from tf_nqs.experiment import build_ansatz, build_trainer
         from tf_nqs.physics import TrappedFermions
 
         self._settings = settings_from(None, {"n_particles": n_particles, "iterations": iterations})
@@ -81,8 +81,8 @@ class Trainings:
         import keras
         import tensorflow as tf
 
+        from tf_nqs.builders import build_ansatz
         from tf_nqs.callbacks import IterationCallback
-        from tf_nqs.experiment import build_ansatz
 
         class Watch(IterationCallback):
             """Counts what went wrong."""

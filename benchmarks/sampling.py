@@ -20,8 +20,8 @@ import_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 from tf_nqs.analysis.statistics import mean_from_chains  # noqa: E402
+from tf_nqs.builders import build_ansatz, build_system, build_trainer, load  # noqa: E402
 from tf_nqs.config import Settings, settings_from  # noqa: E402
-from tf_nqs.experiment import build_ansatz, build_system, build_trainer, load  # noqa: E402
 from tf_nqs.physics.energy import clip_local_energy  # noqa: E402
 from tf_nqs.sampling import Sampler, make_sampler  # noqa: E402
 from tf_nqs.training import VariationalMonteCarlo  # noqa: E402

@@ -37,13 +37,13 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
     with watch.part("import tf_nqs"), collection_paused():
         import tensorflow as tf
 
-        from tf_nqs import experiment
+        from tf_nqs import builders
 
     with watch.part("reference"):
-        experiment.find_reference(settings)
+        builders.find_reference(settings)
     with watch.part("model"):
-        ansatz = experiment.build_ansatz(settings)
-        vmc = experiment.build_trainer(settings, experiment.build_system(settings), ansatz)
+        ansatz = builders.build_ansatz(settings)
+        vmc = builders.build_trainer(settings, builders.build_system(settings), ansatz)
     walkers = vmc.walkers
     positions, ones = walkers.positions, tf.ones_like(walkers.positions[:, 0])
     calls = {"local energy": (vmc.local_energy, (positions,)), "sampling": (vmc.sample, (walkers,))}

@@ -18,7 +18,7 @@ _PUBLIC = {
     "VariationalMonteCarlo": "tf_nqs.training",
     "Settings": "tf_nqs.config",
     "export": "tf_nqs.saved_model",
-    "load": "tf_nqs.experiment",
+    "load": "tf_nqs.builders",
     "reference_energy": "tf_nqs.exact",
     "run": "tf_nqs.experiment",
 }

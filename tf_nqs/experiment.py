@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -19,7 +18,17 @@ import tensorflow_probability as tfp
 
 import tf_nqs
 from tf_nqs.analysis import make_criterion, plot_energy, read_metrics, result_table
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.builders import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    PLOT_FILE,
+    RESULT_FILE,
+    WEIGHTS_FILE,
+    build_ansatz,
+    build_system,
+    build_trainer,
+    find_reference,
+)
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
     ProgressLine,
@@ -30,74 +39,14 @@ from tf_nqs.callbacks import (
     WeightsCheckpoint,
     save_weights,
 )
-from tf_nqs.config import RunFolderError, Settings, settings_from, to_toml
-from tf_nqs.exact import Reference, reference_energy
-from tf_nqs.physics import TrappedFermions
+from tf_nqs.config import Settings, to_toml
+from tf_nqs.exact import Reference
 from tf_nqs.run_folder import claim_run_folder, release_run_folder
 from tf_nqs.run_result import Convergence, RunResult
-from tf_nqs.sampling import make_sampler
-from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, make_optimizer, pretrain
+from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
 
 _MANY_PARTICLES = 8
 """From here on ln|Psi| of random start weights loses digits in float32."""
-
-CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
-RESULT_FILE, PLOT_FILE = "result.json", "energy.png"
-
-
-class Run(NamedTuple):
-    """A finished run, read back from its folder.
-
-    Attributes:
-        system: the Hamiltonian.
-        ansatz: the trained wave function.
-        settings: all settings of the run.
-    """
-
-    system: TrappedFermions
-    ansatz: FermionAnsatz
-    settings: Settings
-
-
-def build_system(settings: Settings) -> TrappedFermions:
-    """Returns the Hamiltonian that the settings describe."""
-    return TrappedFermions(**settings.system.model_dump())
-
-
-def build_ansatz(settings: Settings) -> FermionAnsatz:
-    """Returns the ansatz that the settings describe; its start values come from Keras' global random state."""
-    return FermionAnsatz(settings.system.n_particles, **settings.ansatz.model_dump())
-
-
-def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Model) -> VariationalMonteCarlo:
-    """Returns the compiled trainer that the settings describe."""
-    training = settings.training
-    vmc = VariationalMonteCarlo(
-        ansatz,
-        system,
-        make_sampler(**settings.sampling.model_dump(exclude={"sampling_dtype"})),
-        sampling_dtype=settings.sampling.sampling_dtype,
-        laplacian=training.laplacian,
-        clip_deviations=training.clip_deviations,
-        iterations_per_call=min(training.iterations_per_call, training.iterations),
-        seed=settings.run.seed,
-    )
-    vmc.compile(
-        **make_optimizer(
-            training.optimizer,
-            training.learning_rate,
-            training.decay_iterations,
-            training.damping,
-            training.damping_decay_iterations,
-            training.momentum,
-            max_step_norm=training.max_step_norm,
-            leverage_bound=training.leverage_bound,
-            dtype=settings.ansatz.dtype,
-        ),
-        jit_compile=training.jit_compile,
-        chunk_mebibytes=training.chunk_mebibytes,
-    )
-    return vmc
 
 
 def run(settings: Settings) -> RunResult:
@@ -156,17 +105,6 @@ def _prepare(settings: Settings, folder: Path, say: Callable[[str], None]) -> tu
     return vmc, reference
 
 
-def find_reference(settings: Settings) -> Reference:
-    """Returns the exact energy, or the best known one, of the system that the settings describe."""
-    system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
-    needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
-    if not system.trap or (needs_diagonalisation and max_seconds == 0):
-        return Reference(None, "none", None)
-    return reference_energy(
-        system.n_particles, system.interaction_strength, system.interaction_range, max_seconds=max_seconds or 1.0
-    )
-
-
 def train(
     vmc: VariationalMonteCarlo, settings: Settings, folder: Path, reference: Reference, say: Callable[[str], None]
 ) -> Convergence:
@@ -205,32 +143,6 @@ def train(
         return Convergence(restored_iteration=best and best.best_iteration)
     say(explanation := early_stopping.explanation())
     return Convergence(explanation, early_stopping.blocking_criteria, best and best.best_iteration)
-
-
-def load(run_dir: str | Path) -> Run:
-    """Returns system, trained ansatz and settings of a run folder.
-
-    Args:
-        run_dir: a folder that `run` has written.
-
-    Returns:
-        Run.
-
-    Raises:
-        RunFolderError: the folder holds no run.
-
-    Example:
-        >>> system, ansatz, settings = tf_nqs.load("runs/a4")  # doctest: +SKIP
-        >>> sign, log_abs_psi = ansatz(positions)  # doctest: +SKIP
-    """
-    folder = Path(run_dir)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise RunFolderError(f"run_dir = {folder}: has no {name}; must be the folder of a run")
-    settings = settings_from(str(folder / CONFIG_FILE))
-    ansatz = build_ansatz(settings)
-    ansatz.load_weights(folder / WEIGHTS_FILE)
-    return Run(build_system(settings), ansatz, settings)
 
 
 def _result(

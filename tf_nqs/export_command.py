@@ -106,14 +106,14 @@ def export_run(request: Request) -> int:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
     """
     import_tensorflow()
-    from tf_nqs import experiment, saved_model  # not before: --help and bad flags need not wait for TensorFlow
+    from tf_nqs import builders, saved_model  # not before: --help and bad flags need not wait for TensorFlow
 
     saved_model.check_output(request.output, request.overwrite)
     try:
-        run = experiment.load(request.run_dir)
-        files = [Path(request.run_dir, name) for name in (experiment.CONFIG_FILE, experiment.RESULT_FILE)]
+        run = builders.load(request.run_dir)
+        files = [Path(request.run_dir, name) for name in (builders.CONFIG_FILE, builders.RESULT_FILE)]
         assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
-        json.loads(assets.get(experiment.RESULT_FILE, "{}"))
+        json.loads(assets.get(builders.RESULT_FILE, "{}"))
     except SettingsError:
         raise
     except (OSError, ValueError, KeyError) as error:

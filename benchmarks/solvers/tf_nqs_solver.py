@@ -24,9 +24,9 @@ def solve(job: dict) -> dict:
     """
     import_tensorflow()
     from benchmarks.peers.tf_nqs_peer import set_weights
+    from tf_nqs.builders import build_ansatz, build_system, build_trainer
     from tf_nqs.callbacks import IterationCallback
     from tf_nqs.config import settings_from
-    from tf_nqs.experiment import build_ansatz, build_system, build_trainer
 
     class Watch(IterationCallback):
         """Shows every iteration to the judge."""

@@ -31,7 +31,8 @@ LEVELS = (
     {"analysis"},
     {"training"},
     {"callbacks", "signatures"},
-    {"experiment", "export_readme"},
+    {"builders", "export_readme"},
+    {"experiment"},
     {"cli", "saved_model"},
     {"export_command"},
 )
