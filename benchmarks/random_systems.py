@@ -102,7 +102,7 @@ class Trainings:
         self._vmc.walkers = self._vmc.sampler.initial_state(self._settings.system.n_particles, key)
         watch = Watch()
         self._vmc.fit(self._settings.training.iterations, callbacks=[watch])
-        measurement = self._vmc.evaluate_energy(target_error, max_seconds=10.0)
+        measurement = self._vmc.evaluate_energy(target_error, max_seconds=10.0, relations=False)
         return {
             "energy": measurement.energy,
             "energy_error": measurement.energy_error,

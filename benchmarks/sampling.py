@@ -99,7 +99,7 @@ def run_chains(
         energies.append(vmc.local_energy(state.positions).total.numpy())
         positions.append(state.positions.numpy())
     flat = tf.constant(np.ravel(energies))
-    clipped = clip_local_energy(flat, tf.ones_like(flat), vmc.clip_deviations).numpy()
+    clipped = clip_local_energy(flat, tf.ones_like(flat), vmc.clip.deviations).numpy()
     x = np.array(positions, np.float64)
     values = {"local_energy": clipped.reshape(x.shape[:2]), "trap": np.sum(x**2, axis=2) / 2, "centre": x.mean(axis=2)}
     return Chains(float(np.mean(acceptances)), float(state.proposal_width), float(np.mean(energies)), values)

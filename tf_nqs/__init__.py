@@ -21,8 +21,9 @@ _PUBLIC = {
     "load": "tf_nqs.builders",
     "reference_energy": "tf_nqs.exact",
     "run": "tf_nqs.experiment",
+    "transfer_from": "tf_nqs.transfer",
 }
-_SUBPACKAGES = ("analysis", "callbacks", "config", "exact", "layers", "physics", "sampling", "training")
+_SUBPACKAGES = ("analysis", "callbacks", "config", "exact", "layers", "observables", "physics", "sampling", "training")
 
 __all__ = [*_PUBLIC, *_SUBPACKAGES, "__version__"]
 

@@ -11,11 +11,11 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings, settings_from
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.sampling import make_sampler
+from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
 CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
-RESULT_FILE, PLOT_FILE = "result.json", "energy.png"
+RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
 
 
 class Run(NamedTuple):
@@ -50,8 +50,10 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
         system,
         make_sampler(**settings.sampling.model_dump(exclude={"sampling_dtype"})),
         sampling_dtype=settings.sampling.sampling_dtype,
+        reuse=ReusePolicy(**settings.reweighting.model_dump()),
         laplacian=training.laplacian,
         clip_deviations=training.clip_deviations,
+        clip_doubling_iterations=training.clip_doubling_iterations,
         iterations_per_call=min(training.iterations_per_call, training.iterations),
         seed=settings.run.seed,
     )

@@ -11,12 +11,16 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
+from pydantic.fields import FieldInfo
 
 from tf_nqs.config import Settings, SettingsError, preset_names, settings_from
+from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.errors import shown, suggestion
+from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
@@ -34,7 +38,7 @@ example: python train.py --config=quickstart --n_particles=3
 Flags override the config, which overrides the defaults. The names are those of the TOML keys."""
 
 GENERAL_HELP = {
-    "config": "TOML file with settings, or a shipped preset",
+    "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",
     "help": "Show this help.",
     "version": "Show the version.",
 }
@@ -67,7 +71,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     for name, help_text in GENERAL_HELP.items():
         _define(name, help_text, name != "config", flag_values)
     for leaf in FIELDS:
-        _define(leaf, _setting_help(leaf), value_type(leaf) is bool, flag_values)
+        _define(leaf, setting_help(FIELDS[leaf]), value_type(leaf) is bool, flag_values)
 
 
 def _define(name: str, help_text: str, is_boolean: bool, flag_values: flags.FlagValues) -> None:
@@ -75,34 +79,36 @@ def _define(name: str, help_text: str, is_boolean: bool, flag_values: flags.Flag
     flags.DEFINE_flag(flag, flag_values)
 
 
-def _setting_help(leaf: str) -> str:
+def setting_help(field: FieldInfo) -> str:
     """Returns the help text of a setting: its description, what is allowed and its default."""
-    field = FIELDS[leaf]
     if field.is_required():
         default = "required"
     elif isinstance(field.default, bool):
         default = "default: " + shown(field.default)
     else:
         default = f"default: {'none' if field.default is None else field.default}"
-    return f"{field.description} ({allowed(leaf)}; {default})"
+    return f"{field.description} ({field_allowed(field)}; {default})"
 
 
 def help_text() -> str:
     """Returns the text of `--help`, the flags grouped by section."""
     general = dict(GENERAL_HELP, config=f"{GENERAL_HELP['config']}: {', '.join(preset_names())}.")
-    blocks = [USAGE, _help_block("general", {f"--{name}": text for name, text in general.items()})]
+    blocks = [USAGE, help_block("general", {f"--{name}": text for name, text in general.items()})]
     for section in SECTIONS:
         leaves = [leaf for leaf in FIELDS if SECTION_OF[leaf] == section]
-        entries = {f"--{'[no]' if value_type(leaf) is bool else ''}{leaf}": _setting_help(leaf) for leaf in leaves}
-        blocks.append(_help_block(section, entries))
+        entries = {
+            f"--{'[no]' if value_type(leaf) is bool else ''}{leaf}": setting_help(FIELDS[leaf]) for leaf in leaves
+        }
+        blocks.append(help_block(section, entries))
     return "\n\n".join(blocks)
 
 
-def _help_block(title: str, entries: dict[str, str]) -> str:
+def help_block(title: str, entries: Mapping[str, str]) -> str:
+    """Returns a part of the text of `--help`: flag -> help text, under a title."""
     lines = [f"{title}:"]
     for flag, text in entries.items():
         indent = " " * 29
-        lines.append(textwrap.fill(text, 110, initial_indent=f"  {flag:<27}", subsequent_indent=indent))
+        lines.append(textwrap.fill(text, 110, initial_indent=f"  {flag:<26} ", subsequent_indent=indent))
     return "\n".join(lines)
 
 
@@ -122,7 +128,7 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     define_flags(flag_values)
     parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: flag_values[name].value for name in flag_values if flag_values[name].value is not None}
-    overrides = {leaf: _from_text(leaf, given[leaf]) for leaf in FIELDS if leaf in given}
+    overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
     return CommandLine(given.get("config"), overrides, given.get("help") == "true", given.get("version") == "true")
 
 
@@ -159,9 +165,13 @@ def _flag_problem(message: str, allowed: Mapping[str, str]) -> str:
     return " ".join(message.split()) + expected
 
 
-def _from_text(leaf: str, text: str) -> Any:
-    """Returns the text of a flag as the value it spells, or unchanged, to be refused, if it spells none."""
-    kind = value_type(leaf)
+def from_text(kind: type, text: str) -> Any:
+    """Returns the text of a flag as the value it spells, or unchanged, to be refused, if it spells none.
+
+    Args:
+        kind: bool, int, float or str.
+        text: what was given.
+    """
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is str:
@@ -207,11 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command_line.wants_version:
             print(f"tf-nqs {_version()}")
             return 0
-        settings = settings_from(command_line.config, command_line.overrides)
-        if settings.run.run_dir is None:
-            run_dir = default_run_dir(command_line.config)
-            settings = settings_from(command_line.config, command_line.overrides | {"run_dir": run_dir})
-        reason = _train(settings)
+        reason = _train(command_line)
         if reason == "failed":
             print("error: training failed, no finite energy was left", file=sys.stderr)
         return EXIT_STATUS.get(reason, 0)
@@ -222,12 +228,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_STATUS["interrupted"]
 
 
-def _train(settings: Settings) -> str:
-    """Runs the experiment and returns why it stopped; TensorFlow is imported here and not earlier."""
+def _train(command_line: CommandLine) -> str:
+    """Runs the experiment, or a chain of them, and returns why it stopped."""
+    config, overrides = command_line.config, command_line.overrides
+    if config is not None and is_chain(config):
+        chain = chain_from(config, overrides, default_run_dir(config))
+        return _imported("tf_nqs.chain").run_chain(chain)
+    settings = settings_from(config, overrides)
+    if settings.run.run_dir is None:
+        settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
+    return _imported("tf_nqs.experiment").run(settings).stop_reason
+
+
+def _imported(name: str) -> ModuleType:
+    """Returns a module that needs TensorFlow, which is imported here and not earlier."""
     with collection_paused():
         import_tensorflow()
-        experiment = importlib.import_module("tf_nqs.experiment")
-    return experiment.run(settings).stop_reason
+        return importlib.import_module(name)
 
 
 def _version() -> str:

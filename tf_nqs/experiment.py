@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from tf_nqs.builders import (
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
     ProgressLine,
+    ReleaseLayers,
     RestoreBestWeights,
     RunLog,
     StopOnNonFinite,
@@ -41,46 +42,56 @@ from tf_nqs.callbacks import (
 )
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.exact import Reference
+from tf_nqs.profiling import profile_run
 from tf_nqs.run_folder import claim_run_folder, release_run_folder
 from tf_nqs.run_result import Convergence, RunResult
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
+from tf_nqs.transfer import Transfer, carry_walkers, save_walkers, start_weights
 
 _MANY_PARTICLES = 8
 """From here on ln|Psi| of random start weights loses digits in float32."""
 
 
-def run(settings: Settings) -> RunResult:
+def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = ()) -> RunResult:
     """Trains, measures and writes the run folder.
 
     Args:
         settings: all settings; `run.run_dir` is a new or an empty folder, None for a dated one in `runs/`.
+        callbacks: more Keras callbacks for the training, called after those that the settings ask for.
 
     Returns:
         What `result.json` holds.
 
     Raises:
         RunFolderError: the folder holds another run, or cannot be written.
+        TransferError: there is nothing in `transfer.transfer_from` that can be transferred.
     """
     started = time.monotonic()
     folder = claim_run_folder(settings.run.run_dir)
     say = (lambda *_: None) if settings.run.quiet else (lambda text: print(text, flush=True))
     try:
-        vmc, reference = _prepare(settings, folder, say)
+        vmc, reference, transfer = _prepare(settings, folder, say)
     except BaseException:
         release_run_folder(folder)
         raise
 
     training_started = time.monotonic()
-    convergence = train(vmc, settings, folder, reference, say)
+    _pretrain(vmc, settings, transfer, say)
+    convergence = train(vmc, settings, folder, reference, say, callbacks)
+    convergence = convergence._replace(transfer=transfer and transfer._asdict())
     seconds_training = time.monotonic() - training_started
 
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
+    if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
+        profile_run(vmc, folder, _title(settings), say)
     say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")
-    measurement = vmc.evaluate_energy(settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds)
+    target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
+    measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
     if measurement.n_non_finite:
         say(f"{measurement.n_non_finite} samples without a finite energy were left out")
-    if measurement.energy_error > settings.evaluation.target_error:
+    if measurement.energy_error > target_error:
         say("target_error was not reached within evaluation_max_seconds")
+    save_walkers(vmc, folder)
     seconds_total = time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     _write_result(result, settings, folder)
@@ -88,25 +99,47 @@ def run(settings: Settings) -> RunResult:
     return result
 
 
-def _prepare(settings: Settings, folder: Path, say: Callable[[str], None]) -> tuple[VariationalMonteCarlo, Reference]:
+def _prepare(
+    settings: Settings, folder: Path, say: Callable[[str], None]
+) -> tuple[VariationalMonteCarlo, Reference, Transfer | None]:
     """Does all that comes before training: settings written, objects built, reference computed, phases compiled."""
     (folder / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
     keras.utils.set_random_seed(settings.run.seed)
     ansatz = build_ansatz(settings)
+    transfer = start_weights(settings.transfer, ansatz)
     vmc = build_trainer(settings, build_system(settings), ansatz)
     say(f"{settings.system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder}")
     if settings.system.n_particles >= _MANY_PARTICLES and settings.ansatz.dtype == "float32":
         say("the Slater matrices of so many particles are nearly singular: consider --dtype=float64")
+    all_copied = transfer is not None and not transfer.drawn
+    if transfer:
+        walkers = carry_walkers(transfer.source, vmc) if all_copied else "drawn anew and burnt in"
+        transfer = transfer._replace(walkers=walkers)
+        say("\n".join(transfer.lines()))
     reference = find_reference(settings)
     say(_reference_line(reference))
-    pretrain(ansatz, settings.training.pretrain_iterations, vmc.sampler, settings.run.seed)
     say("compiling ...")
     vmc.warm_up()
-    return vmc, reference
+    return vmc, reference, transfer
+
+
+def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, transfer: Transfer | None, say: Callable[[str], None]):
+    """Brings random start weights near free fermions; transferred ones stay, they are a better start already."""
+    iterations = settings.training.pretrain_iterations
+    if iterations and transfer:
+        say("no pretraining, as weights were transferred")
+    elif iterations:
+        say(f"pretraining, {iterations} updates towards free fermions ...")
+        pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, settings.run.seed)
 
 
 def train(
-    vmc: VariationalMonteCarlo, settings: Settings, folder: Path, reference: Reference, say: Callable[[str], None]
+    vmc: VariationalMonteCarlo,
+    settings: Settings,
+    folder: Path,
+    reference: Reference,
+    say: Callable[[str], None],
+    more_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Convergence:
     """Runs the training loop; Ctrl-C ends it, and what was reached is kept.
 
@@ -116,9 +149,10 @@ def train(
         folder: the run folder, for metrics and weights.
         reference: shown beside the energy.
         say: prints a line, or does not.
+        more_callbacks: called after those that the settings ask for.
 
     Returns:
-        What early stopping found.
+        What early stopping found, and when layers were released.
     """
     training, stopping = settings.training, settings.stopping
     criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
@@ -127,11 +161,13 @@ def train(
     if criterion and training.iterations <= (least := criterion.n_successes * stopping.window):
         say(f"early stopping cannot act before iteration {least + stopping.window}")
     callbacks = [StopOnNonFinite(), RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
-    callbacks += [callback for callback in (early_stopping, best) if callback]
+    release = _releasing(vmc, settings, early_stopping, say)
+    callbacks += [callback for callback in (early_stopping, release, best) if callback]
     if training.max_seconds is not None:
         callbacks.append(TimeLimit(training.max_seconds))
     if not settings.run.quiet:
         callbacks.append(ProgressLine(training.iterations, reference.energy))
+    callbacks += more_callbacks
     try:
         vmc.fit(training.iterations, callbacks=callbacks)
     except KeyboardInterrupt:
@@ -139,10 +175,25 @@ def train(
         for callback in callbacks:
             callback.on_train_end()
         say("interrupted; once more Ctrl-C leaves without measuring")
-    if early_stopping is None:
-        return Convergence(restored_iteration=best and best.best_iteration)
-    say(explanation := early_stopping.explanation())
-    return Convergence(explanation, early_stopping.blocking_criteria, best and best.best_iteration)
+    explanation = blocking = None
+    if early_stopping:
+        say(explanation := early_stopping.explanation())
+        blocking = early_stopping.blocking_criteria
+    return Convergence(explanation, blocking, best and best.best_iteration, release and release.switched_at)
+
+
+def _releasing(
+    vmc: VariationalMonteCarlo,
+    settings: Settings,
+    early_stopping: EnergyEarlyStopping | None,
+    say: Callable[[str], None],
+) -> ReleaseLayers | None:
+    """Returns the callback that releases the frozen layers, if they are to be released."""
+    transfer = settings.transfer
+    if not (transfer.release_at or transfer.release_when_converged):
+        return None
+    layers, at = vmc.ansatz.equivariant_layers, transfer.release_at or None
+    return ReleaseLayers(layers, at, early_stopping, transfer.release_when_converged, say)
 
 
 def _result(
@@ -155,36 +206,42 @@ def _result(
     seconds_total: float,
 ) -> RunResult:
     """Puts the result together; numbers that are not finite become None, as JSON has no NaN."""
-    deviation = None
-    if reference.energy is not None:
-        sigma = math.hypot(measurement.energy_error, reference.uncertainty)
-        deviation = (measurement.energy - reference.energy) / sigma if sigma > 0 else None
-    measured = measurement._asdict()
-    measured.pop("n_non_finite")
+    measured = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
     return RunResult(
-        **{name: _finite(value) for name, value in measured.items()},
+        **{name: finite_or_none(value) for name, value in measured.items()},
         reference_energy=reference.energy,
         reference_kind=reference.kind,
         reference_uncertainty=reference.uncertainty,
-        deviation_in_sigma=_finite(deviation),
+        deviation_in_sigma=deviation_in_sigma(measurement, reference),
         n_parameters=vmc.ansatz.count_params(),
         n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
         n_iterations=int(vmc.iteration),
+        n_samplings=int(vmc.reuse.n_samplings),
         stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
         **convergence._asdict(),
         seconds_total=seconds_total,
         seconds_training=seconds_training,
         seconds_compile=vmc.seconds_compile,
         seed=settings.run.seed,
-        versions=_versions(),
+        versions=versions(),
     )
 
 
-def _finite(value):
+def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
+    """Returns how many of its errors, that of the reference included, an energy is off; None if that is not known."""
+    if reference.energy is None:
+        return None
+    sigma = math.hypot(measurement.energy_error, reference.uncertainty)
+    return finite_or_none((measurement.energy - reference.energy) / sigma) if sigma > 0 else None
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Returns the value, or None where it is not finite, as JSON has no NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _versions():
+def versions() -> dict[str, str]:
+    """Returns package -> version of what the numbers of a run depend on."""
     packages = (tf_nqs, tf, keras, tfp, np, scipy)
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
@@ -193,14 +250,21 @@ def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
     text = json.dumps(asdict(result), indent=2, allow_nan=False)
     (folder / f"unfinished-{RESULT_FILE}").write_text(text + "\n", encoding="utf-8")
     (folder / f"unfinished-{RESULT_FILE}").replace(folder / RESULT_FILE)
-    system = settings.system
-    title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
     if not (folder / METRICS_FILE).is_file():  # interrupted before the first iteration
         return
     measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
     plot_energy(
-        read_metrics(folder / METRICS_FILE), result.reference_energy, folder / PLOT_FILE, title, measured=measured
+        read_metrics(folder / METRICS_FILE),
+        result.reference_energy,
+        folder / PLOT_FILE,
+        _title(settings),
+        measured=measured,
     )
+
+
+def _title(settings: Settings) -> str:
+    system = settings.system
+    return f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
 
 
 def _reference_line(reference: Reference) -> str:

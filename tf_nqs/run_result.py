@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Convergence(NamedTuple):
-    """What early stopping found; see `RunResult`."""
+    """What transfer, freezing and early stopping did; see `RunResult`."""
 
     stop_explanation: str | None = None
     blocking_criteria: list[str] | None = None
     restored_iteration: int | None = None
+    released_iteration: int | None = None
+    transfer: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,13 @@ class RunResult:
     """What `result.json` holds; energies in hbar*omega, None where a number does not exist.
 
     Attributes:
+        n_samplings: iterations that drew new samples; the others re-weighted those at hand.
         stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
         stop_explanation: with early stopping, why training was stopped or what has kept it from being stopped.
         blocking_criteria: with early stopping, the checks that the last window did not pass; see `windows.csv`.
         restored_iteration: with restore_best, the iteration whose weights were given back and measured.
+        released_iteration: the iteration after which frozen layers were trained too, if any.
+        transfer: with transfer_from, what `tf_nqs.transfer.Transfer` holds.
     """
 
     energy: float | None
@@ -42,10 +47,13 @@ class RunResult:
     n_parameters: int
     n_trainable_parameters: int
     n_iterations: int
+    n_samplings: int
     stop_reason: str
     stop_explanation: str | None
     blocking_criteria: list[str] | None
     restored_iteration: int | None
+    released_iteration: int | None
+    transfer: dict[str, Any] | None
     seconds_total: float
     seconds_training: float
     seconds_compile: float

@@ -141,7 +141,7 @@ def _sample(
         seed, draw = tf.unstack(tf.random.split(seed, 2))
         positions = tf.random.stateless_normal(tf.stack([n_walkers, n_particles]), draw, dtype=dtype)
         positions = tf.ensure_shape(positions, (None, n_particles))
-    sampler = MetropolisHastings()
+    sampler = MetropolisHastings(global_moves=False)
     state = WalkerState(positions, seed, tf.constant(sampler.proposal_width, dtype))
     n_adaptations = n_steps // 2 // STEPS_PER_ADAPTATION
 

@@ -42,7 +42,11 @@ class TfNqsEngine:
         set_weights(ansatz, draw_weights(problem, envelope_spread=0.1))
         system = tf_nqs.TrappedFermions(problem.n_particles, problem.interaction_strength, problem.interaction_range)
         sampler = tf_nqs.MetropolisHastings(
-            problem.n_walkers, problem.n_steps, n_burn_in=0, proposal_width=problem.proposal_width
+            problem.n_walkers,
+            problem.n_steps,
+            n_burn_in=0,
+            proposal_width=problem.proposal_width,
+            global_moves=False,
         )
         self.vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, sampler, iterations_per_call=n_iterations)
         self.vmc.compile(keras.optimizers.Adam(problem.learning_rate))

@@ -42,7 +42,7 @@ def solve(job: dict) -> dict:
 
     def measure(target_error):
         walkers = vmc.walkers
-        measurement = vmc.evaluate_energy(target_error, max_seconds=MEASUREMENT_SECONDS)
+        measurement = vmc.evaluate_energy(target_error, max_seconds=MEASUREMENT_SECONDS, relations=False)
         vmc.walkers = walkers
         return measurement.energy, measurement.energy_error
 

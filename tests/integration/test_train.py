@@ -17,7 +17,9 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs import cli, experiment
 from tf_nqs.config import preset_names, settings_from
+from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.training import VariationalMonteCarlo
+from tf_nqs.transfer import start_weights
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -207,9 +209,11 @@ def test_load_refuses_a_folder_without_a_run(tmp_path):
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_takes_a_step(preset):
-    """Each preset at its own network and system, with few walkers."""
-    settings = settings_from(preset, {"n_walkers": 32, "n_burn_in": 0, "jit_compile": False})
+    """Each preset, of a chain its last stage, at its own network and system, with few walkers."""
+    changes = {"n_walkers": 32, "n_burn_in": 0, "jit_compile": False}
+    settings = chain_from(preset, changes, "-").stages[-1] if is_chain(preset) else settings_from(preset, changes)
     system, ansatz = experiment.build_system(settings), experiment.build_ansatz(settings)
+    start_weights(settings.transfer.model_copy(update={"transfer_from": None}), ansatz)
     vmc = experiment.build_trainer(settings, system, ansatz)
     before = [weight.numpy() for weight in ansatz.trainable_variables]
     vmc.fit(iterations=1)

@@ -25,16 +25,19 @@ LEVELS = (
     {"defaults", "portable", "quiet_import", "run_result", "types"},
     {"config"},
     {"exact", "physics", "run_folder"},
-    {"layers"},
+    {"layers", "search_folder"},
     {"ansatz"},
     {"sampling"},
     {"analysis"},
     {"training"},
-    {"callbacks", "signatures"},
-    {"builders", "export_readme"},
+    {"callbacks", "observables", "signatures"},
+    {"builders", "export_readme", "profiling"},
+    {"transfer"},
     {"experiment"},
-    {"cli", "saved_model"},
-    {"export_command"},
+    {"apart", "chain"},
+    {"cli", "saved_model", "tuning"},
+    {"export_command", "run_command", "tune"},
+    {"evaluate", "observe"},
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
 
@@ -48,6 +51,7 @@ IMPORT_NAMES = {"absl-py": "absl"}
 """Distribution -> what one imports, where it is not the same up to hyphens."""
 
 NEVER_IMPORTED = {
+    "scikit-learn": "keras_tuner",  # for its Bayesian search
     "setuptools": "tensorflow_probability",  # brings distutils, which it imports
     "tensorboard": "tf.summary",  # fails without it
     "tf_keras": "tensorflow_probability",  # imports it

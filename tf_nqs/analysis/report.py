@@ -42,8 +42,9 @@ def result_table(
         result: what a run leaves behind, energies in hbar*omega, times in seconds: energy, energy_error,
             energy_error_naive, variance, kinetic, trap, interaction, acceptance, r_hat, effective_samples,
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
-            n_trainable_parameters, n_iterations, stop_reason, seconds_total, seconds_training, seconds_compile, seed,
-            versions. A value that is missing, None or nan is shown as "-"; other keys are ignored.
+            n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
+            seconds_compile, seed, versions. A value that is missing, None or nan is shown as "-"; other keys are
+            ignored.
         styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
         ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
         width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
@@ -114,7 +115,7 @@ def _run_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         versions = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
         ("Parameters", f"{parameters} ({trainable} trainable)"),
-        ("Iterations", _with_unit(_number(result, "n_iterations"), ",.0f")),
+        ("Iterations", _iterations(result)),
         ("Stop reason", _text(result.get("stop_reason"))),
         ("Seconds", ", ".join(seconds)),
         ("Seed", _text(result.get("seed"))),
@@ -157,6 +158,13 @@ def _deviation(result: Mapping[str, Any]) -> str:
     if energy is not None and reference:  # nothing is relative to zero
         parts.append(f"{100 * (energy - reference) / abs(reference):+.4f} %")
     return ", ".join(parts) or UNKNOWN
+
+
+def _iterations(result: Mapping[str, Any]) -> str:
+    """Returns "1,000", or "1,000 (57 with new samples)" where samples were reused."""
+    n_iterations, n_samplings = _number(result, "n_iterations"), _number(result, "n_samplings")
+    reused = "" if n_samplings in (None, n_iterations) else f" ({n_samplings:,.0f} with new samples)"
+    return _with_unit(n_iterations, ",.0f") + reused
 
 
 def _number(result: Mapping[str, Any], key: str) -> float | None:

@@ -110,7 +110,7 @@ def mean_from_chains(local_energies: ArrayLike) -> MeanEstimate:
     chains = _fill_holes(deviations, finite)
     candidates = [naive_error, _between_chain_error(deviations, finite)]
     if chains.shape[1] < MIN_WALKERS_BETWEEN_CHAINS:
-        candidates.append(np.sqrt(variance / _effective_sample_size(chains)))
+        candidates.append(np.sqrt(variance / effective_sample_size(chains)))
     error = float(np.fmax.reduce(candidates))
     correlation = _squared_ratio(error, naive_error)
     return MeanEstimate(
@@ -120,7 +120,7 @@ def mean_from_chains(local_energies: ArrayLike) -> MeanEstimate:
         variance=float(variance),
         autocorrelation_time=correlation,
         effective_samples=n_finite / correlation,
-        r_hat=_split_r_hat(chains),
+        r_hat=split_r_hat(chains),
         n_non_finite=samples.size - n_finite,
     )
 
@@ -153,7 +153,7 @@ def series_mean(energies: ArrayLike) -> SeriesEstimate:
     kept = series[np.isfinite(series)]
     mean, deviations, variance = _centre(kept, np.ones(kept.shape, dtype=bool))
     naive_error = np.sqrt(variance / kept.size) if kept.size > 0 else np.nan
-    error = float(np.fmax(naive_error, np.sqrt(variance / _effective_sample_size(deviations[:, np.newaxis]))))
+    error = float(np.fmax(naive_error, np.sqrt(variance / effective_sample_size(deviations[:, np.newaxis]))))
     correlation = _squared_ratio(error, naive_error)
     return SeriesEstimate(
         mean=float(mean),
@@ -181,11 +181,25 @@ def _centre(samples: np.ndarray, finite: np.ndarray) -> tuple[float, np.ndarray,
 
 def _between_chain_error(deviations: np.ndarray, finite: np.ndarray) -> float:
     """Returns the error from the spread of the chain means, see `mean_from_chains`; nan for fewer than two chains."""
-    n_chains = int(np.count_nonzero(finite.any(axis=0)))
-    if n_chains < 2:
+    return spread_error(deviations.sum(axis=0), finite.sum(axis=0))
+
+
+def spread_error(group_sums: np.ndarray, group_sizes: np.ndarray) -> float:
+    """Returns the standard error of a mean, from the spread of independent groups of its samples.
+
+    K / (K - 1) * sum_k S_k^2 / N^2 is its square, see `mean_from_chains`: the groups may be chains, or blocks of time.
+
+    Args:
+        group_sums: S_k, sums of the deviations from the overall mean, shape (n_groups,).
+        group_sizes: number of samples of each group, shape (n_groups,); a group without any does not count.
+
+    Returns:
+        The error; nan for fewer than two groups.
+    """
+    n_groups = int(np.count_nonzero(group_sizes))
+    if n_groups < 2:
         return np.nan
-    chain_sums = deviations.sum(axis=0)
-    return float(np.sqrt(n_chains / (n_chains - 1) * np.sum(chain_sums**2)) / finite.sum())
+    return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(group_sums**2)) / np.sum(group_sizes))
 
 
 def _fill_holes(deviations: np.ndarray, finite: np.ndarray) -> np.ndarray:
@@ -208,7 +222,7 @@ def _squared_ratio(error: float, naive_error: float) -> float:
     return float((error / naive_error) ** 2)
 
 
-def _effective_sample_size(chains: np.ndarray) -> float:
+def effective_sample_size(chains: np.ndarray) -> float:
     """Returns TFP's effective sample size of chains (n_samples, n_chains) together; nan where there is none.
 
     A negative value (strong anticorrelation, or noise in a short series) has no error to it, so it is nan as well.
@@ -225,7 +239,7 @@ def _effective_sample_size(chains: np.ndarray) -> float:
     return float(size) if size > 0.0 else np.nan
 
 
-def _split_r_hat(chains: np.ndarray) -> float | None:
+def split_r_hat(chains: np.ndarray) -> float | None:
     """Returns TFP's split R-hat of chains (n_samples, n_chains), or None, see `MeanEstimate`."""
     n_samples, n_chains = chains.shape
     if n_samples < MIN_SAMPLES_FOR_DIAGNOSTICS or n_chains < 2:

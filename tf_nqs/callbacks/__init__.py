@@ -2,23 +2,29 @@
 
 from tf_nqs.callbacks.checkpoint import WeightsCheckpoint, save_weights
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
+from tf_nqs.callbacks.freezing import FreezeLayers, ReleaseLayers, set_trainable
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.callbacks.limits import StopOnNonFinite, TimeLimit
 from tf_nqs.callbacks.progress import ProgressLine
 from tf_nqs.callbacks.restore_best import RestoreBestWeights
 from tf_nqs.callbacks.run_log import METRICS_COLUMNS, RunLog
+from tf_nqs.callbacks.trainer_state import TrainerState
 from tf_nqs.callbacks.windows import WindowCallback
 
 __all__ = [
     "METRICS_COLUMNS",
     "EnergyEarlyStopping",
+    "FreezeLayers",
     "IterationCallback",
     "ProgressLine",
+    "ReleaseLayers",
     "RestoreBestWeights",
     "RunLog",
     "StopOnNonFinite",
     "TimeLimit",
+    "TrainerState",
     "WeightsCheckpoint",
     "WindowCallback",
     "save_weights",
+    "set_trainable",
 ]

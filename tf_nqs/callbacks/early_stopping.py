@@ -45,9 +45,10 @@ class EnergyEarlyStopping(WindowCallback):
         super().__init__(window)
         self.path = None if folder is None else Path(folder) / "windows.csv"
         self._say = say
-        self._forget()
+        self.start_anew()
 
-    def _forget(self):
+    def start_anew(self) -> None:
+        """Forgets all windows so far; a window that is not complete yet goes on."""
         self.windows: list[Window] = []
         self.last_checks: tuple[Check, ...] = ()
         self.n_blocked = dict.fromkeys(self.criterion.names, 0)
@@ -56,7 +57,7 @@ class EnergyEarlyStopping(WindowCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._forget()
+        self.start_anew()
         if self.path:
             checks = [f"{name}{suffix}" for name in self.criterion.names for suffix in ("", "_threshold", "_passed")]
             columns = ["iteration", "first_iteration", "energy", "energy_error", *checks]

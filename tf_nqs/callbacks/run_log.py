@@ -9,6 +9,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.training.reuse import SampleLog
+
+REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
+"""Columns about the samples, see `SampleLog`."""
 
 METRICS_COLUMNS = (
     "iteration",
@@ -22,8 +26,12 @@ METRICS_COLUMNS = (
     "proposal_width",
     "seconds",
     "n_non_finite",
+    *REUSE_COLUMNS,
 )
 """Header of metrics.csv; new columns are appended."""
+
+WHOLE_NUMBERS = ("iteration", "n_non_finite", "n_waited", "sampled", "sample_reason")
+"""Columns that are written without a decimal point."""
 
 
 class RunLog(IterationCallback):
@@ -78,4 +86,4 @@ class RunLog(IterationCallback):
 
 def _shown(name, value):
     """Whole numbers without a decimal point, everything else so that it reads back to the same float64."""
-    return int(value) if name in ("iteration", "n_non_finite") else repr(float(value))
+    return int(value) if name in WHOLE_NUMBERS else repr(float(value))

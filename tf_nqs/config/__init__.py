@@ -2,6 +2,7 @@
 
 from tf_nqs.config.errors import RunFolderError, SettingsError
 from tf_nqs.config.load import load_toml, preset_names, settings_from, to_toml
+from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.settings import (
     AnsatzSettings,
     EvaluationSettings,
@@ -12,10 +13,12 @@ from tf_nqs.config.settings import (
     TrainingSettings,
 )
 from tf_nqs.config.stopping import StoppingSettings
+from tf_nqs.config.transfer import TransferSettings
 
 __all__ = [
     "AnsatzSettings",
     "EvaluationSettings",
+    "ReweightingSettings",
     "RunFolderError",
     "RunSettings",
     "SamplingSettings",
@@ -24,6 +27,7 @@ __all__ = [
     "StoppingSettings",
     "SystemSettings",
     "TrainingSettings",
+    "TransferSettings",
     "load_toml",
     "preset_names",
     "settings_from",

@@ -25,19 +25,30 @@ def _preset_folder() -> Traversable:
     return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / PRESET_FOLDER
 
 
-def preset_names() -> list[str]:
-    """Returns the names of the shipped presets."""
+def preset_names(searches: bool = False) -> list[str]:
+    """Returns the names of the shipped presets.
+
+    Args:
+        searches: whether those of hyper-parameter searches are wanted, instead of those of runs.
+    """
     folder = _preset_folder()
     if not folder.is_dir():
         return []
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return sorted(file.name.removesuffix(".toml") for file in files if _is_search(file) == searches)
 
 
-def find_config(config: str | Path) -> Traversable:
+def _is_search(file: Traversable) -> bool:
+    """Whether a shipped preset has a section [search]."""
+    return any(line.startswith("[search") for line in file.read_text(encoding="utf-8").splitlines())
+
+
+def find_config(config: str | Path, searches: bool = False) -> Traversable:
     """Returns the file that `config` stands for: an existing file, else a shipped preset.
 
     Args:
         config: a path, or the name of a preset: 'thesis', 'thesis.toml' or 'configs/thesis.toml'.
+        searches: whether the preset of a search is wanted, instead of that of a run.
 
     Returns:
         A file to be read.
@@ -45,7 +56,7 @@ def find_config(config: str | Path) -> Traversable:
     Raises:
         SettingsError: there is neither such a file nor such a preset.
     """
-    path, presets = Path(config), preset_names()
+    path, presets = Path(config), preset_names(searches)
     try:
         if path.is_file():
             return path
@@ -90,7 +101,7 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
     Raises:
         SettingsError: a file or a setting cannot be used.
     """
-    leaves = {} if config is None else _read_leaves(find_config(config), shown(str(config)))
+    leaves = {} if config is None else leaves_of(read_table(config), shown(str(config)))
     leaves |= overrides or {}
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
@@ -117,22 +128,42 @@ def _toml_value(value: bool | int | float | str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _read_leaves(file: Traversable, name: str) -> dict[str, Any]:
-    """Returns leaf name -> value of a TOML file, flat or in sections.
+def read_table(config: str | Path, searches: bool = False) -> dict[str, Any]:
+    """Returns what a TOML file or a shipped preset holds, as it stands there.
 
     Args:
-        file: the file.
-        name: how messages call it.
+        config: as for `find_config`.
+        searches: as for `find_config`.
+
+    Raises:
+        SettingsError: there is no such file, or it is not TOML.
     """
+    file, name = find_config(config, searches), shown(str(config))
     try:
         text = file.read_bytes().decode("utf-8-sig")
-        table = tomllib.loads(text + "\n")  # so that an error in the last line is reported with its number
+        return tomllib.loads(text + "\n")  # so that an error in the last line is reported with its number
     except UnicodeDecodeError as error:
         raise SettingsError(f"config = {name}: not UTF-8 text; must be a TOML file") from error
     except OSError as error:
         raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, integers and nesting beyond Python's limits
         raise SettingsError(f"config = {name}: not TOML: {_reason(error)}{_quoted_line(text, str(error))}") from error
+
+
+def leaves_of(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns leaf name -> value of the settings in a table, flat or in sections.
+
+    Args:
+        table: as `read_table` returns it.
+        name: how messages call the file.
+
+    Raises:
+        SettingsError: a name is not known, in the wrong section, or given twice.
+    """
+    if "search" in table:
+        raise SettingsError(f"[search]: {name} is the config of a search; must be given to python -m tf_nqs.tune")
+    if "stage" in table:
+        raise SettingsError(f"[[stage]]: {name} is the config of a chain; must be given to train.py")
     leaves: dict[str, Any] = {}
     for key, value in table.items():
         if key not in SECTIONS:

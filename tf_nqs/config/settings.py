@@ -1,19 +1,21 @@
-"""The settings of a run, in seven sections; every default that is physics or numerics comes from `tf_nqs.defaults`.
+"""The settings of a run, in sections; every default that is physics or numerics comes from `tf_nqs.defaults`.
 
 The descriptions of the fields are the help texts of the flags. Lengths are in a_ho, energies in hbar*omega.
 """
 
 from __future__ import annotations
 
-import typing
 from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
+from tf_nqs.config.fields import field_allowed, field_type
+from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
+from tf_nqs.config.transfer import TransferSettings, check_release
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Lengths and energies between 1/largest and largest can be squared without leaving the dtype."""
@@ -77,6 +79,11 @@ class SamplingSettings(Section):
         + ", ".join(f"{share:g} for {name}" for name, share in defaults.TARGET_ACCEPTANCE.items())
         + ".",
     )
+    global_moves: bool = Field(
+        defaults.GLOBAL_MOVES,
+        description="Walkers may also jump to anywhere in the trap, once between two iterations: they find regions "
+        "that a node parts from the rest.",
+    )
     sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
         defaults.SAMPLING_DTYPE,
         description="Floating-point type of sampling alone; float32 speeds up runs of dtype float64.",
@@ -136,6 +143,10 @@ class TrainingSettings(Section):
         description="Local energies are clipped in the gradient at this many mean absolute deviations from the "
         "median; 0 clips nothing.",
     )
+    clip_doubling_iterations: CountOrZero = Field(
+        defaults.CLIP_DOUBLING_ITERATIONS,
+        description="Iterations in which clip_deviations doubles, so that late gradients are not clipped; 0 keeps it.",
+    )
     pretrain_iterations: CountOrZero = Field(
         defaults.PRETRAIN_ITERATIONS, description="Updates that first fit the orbitals to those of free fermions."
     )
@@ -185,6 +196,9 @@ class RunSettings(Section):
         description="New folder for the results; a dated one in runs/ where it is left out.",
     )
     quiet: bool = Field(False, description="Print nothing but errors.")
+    profile: bool = Field(
+        False, description="After training, time the phases of an iteration and write profile.csv and profile.png."
+    )
 
 
 class Settings(Section):
@@ -194,6 +208,8 @@ class Settings(Section):
     ansatz: AnsatzSettings = AnsatzSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
+    reweighting: ReweightingSettings = ReweightingSettings()
+    transfer: TransferSettings = TransferSettings()
     stopping: StoppingSettings = StoppingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
@@ -217,6 +233,12 @@ class Settings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _must_release_what_is_frozen(self) -> Settings:
+        """Nothing is released that is not frozen, and nothing after training."""
+        check_release(self.transfer, self.training.iterations, self.stopping.early_stopping)
+        return self
+
 
 SECTIONS: dict[str, type[Section]] = {name: field.annotation for name, field in Settings.model_fields.items()}
 """Section name -> its model, in order."""
@@ -232,31 +254,9 @@ SECTION_OF: dict[str, str] = {leaf: section for section, model in SECTIONS.items
 
 def value_type(leaf: str) -> type:
     """Returns the type of a setting: bool, int, float or str."""
-    annotation = FIELDS[leaf].annotation
-    if typing.get_origin(annotation) is Literal:
-        return str
-    (kind,) = {*(typing.get_args(annotation) or (annotation,))} - {type(None)}
-    return kind
+    return field_type(FIELDS[leaf])
 
 
 def allowed(leaf: str) -> str:
     """Returns what a setting may be, as the end of a sentence that starts with 'must be'."""
-    annotation, kind = FIELDS[leaf].annotation, value_type(leaf)
-    if typing.get_origin(annotation) is Literal:
-        choices = typing.get_args(annotation)
-        return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
-    if kind is bool:
-        return "true or false"
-    if kind is str:
-        return "text without control characters"
-    bounds = {
-        name: getattr(rule, name)
-        for rule in FIELDS[leaf].metadata
-        for name in ("ge", "le", "gt", "lt")
-        if hasattr(rule, name)
-    }
-    if kind is int:
-        return f"an integer from {bounds['ge']} to {bounds['le']}"
-    words = {"gt": "above", "ge": "of at least", "lt": "below"}
-    limits = [f"{word} {bounds[name]}" for name, word in words.items() if name in bounds]
-    return " ".join(["a finite number", " and ".join(limits)]).strip()
+    return field_allowed(FIELDS[leaf])

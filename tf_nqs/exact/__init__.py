@@ -8,20 +8,30 @@ from tf_nqs.exact.free_fermions import (
     free_fermion_energy,
     oscillator_orbitals,
 )
+from tf_nqs.exact.observables import (
+    ExactObservables,
+    exact_observables,
+    free_fermion_observables,
+    state_observables,
+)
 from tf_nqs.exact.reference import Reference, reference_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
 __all__ = [
+    "ExactObservables",
     "GroundState",
     "Reference",
     "best_frequency",
     "density",
     "diagonalised_energy",
+    "exact_observables",
     "free_fermion_density",
     "free_fermion_energy",
+    "free_fermion_observables",
     "ground_state",
     "one_body_density_matrix",
     "oscillator_orbitals",
     "reference_energy",
+    "state_observables",
     "two_particle_energy",
 ]

@@ -52,7 +52,7 @@ def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimat
     return EnergyEstimate(energy, error, variance, *parts, n_non_finite)
 
 
-def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float) -> Tensor:
+def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float | Tensor) -> Tensor:
     """Returns the local energies cut to the median +- `deviations` times their mean absolute deviation from it.
 
     Only the gradient uses them; reported energies are never clipped. Walkers of weight 0 count neither for the
@@ -70,7 +70,7 @@ def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float) 
     """
     centre = median(local_energy, weights > 0)
     finite = tf.where(weights > 0, local_energy, tf.fill(tf.shape(local_energy), centre))
-    if not deviations:
+    if isinstance(deviations, int | float) and not deviations:
         return finite
     width = deviations * weighted_mean(tf.abs(finite - centre), weights)
     return tf.clip_by_value(finite, centre - width, centre + width)

@@ -6,6 +6,7 @@ import math
 
 import tensorflow as tf
 
+from tf_nqs import defaults
 from tf_nqs.physics.determinant import signed_log_sum_of_determinants
 from tf_nqs.types import SignedLog, Tensor
 
@@ -37,6 +38,31 @@ def free_fermions(positions: Tensor) -> SignedLog:
     log_scale = -0.5 * tf.reduce_sum(positions**2, axis=1, keepdims=True)
     psi = signed_log_sum_of_determinants(_hermite_polynomials(positions, n_particles)[:, None], log_scale)
     return SignedLog(psi.sign, psi.log_abs_psi - 0.5 * math.lgamma(n_particles + 1))
+
+
+def sample_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: str = defaults.DTYPE) -> Tensor:
+    """Returns independent samples of |Psi|^2 of `free_fermions`, exact ones: no Markov chain, no burn-in.
+
+    |Psi|^2 is the density of the eigenvalues of random Hermitian matrices with density exp(-trace H^2) (Gaussian
+    unitary ensemble), whose diagonal has variance 1/2, and the real and the imaginary parts off it 1/4.
+
+    Args:
+        seed: stateless key, int32, shape (2,).
+        n_walkers: number of samples.
+        n_particles: number of particles A.
+        dtype: "float32" or "float64".
+
+    Returns:
+        Positions in a_ho, shape (n_walkers, n_particles), the particles of each walker in random order.
+
+    Reference: M. L. Mehta, Random Matrices (2004), Sec. 3.3.
+    """
+    draw, order = tf.unstack(tf.random.split(seed, 2))
+    parts = tf.random.stateless_normal((2, n_walkers, n_particles, n_particles), draw, dtype=dtype)
+    matrices = tf.complex(*tf.unstack(parts / 2))
+    ascending = tf.math.real(tf.linalg.eigvalsh((matrices + tf.linalg.adjoint(matrices)) / 2**0.5))
+    keys = tf.random.stateless_uniform((n_walkers, n_particles), order)
+    return tf.gather(ascending, tf.argsort(keys, axis=1), axis=1, batch_dims=1)
 
 
 def _hermite_polynomials(positions, n_orbitals):

@@ -3,6 +3,14 @@
 from tf_nqs.sampling.choice import make_sampler
 from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.sampling.reweighting import ReusePolicy, SampleReason
 from tf_nqs.sampling.sampler import Sampler
 
-__all__ = ["MetropolisAdjustedLangevin", "MetropolisHastings", "Sampler", "make_sampler"]
+__all__ = [
+    "MetropolisAdjustedLangevin",
+    "MetropolisHastings",
+    "ReusePolicy",
+    "SampleReason",
+    "Sampler",
+    "make_sampler",
+]

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
+from tf_nqs import defaults
 from tf_nqs.types import Tensor
 
 
@@ -41,7 +42,7 @@ class ReusePolicy:
         sensitivity: s of Delta; the thesis' stricter option is 1e-3.
         longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
         shortest_wait: the same when it has changed entirely.
-        cut_off: thesis: largest |mean(R) - 1|; None for no cut-off.
+        cut_off: thesis: largest |mean(R) - 1|; 0 for no cut-off.
         least_effective_fraction: guarded: least share of the samples that the Kish effective sample size may have.
         largest_weight: guarded: largest R/mean(R) that a single walker may have.
 
@@ -51,13 +52,13 @@ class ReusePolicy:
     Reference: thesis, Secs. 3.3 and 4.2.
     """
 
-    resampling: Literal["every_iteration", "thesis", "guarded"] = "every_iteration"
-    sensitivity: float = 1e-2
-    longest_wait: int = 100
-    shortest_wait: int = 1
-    cut_off: float | None = 0.1
-    least_effective_fraction: float = 0.9
-    largest_weight: float = 5.0
+    resampling: Literal["every_iteration", "thesis", "guarded"] = defaults.RESAMPLING
+    sensitivity: float = defaults.SENSITIVITY
+    longest_wait: int = defaults.LONGEST_WAIT
+    shortest_wait: int = defaults.SHORTEST_WAIT
+    cut_off: float = defaults.CUT_OFF
+    least_effective_fraction: float = defaults.LEAST_EFFECTIVE_FRACTION
+    largest_weight: float = defaults.LARGEST_WEIGHT
 
     def __post_init__(self):
         rules = {
@@ -65,7 +66,7 @@ class ReusePolicy:
             "sensitivity": (self.sensitivity > 0, "above 0"),
             "shortest_wait": (self.shortest_wait >= 1, "at least 1"),
             "longest_wait": (self.longest_wait >= self.shortest_wait, "at least shortest_wait"),
-            "cut_off": (self.cut_off is None or self.cut_off > 0, "above 0"),
+            "cut_off": (self.cut_off >= 0, "at least 0"),
             "least_effective_fraction": (0 <= self.least_effective_fraction < 1, "at least 0 and below 1"),
             "largest_weight": (self.largest_weight > 1, "above 1"),
         }
@@ -204,7 +205,7 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
 
     Args:
         policy: when samples are drawn anew.
-        state: of the samples.
+        state: of the samples; where there are none yet, they are assessed as if the weights had not changed.
         log_probability: ln|Psi|^2 of the same positions by the present weights, shape (n_walkers,).
 
     Returns:
@@ -212,7 +213,7 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
 
     Reference: thesis, Eqs. 16-20 and Sec. 4.2.
     """
-    log_weights = log_ratio(log_probability, state.log_probability)
+    log_weights = log_ratio(log_probability, tf.where(state.n_waited < 0, log_probability, state.log_probability))
     log_mean_weight = log_mean(log_weights)
     # In float64, as exp(ln R) leaves float32 at ln R = 88.
     mean_weight = tf.exp(tf.cast(log_mean_weight, tf.float64))
@@ -230,7 +231,7 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
         triggers[SampleReason.EVERY_ITERATION] = tf.constant(True)
     else:
         triggers[SampleReason.SCHEDULE] = tf.cast(state.n_waited, wait.dtype) >= wait
-    if policy.resampling == "thesis" and policy.cut_off is not None:
+    if policy.resampling == "thesis" and policy.cut_off:
         triggers[SampleReason.CUT_OFF] = tf.abs(mean_weight - 1) > policy.cut_off
     if policy.resampling == "guarded":
         least = policy.least_effective_fraction * n_walkers

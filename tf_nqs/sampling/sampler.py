@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_nqs import defaults
+from tf_nqs.sampling.global_moves import global_kernel, propose
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
 _ADAPTATION_RATE = 0.3
@@ -32,6 +33,8 @@ class Sampler(abc.ABC):
         proposal_width: standard deviation of the proposed moves at the start, in a_ho.
         target_acceptance: accepted share that the width is adapted towards while training; None for the one that
             suits this kind of sampler.
+        global_moves: whether every sampling call starts with a proposal from anywhere in the trap, see
+            `tf_nqs.sampling.global_moves`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -52,6 +55,7 @@ class Sampler(abc.ABC):
         n_burn_in: int = defaults.N_BURN_IN,
         proposal_width: float = defaults.PROPOSAL_WIDTH,
         target_acceptance: float | None = None,
+        global_moves: bool = defaults.GLOBAL_MOVES,
     ):
         for name, value, least in (("n_walkers", n_walkers, 1), ("n_steps", n_steps, 1), ("n_burn_in", n_burn_in, 0)):
             if value % 1 != 0 or value < least:
@@ -67,6 +71,7 @@ class Sampler(abc.ABC):
         self.n_burn_in = int(n_burn_in)
         self.proposal_width = proposal_width
         self.target_acceptance = target_acceptance
+        self.global_moves = global_moves
 
     @abc.abstractmethod
     def kernel(
@@ -95,7 +100,7 @@ class Sampler(abc.ABC):
     def sample(
         self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor | None = None
     ) -> tuple[WalkerState, Tensor]:
-        """Moves every walker by n_steps steps; graph and XLA compile it alike.
+        """Moves every walker by n_steps steps, after a global move; in a graph, as XLA lacks the latter's proposal.
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
@@ -103,31 +108,44 @@ class Sampler(abc.ABC):
             n_steps: number of steps; None for the sampler's own.
 
         Returns:
-            The new state, and the accepted share of all proposed moves, a scalar.
+            The new state, and the accepted share of the moves that the steps proposed, a scalar.
         """
         n_steps = self.n_steps if n_steps is None else n_steps
-        next_seed, seed, noise_seed = tf.unstack(tf.random.split(state.seed, 3))
+        next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(state.seed, 4))
+        candidates = self.candidates(
+            jump_seed, tf.shape(state.positions)[0], state.positions.shape[1], state.positions.dtype.name
+        )
 
         def noise_of(index):
             key = tf.random.experimental.stateless_fold_in(noise_seed, index)
             return tf.random.stateless_normal(tf.shape(state.positions), key, dtype=state.positions.dtype)
 
-        positions, acceptance = self.walk(log_abs_psi, state._replace(seed=seed), n_steps, noise_of)
+        positions, acceptance = self.walk(log_abs_psi, state._replace(seed=seed), n_steps, noise_of, candidates)
         return WalkerState(positions, next_seed, state.proposal_width), acceptance
 
+    def candidates(self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tensor | None:
+        """Returns what a global move proposes, shape (n_walkers, n_particles); None for a sampler without."""
+        return propose(seed, n_walkers, n_particles, dtype) if self.global_moves else None
+
     def walk(
-        self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor, noise_of: Callable[[Tensor], Tensor]
+        self,
+        log_abs_psi: LogAbsPsi,
+        state: WalkerState,
+        n_steps: int | Tensor,
+        noise_of: Callable[[Tensor], Tensor],
+        candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Does the steps of `sample`, with normal numbers from elsewhere: XLA draws them slowly on a CPU.
+        """Does what `sample` does, with random moves from elsewhere: XLA draws them slowly on a CPU.
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
             state: where the walkers stand, and the seed of everything else that is random.
             n_steps: number of steps.
             noise_of: index of the step -> the kernel's noise; not called if the kernel draws its own.
+            candidates: of a global move before the steps, as `candidates` returns them.
 
         Returns:
-            The new positions (n_walkers, n_particles), and the accepted share of all proposed moves, a scalar.
+            The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed.
         """
 
         def log_probability(positions):
@@ -149,7 +167,14 @@ class Sampler(abc.ABC):
                 accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
             )
 
-        start = (0, state.positions, kernel(0).bootstrap_results(state.positions), tf.zeros((), state.positions.dtype))
+        positions = state.positions
+        if candidates is not None:
+            jump, key = (
+                global_kernel(log_probability, candidates),
+                tf.random.experimental.stateless_fold_in(state.seed, -1),
+            )
+            positions, _ = jump.one_step(positions, jump.bootstrap_results(positions), seed=key)
+        start = (0, positions, kernel(0).bootstrap_results(positions), tf.zeros((), positions.dtype))
         index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)
         return positions, accepted / tf.cast(tf.maximum(index, 1), accepted.dtype)
 

@@ -4,7 +4,7 @@ Walkers do not depend on each other: a phase is a loop over chunks of equal size
 the one before it, so that all have one shape and the phase is compiled once; what it repeats gives the same rows
 again, and counts nothing in a sum.
 
-Where one chunk holds all walkers, a phase of rows still runs in equal parts, all at the same time: one part's arrays
+Where one chunk holds all walkers, a phase still runs in equal parts, all at the same time: one part's arrays
 fit a core's cache, and operations that XLA does not share out among the cores run beside those of another part.
 """
 
@@ -74,7 +74,8 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
         rows = (positions, coefficients)
         size = walkers_per_chunk(compiled, rows, bound)
         if size == positions.shape[0]:
-            return compiled(*rows)
+            results = [compiled(*part) for part in zip(*map(in_parts, rows), strict=True)]
+            return tf.nest.map_structure(lambda *parts: tf.add_n(parts), *results)
         outputs = compiled.get_concrete_function(*_specs(rows, size)).structured_outputs
         sums = tf.nest.map_structure(lambda one: tf.zeros(one.shape, one.dtype), outputs)
 

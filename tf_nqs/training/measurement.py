@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from tf_nqs.analysis.statistics import MeanEstimate, mean_from_chains
+from tf_nqs.analysis.chain_sums import ChainEstimate, ChainSums
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
 _LEAST_SAMPLES = 20
 """Fewer rows would make the convergence diagnostics, and the error of the error, meaningless."""
+
+_LARGEST_UNCERTAINTY = 0.15
+"""An error counts as reached when it is known this well, relatively: not while a few walkers next to nodes make it."""
+
+_LEAST_GROWTH = 1.1
+"""Looking after every row would sooner or later find an error that is small by chance."""
+
+_SECONDS_BETWEEN_REPORTS = 2.0
+
+_PARTS = ("total", *LocalEnergy._fields)
+
+
+class WithError(NamedTuple):
+    """A number and its honest standard error."""
+
+    value: float
+    error: float
 
 
 class EnergyMeasurement(NamedTuple):
@@ -20,16 +38,27 @@ class EnergyMeasurement(NamedTuple):
 
     Attributes:
         energy: mean local energy.
-        energy_error: honest standard error, the correlation along the Markov chains accounted for.
+        energy_error: honest standard error, the correlation along the Markov chains accounted for: that from the
+            spread of the chains, or that from blocks of time where it is significantly larger.
         energy_error_naive: standard error as if all samples were independent.
         variance: of the local energy.
         kinetic: mean kinetic energy.
         trap: mean energy in the trap.
         interaction: mean interaction energy.
         acceptance: accepted share of the proposed moves.
-        r_hat: split Gelman-Rubin statistic of the chains; 1 when they agree, None if undefined.
+        r_hat: split Gelman-Rubin statistic of the chains; 1 when they agree, None if undefined. Of long measurements,
+            on some of their rows, evenly spaced.
         effective_samples: independent samples that would give the same error.
         n_non_finite: samples left out because their local energy is not finite.
+        n_samples: samples counted.
+        energy_error_chains: the error from the chains alone.
+        energy_error_blocks: the error from blocks of time alone.
+        error_uncertainty: relative standard error of energy_error; large where few walkers make the variance.
+        autocorrelation_time: in sampling calls, with its error.
+        v_score: A variance / (energy - A^2/2)^2, with its error; None without a trap or without an interaction.
+        kinetic_error, trap_error, interaction_error: honest standard errors of the parts.
+        relations: name -> deviation from what the exact state obeys, see `tf_nqs.physics.relations`.
+        in_equilibrium: whether the burn-in ended in equilibrium.
     """
 
     energy: float
@@ -43,6 +72,34 @@ class EnergyMeasurement(NamedTuple):
     r_hat: float | None
     effective_samples: float
     n_non_finite: int
+    n_samples: int
+    energy_error_chains: float
+    energy_error_blocks: float
+    error_uncertainty: float
+    autocorrelation_time: WithError
+    v_score: WithError | None
+    kinetic_error: float
+    trap_error: float
+    interaction_error: float
+    relations: dict[str, WithError]
+    in_equilibrium: bool = True
+
+
+class Observed(NamedTuple):
+    """What is measured besides the energy.
+
+    Attributes:
+        names: of the relations, see `tf_nqs.physics.relations`.
+        deviations: (positions, kinetic energies) -> their local values, shape (n_walkers, len(names)).
+        free_energy: A^2/2, from which the V-score counts; None for no V-score.
+    """
+
+    names: tuple[str, ...] = ()
+    deviations: Callable[[Tensor, Tensor], Tensor] | None = None
+    free_energy: float | None = None
+
+
+_ENERGY_ALONE = Observed()
 
 
 def measure_energy(
@@ -51,8 +108,13 @@ def measure_energy(
     walkers: WalkerState,
     target_error: float,
     max_seconds: float,
+    observed: Observed = _ENERGY_ALONE,
+    report: Callable[[ChainEstimate], None] | None = None,
 ) -> tuple[EnergyMeasurement, WalkerState]:
     """Samples until the honest error is at most `target_error`, or the time is over.
+
+    The memory needed does not grow with the number of samples. An error that rests on a few walkers only, as next to
+    nodes where the local energy diverges, is not believed: sampling goes on until the error is known to 15 %.
 
     Args:
         sample: moves the walkers by one sampling call, state -> (state, acceptance).
@@ -60,47 +122,91 @@ def measure_energy(
         walkers: equilibrated walkers.
         target_error: wanted standard error of the energy, in hbar*omega.
         max_seconds: longest wall-clock time; at least 20 sampling calls are made all the same.
+        observed: what is measured besides.
+        report: called every few seconds with the estimate so far.
 
     Returns:
         The measurement and where the walkers stand.
 
     Reference: thesis, Eqs. 12 and 13.
     """
-    started = time.monotonic()
-    totals, parts, acceptances = [], [], []
-    next_look = _LEAST_SAMPLES
+    started = reported = time.monotonic()
+    n_walkers, n_particles = walkers.positions.shape
+    record = ChainSums(n_walkers, len(_PARTS) + len(observed.names))
+    acceptances, next_look = 0.0, _LEAST_SAMPLES
     while True:
         walkers, acceptance = sample(walkers)
-        energy = LocalEnergy(*(np.asarray(part, np.float64) for part in local_energy(walkers.positions)))
-        is_finite = np.isfinite(energy.total)
-        totals.append(energy.total)
-        parts.append([np.sum(part[is_finite]) for part in energy])
-        acceptances.append(float(acceptance))
-        is_late = time.monotonic() - started > max_seconds
-        if len(totals) < next_look and not (is_late and len(totals) >= _LEAST_SAMPLES):
+        record.add(_row(local_energy(walkers.positions), walkers.positions, observed))
+        acceptances += float(acceptance)
+        now = time.monotonic()
+        is_late = now - started > max_seconds and record.n_rows >= _LEAST_SAMPLES
+        if report and now - reported > _SECONDS_BETWEEN_REPORTS:
+            report(record.estimate())
+            reported = now
+        if record.n_rows < next_look and not is_late:
             continue
-        estimate = mean_from_chains(np.stack(totals))
-        if is_late or estimate.error <= target_error or not np.isfinite(estimate.error):
-            return _measurement(estimate, parts, acceptances, len(is_finite)), walkers
+        estimate = record.estimate()
+        if is_late or not np.isfinite(estimate.error) or _is_reached(estimate, target_error, n_walkers):
+            mean_acceptance = acceptances / record.n_rows
+            return _measurement(record, mean_acceptance, observed, n_particles), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
-        ratio = estimate.error / target_error
-        wanted = len(totals) * ratio * ratio
-        next_look = int(np.clip(wanted, len(totals) + 1, 2 * len(totals)))
+        wanted = record.n_rows * (estimate.error / target_error) ** 2
+        next_look = math.ceil(np.clip(wanted, _LEAST_GROWTH * record.n_rows, 2 * record.n_rows))
 
 
-def _measurement(estimate: MeanEstimate, parts: list, acceptances: list, n_walkers: int) -> EnergyMeasurement:
-    n_finite = len(parts) * n_walkers - estimate.n_non_finite
-    kinetic, trap, interaction = np.sum(parts, axis=0) / n_finite if n_finite else [np.nan] * 3
+def _row(energy: LocalEnergy, positions: Tensor, observed: Observed) -> np.ndarray:
+    """Returns the quantities of one sampling call, shape (n_quantities, n_walkers); nan where e_L is not finite."""
+    parts = np.array([np.asarray(part, np.float64) for part in energy])
+    total = parts.sum(axis=0)
+    rows = [total[np.newaxis], parts]
+    if observed.names:
+        rows.append(np.asarray(observed.deviations(positions, energy.kinetic), np.float64).T)
+    return np.where(np.isfinite(total), np.concatenate(rows), np.nan)
+
+
+def _is_reached(estimate: ChainEstimate, target_error: float, n_walkers: int) -> bool:
+    """Whether the error is small enough, and known well enough; fewer walkers than 100 know it less well at best."""
+    largest = max(_LARGEST_UNCERTAINTY, 2.0 / math.sqrt(2.0 * n_walkers))
+    return estimate.error <= target_error and estimate.error_uncertainty <= largest
+
+
+def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_particles: int) -> EnergyMeasurement:
+    total, *rest = [record.estimate(quantity) for quantity in range(len(_PARTS) + len(observed.names))]
+    parts, relations = rest[: len(_PARTS) - 1], rest[len(_PARTS) - 1 :]
+    tau = total.autocorrelation_time
     return EnergyMeasurement(
-        energy=float(estimate.mean),
-        energy_error=float(estimate.error),
-        energy_error_naive=float(estimate.error_naive),
-        variance=float(estimate.variance),
-        kinetic=float(kinetic),
-        trap=float(trap),
-        interaction=float(interaction),
-        acceptance=float(np.mean(acceptances)),
-        r_hat=estimate.r_hat,
-        effective_samples=float(estimate.effective_samples),
-        n_non_finite=int(estimate.n_non_finite),
+        energy=total.mean,
+        energy_error=total.error,
+        energy_error_naive=total.error_naive,
+        variance=total.variance,
+        **{name: part.mean for name, part in zip(LocalEnergy._fields, parts, strict=True)},
+        acceptance=acceptance,
+        r_hat=record.r_hat(),
+        effective_samples=total.effective_samples,
+        n_non_finite=total.n_non_finite,
+        n_samples=total.n_samples,
+        energy_error_chains=total.error_chains,
+        energy_error_blocks=total.error_blocks,
+        error_uncertainty=total.error_uncertainty,
+        autocorrelation_time=WithError(tau, 2.0 * tau * total.error_uncertainty),
+        v_score=_v_score(record, n_particles, observed.free_energy),
+        **{f"{name}_error": part.error for name, part in zip(LocalEnergy._fields, parts, strict=True)},
+        relations={name: WithError(one.mean, one.error) for name, one in zip(observed.names, relations, strict=True)},
     )
+
+
+def _v_score(record: ChainSums, n_particles: int, free_energy: float | None) -> WithError | None:
+    """Returns A Var(e_L) / (E - free_energy)^2, its error by leaving out one walker after the other."""
+    if free_energy is None:
+        return None
+    counts, sums, squares, origin = record.moments()
+
+    def score(n, s, q):
+        energy = s / n
+        return n_particles * np.maximum(q / n - energy**2, 0.0) / (energy + origin - free_energy) ** 2
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = score(counts.sum(), sums.sum(), squares.sum())
+        without = score(counts.sum() - counts, sums.sum() - sums, squares.sum() - squares)
+    spread = np.sum((without - without.mean()) ** 2) * (without.size - 1) / without.size
+    return WithError(float(value), float(np.sqrt(spread)))

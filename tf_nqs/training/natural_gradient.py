@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -38,6 +39,12 @@ def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor
         return tf.concat([tf.reshape(gradient, (-1,)) for gradient in gradients], axis=0)
 
     return tf.vectorized_map(of_one_walker, positions)
+
+
+def unflatten(vector: Tensor, variables: list) -> list[Tensor]:
+    """Returns a vector of all parameters, in the order of the columns of `scores`, as one tensor per variable."""
+    pieces = tf.split(vector, [math.prod(variable.shape) for variable in variables])
+    return [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
 
 
 def centred_system(
@@ -203,6 +210,24 @@ class NaturalGradient(keras.layers.Layer):
             shape=(), initializer="zeros", trainable=False, dtype="int32", name="n_rejected"
         )
         self.built = True
+
+    def resize(self, previous: Tensor) -> None:
+        """Goes on with another number of parameters; damping and counters stay.
+
+        Args:
+            previous: the last direction, laid out for the new parameters, shape (n_parameters,).
+        """
+        del self.previous
+        self._tracker.unlock()  # Keras has no public way to give a built layer another variable
+        self.previous = self.add_weight(
+            shape=previous.shape,
+            initializer="zeros",
+            trainable=False,
+            dtype=previous.dtype.name,
+            name="previous_direction",
+        )
+        self._tracker.lock()
+        self.previous.assign(previous)
 
     def direction(self, scores: Tensor, local_energy: Tensor, weights: Tensor, learning_rate: Tensor) -> Tensor:
         """Returns the step's direction, phi, shrunk where learning_rate * |O phi| would exceed max_step_norm.

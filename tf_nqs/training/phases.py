@@ -24,12 +24,14 @@ class Phases(NamedTuple):
 
     Attributes:
         sample: WalkerState -> (WalkerState, acceptance).
+        log_abs_psi: positions (n_walkers, n_particles) -> ln|Psi| (n_walkers,), in the ansatz' precision.
         local_energy: positions (n_walkers, n_particles) -> LocalEnergy.
         energy_gradient: (positions, local energies, weights R) -> one tensor per trainable variable.
         scores: positions -> d ln|Psi(x_n)| / d theta_k, shape (n_walkers, n_parameters).
     """
 
     sample: Callable[[WalkerState], tuple[WalkerState, Tensor]]
+    log_abs_psi: LogAbsPsi
     local_energy: Callable[[Tensor], LocalEnergy]
     energy_gradient: Callable[[Tensor, Tensor, Tensor], list[Tensor]]
     scores: Callable[[Tensor], Tensor]
@@ -64,19 +66,46 @@ def make_phases(
         raise ValueError(f"chunk_mebibytes = {chunk_mebibytes}: must be above 0")
     derivatives = log_derivatives(ansatz, laplacian)
 
-    def log_abs_psi(positions):
-        return ansatz(positions)[1]
-
     def compiled(function):
         return compiled_phase(function, jit_compile)
 
     sampling = sampling_in(sampling_dtype, sampler, ansatz, system.n_particles, compiled)
     return Phases(
         tf.function(sampling, autograph=False),
+        phase_of_rows(lambda x: ansatz(x)[1], jit_compile, chunk_mebibytes),
         phase_of_rows(lambda x: system.local_energy(x, derivatives(x)), jit_compile, chunk_mebibytes),
+        *make_gradients(ansatz, jit_compile, chunk_mebibytes),
+    )
+
+
+def make_gradients(ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: float) -> tuple[Callable, Callable]:
+    """Returns `energy_gradient` and `scores` of `Phases`, by the variables that are trainable when they are traced.
+
+    Args:
+        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        jit_compile: whether XLA compiles them.
+        chunk_mebibytes: bound on their working memory, in MiB.
+    """
+
+    def log_abs_psi(positions):
+        return ansatz(positions)[1]
+
+    return (
         _energy_gradient(log_abs_psi, ansatz, jit_compile, chunk_mebibytes),
         phase_of_rows(lambda x: scores(log_abs_psi, ansatz.trainable_variables, x), jit_compile, chunk_mebibytes),
     )
+
+
+def phases_with_arguments(vmc: keras.Model) -> list[tuple[Callable, tuple[Tensor, ...]]]:
+    """Returns the phases that the iterations of a `VariationalMonteCarlo` call, with arguments to trace them by.
+
+    The first one is traced quickly.
+    """
+    walkers = vmc.walkers
+    positions, ones = walkers.positions, tf.ones_like(walkers.positions[:, 0])
+    gradient = (vmc.scores, (positions,)) if vmc.natural_gradient else (vmc.energy_gradient, (positions, ones, ones))
+    calls = [(vmc.local_energy, (positions,)), gradient, (vmc.sample, (walkers,))]
+    return calls if vmc.reuse.never_reuses else [*calls, (vmc.log_abs_psi, (positions,))]
 
 
 def _energy_gradient(log_abs_psi: LogAbsPsi, ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: float):

@@ -24,8 +24,8 @@ def sampling_in(
 ) -> Callable[[WalkerState], tuple[WalkerState, Tensor]]:
     """Returns the function that samples the wave function as it is when called: state -> (state, acceptance).
 
-    The random moves of all steps are drawn first, n_steps * n_walkers * n_particles numbers; then parts of the walkers
-    walk at the same time.
+    The random moves are drawn first, n_steps * n_walkers * n_particles numbers and those of a global move; then parts
+    of the walkers walk at the same time.
 
     In another dtype than the ansatz' the chains sample |Psi|^2 as that dtype rounds it. Positions and acceptance have
     the ansatz' dtype before and after; the proposal width stays as it is.
@@ -45,22 +45,25 @@ def sampling_in(
     dtype = ansatz.compute_dtype if dtype == "ansatz" else dtype
     twin = None if dtype == ansatz.compute_dtype else _twin(ansatz, dtype, n_particles)
 
-    def walk(positions, seed, proposal_width, noise):
+    def walk(positions, seed, proposal_width, noise, candidates=None):
         log_abs_psi = _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
         state = WalkerState(positions, seed, proposal_width)
-        return sampler.walk(log_abs_psi, state, sampler.n_steps, lambda index: noise[:, index])
+        return sampler.walk(log_abs_psi, state, sampler.n_steps, lambda index: noise[:, index], candidates)
 
     walk = compiled(walk)
 
     def sample(walkers):
         own, (n_walkers, _) = walkers.positions.dtype, walkers.positions.shape
-        next_seed, seed, noise_seed = tf.unstack(tf.random.split(walkers.seed, 3))
+        next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(walkers.seed, 4))
         shape = (n_walkers, sampler.n_steps, n_particles if sampler.takes_noise else 0)
         noise = in_parts(tf.random.stateless_normal(shape, noise_seed, dtype=dtype))
         positions = in_parts(tf.cast(walkers.positions, dtype))
         seeds = tf.unstack(tf.random.split(seed, len(noise)))
         width = tf.cast(walkers.proposal_width, dtype)
-        ends = [walk(x, key, width, moves) for x, key, moves in zip(positions, seeds, noise, strict=True)]
+        rows = [positions, seeds, [width] * len(noise), noise]
+        if sampler.global_moves:
+            rows.append(in_parts(sampler.candidates(jump_seed, n_walkers, n_particles, dtype)))
+        ends = [walk(*row) for row in zip(*rows, strict=True)]
         moved, acceptances = zip(*ends, strict=True)
         positions = tf.cast(tf.concat(moved, axis=0), own)
         acceptance = tf.cast(tf.add_n(acceptances) / len(acceptances), own)

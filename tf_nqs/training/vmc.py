@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.physics.energy import clip_local_energy, estimate_energy, mask_non_finite
+from tf_nqs.analysis.chain_sums import ChainEstimate
+from tf_nqs.physics.energy import estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.sampling import MetropolisHastings, Sampler
+from tf_nqs.sampling import MetropolisHastings, ReusePolicy, Sampler
 from tf_nqs.training.calls import call_lengths
+from tf_nqs.training.clipping import Clipping
 from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.derivatives import choose_laplacian
-from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
-from tf_nqs.training.natural_gradient import NaturalGradient
-from tf_nqs.training.phases import make_phases
-from tf_nqs.types import EnergyEstimate, Tensor, WalkerState
-
-COLUMNS = ("iteration", *EnergyEstimate._fields, "acceptance", "proposal_width")
-"""What is recorded of every iteration."""
+from tf_nqs.training.evaluation import evaluate_energy
+from tf_nqs.training.measurement import EnergyMeasurement
+from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
+from tf_nqs.training.phases import make_phases, phases_with_arguments
+from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
+from tf_nqs.training.reuse import SampleReuse
+from tf_nqs.training.trainable import follow_trainable
+from tf_nqs.types import Tensor, WalkerState
 
 
 class VariationalMonteCarlo(keras.Model):
     """Minimises the energy of a wave function by sampling it.
 
     The ansatz is one Keras model, this trainer another that holds what training needs besides: the walkers, their
-    random key, the proposal width. All of it is Keras state, so checkpoints hold it too.
+    random key, the proposal width, what re-weighting must remember. All of it is Keras state, so checkpoints hold it
+    too.
 
     Sampling, local energy and gradient are compiled by XLA; between them the step stays in one TensorFlow graph,
     `iterations_per_call` iterations at a time.
@@ -41,10 +46,12 @@ class VariationalMonteCarlo(keras.Model):
         sampler: how |Psi|^2 is sampled; None for `MetropolisHastings()`.
         sampling_dtype: of sampling, "float32" or "float64"; "ansatz" for the ansatz' own. float32 beside a float64
             ansatz is faster; the ansatz is then built once more, so it needs `get_config`.
+        reuse: when an iteration draws new samples, and when it re-weights those at hand; None for new ones always.
         laplacian: "forward" (needs `ansatz.forward_laplacian`), "nested" (GradientTapes, any ansatz), or "auto":
             forward where the ansatz has it.
         clip_deviations: the gradient's local energies are cut at this many mean absolute deviations from their
             median; 0 for no clipping.
+        clip_doubling_iterations: iterations in which these deviations double; 0 for always the same.
         iterations_per_call: iterations that run without leaving TensorFlow; changes speed, not results.
         seed: of the walkers.
         **kwargs: arguments of `keras.Model` (name).
@@ -68,8 +75,10 @@ class VariationalMonteCarlo(keras.Model):
         system: TrappedFermions,
         sampler: Sampler | None = None,
         sampling_dtype: str = defaults.SAMPLING_DTYPE,
+        reuse: ReusePolicy | None = None,
         laplacian: str = defaults.LAPLACIAN,
         clip_deviations: float = defaults.CLIP_DEVIATIONS,
+        clip_doubling_iterations: int = defaults.CLIP_DOUBLING_ITERATIONS,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
         seed: int = defaults.SEED,
         **kwargs,
@@ -78,7 +87,7 @@ class VariationalMonteCarlo(keras.Model):
         self.ansatz = ansatz
         self.system = system
         self.sampler = sampler or MetropolisHastings()
-        self.clip_deviations = clip_deviations
+        self.clip = Clipping(clip_deviations, clip_doubling_iterations)
         self.iterations_per_call = iterations_per_call
         self.laplacian = choose_laplacian(ansatz, laplacian)
         self.sampling_dtype = sampling_dtype
@@ -86,14 +95,14 @@ class VariationalMonteCarlo(keras.Model):
             raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
         if iterations_per_call < 1:
             raise ValueError(f"iterations_per_call = {iterations_per_call}: must be at least 1")
-        if clip_deviations < 0:
-            raise ValueError(f"clip_deviations = {clip_deviations}: must be at least 0")
         start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0]), self.compute_dtype)
         self.positions = self._add_state("positions", start.positions)
         self.seed = self._add_state("seed", start.seed)
         self.proposal_width = self._add_state("proposal_width", start.proposal_width)
         self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
-        self.record = self._add_state("record", tf.zeros((iterations_per_call, len(COLUMNS)), tf.float64))
+        self.record = self._add_state("record", empty_record(iterations_per_call))
+        self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler.n_walkers, dtype=ansatz.dtype_policy)
+        self.needs_burn_in = True
         self.built = True
 
     def compile(
@@ -121,27 +130,25 @@ class VariationalMonteCarlo(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         self.optimizer.build(self.ansatz.trainable_variables)
         numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
-        self.sample, self.local_energy, self.energy_gradient, self.scores = make_phases(
-            self.ansatz, self.system, self.sampler, *numerics
-        )
+        phases = make_phases(self.ansatz, self.system, self.sampler, *numerics)
+        self.sample, self.log_abs_psi, self.local_energy, self.energy_gradient, self.scores = phases
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
             natural_gradient.build(n_parameters, self.compute_dtype)
+        self.gradient_numerics = jit_compile, chunk_mebibytes
+        self.trained = [id(weight) for weight in self.ansatz.trainable_variables]
         self.seconds_compile = 0.0
+
+    def follow_trainable(self) -> None:
+        """Goes on with the ansatz' weights that are trainable now, see `tf_nqs.training.trainable`."""
+        self._check_compiled()
+        follow_trainable(self)
 
     def warm_up(self) -> None:
         """Traces and compiles everything that `fit` needs; changes no state."""
         started = time.monotonic()
-        walkers = self.walkers
-        ones = tf.ones_like(walkers.positions[:, 0])
-        gradient = (
-            (self.scores, (walkers.positions,))
-            if self.natural_gradient
-            else (self.energy_gradient, (walkers.positions, ones, ones))
-        )
-        phases = ((self.local_energy, (walkers.positions,)), gradient, (self.sample, (walkers,)))
-        warm_up(phases, meanwhile=lambda: self._fit_calls([0]))
+        warm_up(phases_with_arguments(self), meanwhile=lambda: self._fit_calls([0]))
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -155,30 +162,36 @@ class VariationalMonteCarlo(keras.Model):
         """
 
         def iterate(index):
-            walkers, acceptance = self.sample(self.walkers)
-            local_energy = self.local_energy(walkers.positions)
-            weights = mask_non_finite(local_energy, tf.ones_like(local_energy.total))
-            clipped = clip_local_energy(local_energy.total, weights, self.clip_deviations)
-            gradient = self._gradient(walkers.positions, clipped, weights)
-            self.optimizer.apply(gradient, self.ansatz.trainable_variables)
-            self.walkers = self.sampler.adapt(walkers, acceptance)
-            self._record(index, estimate_energy(local_energy, weights), acceptance, walkers.proposal_width)
-            return index + 1
+            sampling = self.sample, self.sampler.adapt, self.log_abs_psi
+            samples, walkers = self.reuse.next_samples(self.walkers, *sampling)
+            local_energy = self.local_energy(samples.positions)
+            weights = mask_non_finite(local_energy, samples.weights)
+            clipped = self.clip(local_energy.total, weights, self.iteration)
+            derivatives = self._derivatives(samples.positions, clipped, weights)
+            self.update_parameters(derivatives, clipped, weights)
+            self._assign_walkers(walkers)
+            self._record(index, (*estimate_energy(local_energy, weights), *samples.log))
+            return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
         means = tf.reduce_mean(self.record[:n_iterations], axis=0)
         return {name: means[COLUMNS.index(name)] for name in ("energy", "energy_error", "variance", "acceptance")}
 
-    def _gradient(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
-        """What the optimiser gets: the energy's gradient, or the natural gradient's direction with its sign turned."""
-        if not self.natural_gradient:
-            return self.energy_gradient(positions, local_energy, weights)
-        direction = self.natural_gradient.direction(
-            self.scores(positions), local_energy, weights, self.optimizer.learning_rate
+    def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
+        """The energy's gradient, or the scores that a natural gradient is made of."""
+        return (
+            self.scores(positions) if self.natural_gradient else self.energy_gradient(positions, local_energy, weights)
         )
+
+    def update_parameters(self, derivatives: list[Tensor] | Tensor, local_energy: Tensor, weights: Tensor) -> None:
+        """Gives the optimiser the energy's gradient, or the natural one with its sign turned."""
         variables = self.ansatz.trainable_variables
-        pieces = tf.split(-direction, [math.prod(variable.shape) for variable in variables])
-        return [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
+        if self.natural_gradient:
+            rate = self.optimizer.learning_rate
+            derivatives = unflatten(
+                -self.natural_gradient.direction(derivatives, local_energy, weights, rate), variables
+            )
+        self.optimizer.apply(derivatives, variables)
 
     def fit(self, iterations: int, callbacks: list | None = None, **kwargs) -> keras.callbacks.History:
         """Trains for a number of iterations; walkers burn in before the very first one.
@@ -204,7 +217,7 @@ class VariationalMonteCarlo(keras.Model):
         self._check_compiled()
         if not self.seconds_compile:
             self.warm_up()
-        if int(self.iteration) == 0:
+        if self.needs_burn_in and int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
         self.stop_reason = "iterations"
         periods = {getattr(callback, "call_period", None) for callback in callbacks or ()} - {None}
@@ -219,21 +232,22 @@ class VariationalMonteCarlo(keras.Model):
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""
-        record = self.record.numpy()
-        # Rows of an earlier, longer call may stand behind those of the last one.
-        rows = record[(record[:, 0] > 0) & (record[:, 0] >= record[0, 0])]
-        return dict(zip(COLUMNS, rows.T, strict=True))
+        return columns_of_last_call(self.record.numpy())
 
     def evaluate_energy(
         self,
         target_error: float = defaults.TARGET_ERROR,
         max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
+        relations: bool = True,
+        report: Callable[[ChainEstimate], None] | None = None,
     ) -> EnergyMeasurement:
-        """Measures the energy with frozen parameters and frozen proposal width, after a new burn-in.
+        """Measures the energy with frozen parameters and frozen proposal width, after a burn-in that is checked.
 
         Args:
             target_error: wanted honest standard error, in hbar*omega.
             max_seconds: longest time for it.
+            relations: whether to measure as well what the exact state obeys, see `tf_nqs.physics.relations`.
+            report: called every few seconds with the estimate so far.
 
         Returns:
             EnergyMeasurement.
@@ -245,12 +259,7 @@ class VariationalMonteCarlo(keras.Model):
         if not target_error > 0:
             raise ValueError(f"target_error = {target_error}: must be above 0")
         self._check_compiled()
-        width = tf.identity(self.proposal_width)
-        self.walkers = self.sampler.burn_in(self.sample, self.walkers)._replace(proposal_width=width)
-        measurement, self.walkers = measure_energy(
-            self.sample, self.local_energy, self.walkers, target_error, max_seconds
-        )
-        return measurement
+        return evaluate_energy(self, target_error, max_seconds, relations, report)
 
     def evaluate(self, **kwargs) -> dict[str, float]:
         """Returns `evaluate_energy(**kwargs)` as a dictionary, as Keras' own `evaluate` does."""
@@ -258,11 +267,15 @@ class VariationalMonteCarlo(keras.Model):
 
     @property
     def walkers(self) -> WalkerState:
-        """Where the Markov chains stand."""
+        """Where the Markov chains stand; setting them makes the next iteration draw new samples."""
         return WalkerState(*map(tf.convert_to_tensor, (self.positions, self.seed, self.proposal_width)))
 
     @walkers.setter
     def walkers(self, state: WalkerState):
+        self._assign_walkers(state)
+        self.reuse.forget()
+
+    def _assign_walkers(self, state):
         for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
             variable.assign(value)
 
@@ -273,10 +286,9 @@ class VariationalMonteCarlo(keras.Model):
         if not self.compiled:
             raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
 
-    def _record(self, index, estimate, acceptance, proposal_width):
+    def _record(self, index, numbers):
         self.iteration.assign_add(1)
-        row = tf.stack([tf.cast(v, tf.float64) for v in (self.iteration, *estimate, acceptance, proposal_width)])
-        self.record.assign(tf.tensor_scatter_nd_update(self.record, tf.reshape(index, (1, 1)), row[None]))
+        self.record.assign(with_row(self.record, index, (self.iteration, *numbers)))
 
     def _add_state(self, name, value):
         variable = self.add_weight(

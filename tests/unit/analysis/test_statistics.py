@@ -15,7 +15,7 @@ N_REPEATS = 400
 @pytest.fixture
 def no_r_hat(monkeypatch):
     """Leaves R-hat out, which takes 15 ms per call and has no part in the error."""
-    monkeypatch.setattr("tf_nqs.analysis.statistics._split_r_hat", lambda chains: None)
+    monkeypatch.setattr("tf_nqs.analysis.statistics.split_r_hat", lambda chains: None)
 
 
 def ar1_chains(rng, rho, shape):

@@ -25,7 +25,7 @@ from tf_nqs.sampling.reweighting import (
     wave_function_change,
 )
 
-THESIS, GUARDED = ReusePolicy("thesis", cut_off=None), ReusePolicy("guarded")
+THESIS, GUARDED = ReusePolicy("thesis", cut_off=0.0), ReusePolicy("guarded")
 
 
 def assess(policy, log_ratios, n_waited=1, dtype="float64"):
@@ -183,7 +183,7 @@ def test_reasons_one_by_one():
         (ReusePolicy("thesis", cut_off=0.1, **never), np.log([1.11] * 4), 1, SampleReason.CUT_OFF),
         (ReusePolicy("thesis", cut_off=0.1, **never), np.log([0.89] * 4), 1, SampleReason.CUT_OFF),
         (ReusePolicy("thesis", cut_off=0.1, **never), np.log([1.09] * 4), 1, SampleReason.REUSE),
-        (ReusePolicy("thesis", cut_off=None, **never), np.log([1.11] * 4), 1, SampleReason.REUSE),
+        (ReusePolicy("thesis", cut_off=0.0, **never), np.log([1.11] * 4), 1, SampleReason.REUSE),
         (ReusePolicy("guarded", least_effective_fraction=0.81, **never), spread, 1, SampleReason.EFFECTIVE_SAMPLES),
         (ReusePolicy("guarded", least_effective_fraction=0.79, **never), spread, 1, SampleReason.REUSE),
         (ReusePolicy("guarded", largest_weight=7.0, **never), one_heavy, 1, SampleReason.LARGEST_WEIGHT),
@@ -286,7 +286,7 @@ def test_reweighted_mean_is_that_of_the_new_distribution():
         ("sensitivity", 0.0),
         ("shortest_wait", 0),
         ("longest_wait", 0),
-        ("cut_off", 0.0),
+        ("cut_off", -0.1),
         ("least_effective_fraction", 1.0),
         ("largest_weight", 1.0),
     ],

@@ -86,7 +86,7 @@ def test_adaptation_has_the_right_sign(kind, acceptance, sign):
 
 
 def test_acceptance_is_the_share_of_moved_walkers(kind):
-    sampler = kind(300, n_steps=1, proposal_width=1.5)
+    sampler = kind(300, n_steps=1, proposal_width=1.5, global_moves=False)
     state = start(sampler)
     after, acceptance = sampler.sample(gaussian, state)
     moved = np.any(after.positions != state.positions, axis=1)
@@ -103,7 +103,7 @@ def test_extreme_widths(kind, width, expected):
 
 
 def test_no_step_moves_nobody(kind):
-    sampler = kind(10)
+    sampler = kind(10, global_moves=False)
     state = start(sampler)
     after, acceptance = sampler.sample(gaussian, state, n_steps=0)
     np.testing.assert_array_equal(after.positions, state.positions)
@@ -113,7 +113,7 @@ def test_no_step_moves_nobody(kind):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_seeds_and_persistence(kind, dtype):
     """Same seed, same bits; another seed, other walkers; the next call goes on from where the last one ended."""
-    sampler = kind(20, n_steps=3)
+    sampler = kind(20, n_steps=3, global_moves=False)
     sample = tf.function(lambda state: sampler.sample(gaussian, state))
     first, _ = sample(start(sampler, seed=1, dtype=dtype))
     again, _ = sample(start(sampler, seed=1, dtype=dtype))
@@ -129,7 +129,7 @@ def test_seeds_and_persistence(kind, dtype):
 def test_steps_of_one_call_are_different_moves(kind):
     """Always accepted on a flat function: the variance of the way grows with the number of steps."""
     for n_steps in (1, 4, 16):
-        sampler = kind(4000, n_steps=n_steps, proposal_width=0.5)
+        sampler = kind(4000, n_steps=n_steps, proposal_width=0.5, global_moves=False)
         state = start(sampler)
         after, acceptance = sampler.sample(lambda x: 0.0 * x[:, 0], state)
         assert acceptance == 1.0

@@ -109,7 +109,11 @@ def make_vmc(chunk_mebibytes, natural_gradient=False, jit_compile=False):
 
 @pytest.mark.parametrize(
     ("laplacian", "jit_compile"),
-    [("forward", False), ("forward", True), pytest.param("nested", False, marks=pytest.mark.slow)],
+    [
+        pytest.param("forward", False, marks=pytest.mark.slow),
+        ("forward", True),
+        pytest.param("nested", False, marks=pytest.mark.slow),
+    ],
 )
 def test_phases_do_not_depend_on_chunks(laplacian, jit_compile):
     """To the rounding of float64; one walker has no weight and no finite local energy."""
@@ -127,7 +131,7 @@ def test_phases_do_not_depend_on_chunks(laplacian, jit_compile):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12 * np.max(np.abs(one)))
 
 
-@pytest.mark.parametrize("natural_gradient", [False, True])
+@pytest.mark.parametrize("natural_gradient", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_and_measuring_do_not_depend_on_chunks(natural_gradient):
     """Clipping, means and the kernel see all walkers: only rounding differs."""
     runs = [make_vmc(bound, natural_gradient) for bound in (EVERYTHING, 20 * KIBIBYTE)]

@@ -88,7 +88,7 @@ def test_all_weights_move(reference):
         assert np.all(before != after)
 
 
-@pytest.mark.parametrize("iterations_per_call", [7, 10])
+@pytest.mark.parametrize("iterations_per_call", [pytest.param(7, marks=pytest.mark.slow), 10])
 def test_results_depend_on_nothing_but_the_seed(reference, iterations_per_call):
     """Not on how many iterations run in one call: bit-exact, as the operations are the same. Nor on the process."""
     vmc, recorder = trained(iterations_per_call=iterations_per_call)

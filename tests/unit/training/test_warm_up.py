@@ -28,7 +28,9 @@ def counted(counter, name, function):
     return counting
 
 
-@pytest.mark.parametrize("natural", [True, False], ids=["natural gradient", "plain gradient"])
+@pytest.mark.parametrize(
+    "natural", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["natural gradient", "plain gradient"]
+)
 def test_every_phase_is_traced_once(monkeypatch, natural):
     """Neither burn-in nor training nor measurement trace, hence compile, again what the warm-up has traced."""
     traced = Counter()

@@ -1,0 +1,185 @@
+"""Iterations to the exact energy from the weights of a weaker interaction, and from random weights.
+
+Usage: python -m benchmarks.transfer --output=FILE [--seeds 0 1 2 3 4]
+
+A file that exists is continued: seeds that it holds are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from benchmarks.judge import Judge
+from benchmarks.report import machine, say, show_table
+from tf_nqs.quiet_import import import_tensorflow
+
+ARMS = ("random", "transfer")
+MEASUREMENT_SECONDS = 60.0
+"""For one measurement with frozen weights."""
+
+
+class Trainings:
+    """All runs share one trainer: the interaction's strength is a variable of its compiled phases.
+
+    Args:
+        flags: of the command line.
+    """
+
+    def __init__(self, flags: argparse.Namespace):
+        import tensorflow as tf
+
+        from tf_nqs.builders import build_ansatz, build_trainer
+        from tf_nqs.config import settings_from
+        from tf_nqs.exact import reference_energy
+        from tf_nqs.physics import TrappedFermions
+
+        leaves = {"n_particles": flags.n_particles, "interaction_strength": flags.interaction_strength}
+        leaves |= {"optimizer": flags.optimizer, "iterations": flags.max_iterations, "n_walkers": flags.n_walkers}
+        leaves |= {"pretrain_iterations": flags.pretrain_iterations}
+        leaves |= {"learning_rate": flags.learning_rate} if flags.learning_rate else {}
+        self._flags, self._settings = flags, settings_from(None, leaves)
+        self._strength = tf.Variable(flags.interaction_strength, trainable=False)
+        width = self._settings.system.interaction_range
+
+        def pair_potential(distances):
+            height = self._strength / (math.sqrt(2 * math.pi) * width)
+            return height * tf.exp(-0.5 * (distances / width) ** 2)
+
+        system = TrappedFermions(flags.n_particles, pair_potential=pair_potential)
+        self._vmc = build_trainer(self._settings, system, build_ansatz(self._settings))
+        self._vmc.warm_up()
+        # The same variable may be listed by the trainer and by its optimiser.
+        variables = {id(variable): variable for variable in (*self._vmc.variables, *self._vmc.optimizer.variables)}
+        self._start = [(variable, variable.numpy()) for variable in variables.values()]
+        self.reference = reference_energy(flags.n_particles, flags.interaction_strength, width)
+
+    def compare(self, seed: int) -> dict[str, Any]:
+        """Trains once from random weights and once by transfer, everything else alike.
+
+        Args:
+            seed: of start weights and walkers.
+
+        Returns:
+            For every arm what its judge found; the energy of the source beside it.
+        """
+        self._begin(seed, self._flags.interaction_strength)
+        arms = {"random": self._until_reached()}
+        self._begin(seed, self._flags.source_strength)
+        self._vmc.fit(self._flags.source_iterations)
+        source = self._measure(self._flags.tolerance)
+        self._begin(seed, self._flags.interaction_strength, is_transfer=True)
+        arms["transfer"] = self._until_reached()
+        return {"seed": seed, "source": dict(zip(("energy", "energy_error"), source, strict=True)), **arms}
+
+    def _begin(self, seed, strength, is_transfer=False):
+        """Sets everything to its start; by transfer, all weights and the walkers are those of the last training."""
+        import keras
+        import tensorflow as tf
+
+        from tf_nqs.builders import build_ansatz
+        from tf_nqs.training import pretrain
+        from tf_nqs.transfer import transfer_from
+
+        vmc, settings = self._vmc, self._settings
+        keras.utils.set_random_seed(seed)
+        ansatz = build_ansatz(settings)
+        if is_transfer:
+            transfer_from(vmc.ansatz, ansatz)
+        else:
+            pretrain(ansatz, settings.training.pretrain_iterations, settings.sampling.n_walkers, seed)
+        last = vmc.walkers
+        for variable, value in self._start:
+            variable.assign(value)
+        transfer_from(ansatz, vmc.ansatz)
+        key = tf.constant([seed, 0])
+        first = vmc.sampler.initial_state(settings.system.n_particles, key)
+        vmc.walkers = last._replace(seed=first.seed) if is_transfer else first
+        vmc.needs_burn_in = not is_transfer
+        self._strength.assign(strength)
+
+    def _until_reached(self):
+        from tf_nqs.callbacks import IterationCallback
+
+        class Watch(IterationCallback):
+            """Shows every iteration to the judge."""
+
+            def on_iterations(self, rows):
+                if judge.record(rows["energy"].tolist()):
+                    self.stop("judged")
+
+        flags = self._flags
+        reference = self.reference.energy, self.reference.uncertainty
+        judge = Judge(*reference, [flags.tolerance], flags.window, 0, flags.max_seconds, self._measure)
+        self._vmc.fit(flags.max_iterations, callbacks=[Watch()])
+        return judge.verdict()
+
+    def _measure(self, target_error):
+        """The energy with the weights as they are; the training goes on as if it had not been measured."""
+        walkers = self._vmc.walkers
+        measurement = self._vmc.evaluate_energy(target_error, MEASUREMENT_SECONDS, relations=False)
+        self._vmc.walkers = walkers
+        return measurement.energy, measurement.energy_error
+
+
+def show(records: list[dict[str, Any]], flags: argparse.Namespace) -> None:
+    """Prints a row per seed and how often transfer was the faster one."""
+    tolerance, rows, n_fewer = f"{flags.tolerance:g}", [], 0
+    for record in sorted(records, key=lambda record: record["seed"]):
+        reached = [record[arm]["reached"][tolerance] for arm in ARMS]
+        cells = [f"{found['iteration']} ({found['energy']:.5f})" if found else "never" for found in reached]
+        counts = [found["iteration"] if found else math.inf for found in reached]
+        n_fewer += counts[1] < counts[0]
+        rows.append([str(record["seed"]), f"{record['source']['energy']:.5f}", *cells])
+    header = ["seed", f"energy of the source, V0 = {flags.source_strength:g}", "from random weights", "by transfer"]
+    title = f"iterations until within {tolerance} of exact (energy with these weights), V0 = "
+    show_table(f"{title}{flags.interaction_strength:g}, {flags.optimizer}", header, rows)
+    say(f"fewer iterations by transfer for {n_fewer} of {len(rows)} seeds")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Returns the flags."""
+    from tf_nqs import defaults
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", required=True, help="file of one JSON record per line; continued if it exists")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--n_particles", type=int, default=4)
+    parser.add_argument("--source_strength", type=float, default=5.0)
+    parser.add_argument("--interaction_strength", type=float, default=10.0)
+    parser.add_argument("--optimizer", default="spring", choices=list(defaults.LEARNING_RATE))
+    parser.add_argument("--learning_rate", type=float, help="where the optimiser's default will not do")
+    parser.add_argument("--source_iterations", type=int, default=200, help="of the training transferred from")
+    parser.add_argument("--pretrain_iterations", type=int, default=defaults.PRETRAIN_ITERATIONS)
+    parser.add_argument("--max_iterations", type=int, default=2000, help="of each arm, if it does not reach it")
+    parser.add_argument("--max_seconds", type=float, default=1e6, help="likewise, without measurements")
+    parser.add_argument("--tolerance", type=float, default=1e-3, help="in hbar*omega")
+    parser.add_argument("--window", type=int, default=20, help="iterations of the running mean that triggers measuring")
+    parser.add_argument("--n_walkers", type=int, default=defaults.N_WALKERS)
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Runs, appends each seed's record to the file, reports."""
+    flags = parse()
+    import_tensorflow()
+    path = Path(flags.output)
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    records = [record for record in records if "seed" in record]
+    todo = [seed for seed in flags.seeds if seed not in {record["seed"] for record in records}]
+    trainings = Trainings(flags) if todo else None
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"machine": machine(), "settings": vars(flags)}, default=str) + "\n")
+        for seed in todo:
+            records.append(record := trainings.compare(seed))
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            say(f"seed {seed}: " + ", ".join(f"{arm} {record[arm]['reached']}" for arm in ARMS))
+    show(records, flags)
+
+
+if __name__ == "__main__":
+    main()

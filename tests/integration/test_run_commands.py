@@ -1,0 +1,127 @@
+"""`python -m tf_nqs.evaluate` and `python -m tf_nqs.observe` on a run folder, and on bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tf_nqs import builders, evaluate, observe
+from tf_nqs.callbacks import save_weights
+from tf_nqs.config import settings_from, to_toml
+from tf_nqs.run_command import main
+from tf_nqs.run_result import RunResult
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {"evaluate": evaluate.COMMAND, "observe": observe.COMMAND}
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """A run folder as a run leaves it, but for the training."""
+    folder = tmp_path_factory.mktemp("run")
+    overrides = {"n_particles": 2, "interaction_strength": 5.0, "n_features": 8, "jit_compile": False}
+    settings = settings_from(None, overrides | {"n_walkers": 128, "n_burn_in": 100, "target_error": 0.2})
+    keras.utils.set_random_seed(1)
+    (folder / builders.CONFIG_FILE).write_text(to_toml(settings))
+    save_weights(builders.build_ansatz(settings), folder / builders.WEIGHTS_FILE)
+    known = {"reference_energy": 2.25, "reference_kind": "relative_coordinate", "reference_uncertainty": 0.0}
+    (folder / builders.RESULT_FILE).write_text(json.dumps(known | {"n_iterations": 7}))
+    return folder
+
+
+def test_evaluate(run_dir, capsys):
+    assert main(evaluate.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=3"]) == 0
+    found = json.loads((run_dir / "evaluation.json").read_text())
+    assert {field.name for field in fields(RunResult)} <= set(found)
+    for name in ("autocorrelation_time", "v_score", "virial", "centre_of_mass", "centre_of_mass_size", "parity"):
+        assert found[f"{name}_error"] > 0
+        assert np.isfinite(found[name])
+    assert found["energy_error"] >= found["energy_error_naive"] > 0
+    parts = found["kinetic"] + found["trap"] + found["interaction"]
+    assert parts == pytest.approx(found["energy"], rel=1e-6)  # single precision
+    assert (found["n_iterations"], found["reference_energy"]) == (7, 2.25)
+    expected = (found["energy"] - 2.25) / found["energy_error"]
+    assert found["deviation_in_sigma"] == pytest.approx(expected)
+    v_score = 2 * found["variance"] / (found["energy"] - 2) ** 2
+    assert found["v_score"] == pytest.approx(v_score, rel=1e-3)
+    printed = capsys.readouterr().out
+    assert "Virial theorem" in printed and "Parity" in printed
+    assert ("target_error was not reached" in printed) == (found["energy_error"] > 0.2)
+    assert not list(run_dir.glob("unfinished*"))
+
+
+def test_observe(run_dir, capsys):
+    assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2", "--quiet"]) == 0
+    found = np.load(run_dir / "observables.npz")
+    spacing = found["x"][1] - found["x"][0]
+    assert spacing * found["density"].sum() == pytest.approx(2)
+    assert np.trace(found["one_body_density_matrix"]) == pytest.approx(2)
+    assert spacing**2 * found["pair_density"].sum() == pytest.approx(2)
+    assert np.all(np.diff(found["occupations"]) <= 0)
+    assert found["exact_density"].shape == found["density_error"].shape == found["x"].shape
+    plots = {path.stem for path in (run_dir / "observables").glob("*.png")}
+    assert plots >= {"density", "occupations", "one_body_density_matrix", "pair_density", "pair_distribution"}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_does_not_wait_for_tensorflow(command):
+    code = f"""
+import sys
+from tf_nqs import {command}
+from tf_nqs.run_command import main
+status = main({command}.COMMAND, ["", "--help"])
+print(status, sorted({{"tensorflow", "keras", "scipy"}} & sys.modules.keys()))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n0 []\n")
+    assert f"python -m tf_nqs.{command} --run_dir=RUN_FOLDER" in done.stdout
+    assert all(re.search(rf"--(\[no\])?{leaf} ", done.stdout) for leaf in COMMANDS[command].leaves)
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("evaluate", [], "run_dir: must be given; the folder of a run"),
+        ("observe", ["--run_dir=/nowhere"], "run_dir = '/nowhere': no such folder; must be the folder of a run"),
+        ("observe", ["--run_dir=."], "has no config.toml; must be the folder of a run"),
+        ("evaluate", ["--run_dir=.", "--target_error=0"], "target_error = 0"),
+        ("evaluate", ["--run_dir=.", "--target_eror=1"], "did you mean --target_error?"),
+        ("observe", ["--run_dir=.", "--target_error=1"], "--target_error: no such flag"),
+        ("observe", ["--run_dir=.", "here"], "'here': unexpected argument"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(command, arguments, message, capsys):
+    assert main(COMMANDS[command], ["", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert message in printed.err
+
+
+def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
+    for name in (builders.CONFIG_FILE, builders.WEIGHTS_FILE):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    (tmp_path / builders.RESULT_FILE).write_text("{")
+    assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
+    (tmp_path / builders.RESULT_FILE).unlink()
+    (tmp_path / builders.WEIGHTS_FILE).write_bytes(b"no weights")
+    assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.count("cannot be read (") == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_modules_are_commands(command):
+    done = subprocess.run(
+        [sys.executable, "-m", f"tf_nqs.{command}", "--run_dir=/nowhere"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: run_dir = '/nowhere'")

@@ -1,0 +1,85 @@
+"""A run in a process of its own, as seen from the one that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tf_nqs import apart
+from tf_nqs.apart import Outcome, run_apart
+from tf_nqs.config import settings_from
+
+
+def settings_of(note):
+    """Settings that carry a note to the stand-ins below."""
+    return settings_from(None, {"n_particles": 1, "run_dir": str(note)})
+
+
+# What runs in the other process instead of a training; at the top of a file, so that it can be found there.
+
+
+def killed(sender, settings, continued, kept):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ended(sender, settings, continued, kept):
+    os._exit(4)
+
+
+def answers(sender, settings, continued, kept):
+    sender.send(Outcome(float(os.getpid()), 0.5))
+
+
+def interrupts_its_parent(sender, settings, continued, kept):
+    with open(settings.run.run_dir, "w") as file:
+        file.write(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(60)
+
+
+def is_running(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def in_child(monkeypatch):
+    return lambda function: monkeypatch.setattr(apart, "_run", function)
+
+
+def test_the_outcome_is_that_of_another_process(in_child):
+    in_child(answers)
+    outcome = run_apart(settings_of("a"))
+    assert outcome.energy != os.getpid() and (outcome.energy_error, outcome.problem) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [(killed, "its process was killed by signal 9; out of memory?"), (ended, "its process ended with status 4")],
+)
+def test_the_end_of_the_process_is_an_outcome(function, problem, in_child):
+    in_child(function)
+    assert run_apart(settings_of("a")) == Outcome(problem=problem)
+
+
+def test_an_interrupt_ends_the_process(in_child, tmp_path):
+    in_child(interrupts_its_parent)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a shell's background job
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_apart(settings_of(tmp_path / "id"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not is_running(int((tmp_path / "id").read_text()))
+
+
+def test_bad_settings_are_a_problem(tmp_path):
+    (tmp_path / "energy.csv").write_text("precious")
+    problem = run_apart(settings_of(tmp_path)).problem
+    assert problem.startswith("run_dir = ") and "not empty" in problem

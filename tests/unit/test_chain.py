@@ -1,0 +1,183 @@
+"""Chains: which stages run when, what is left in the folder, and what is refused; the runs themselves are stand-ins."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tf_nqs import chain as chains
+from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
+from tf_nqs.config.chain import Chain
+from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.run_result import RunResult
+
+
+def make_chain(run_dir, n_stages=3, **changes):
+    """Stages of 2, 3, ... particles; `changes` are those of the last one."""
+    stages = []
+    for number in range(1, n_stages + 1):
+        leaves = {"n_particles": number + 1, "run_dir": f"{run_dir}/stage_{number}"}
+        if number > 1:
+            leaves["transfer_from"] = f"{run_dir}/stage_{number - 1}"
+        stages.append(settings_from(None, leaves | (changes if number == n_stages else {})))
+    return Chain(str(run_dir), tuple(stages))
+
+
+class Runs:
+    """Stands for the experiment: notes which stages run and writes what a run leaves; `ends` says how a stage ends."""
+
+    def __init__(self):
+        self.ran, self.ends = [], {}
+
+    def __call__(self, settings):
+        folder = claim_run_folder(settings.run.run_dir)
+        self.ran.append(folder.name)
+        (folder / "config.toml").write_text(to_toml(settings))
+        reason = self.ends.get(folder.name, "iterations")
+        if isinstance(reason, BaseException):
+            raise reason
+        numbers = dict.fromkeys((field.name for field in fields(RunResult)), 0)
+        energy = float(settings.system.n_particles) if reason != "failed" else None
+        result = RunResult(**{**numbers, "energy": energy, "energy_error": 0.25, "stop_reason": reason})
+        (folder / "result.json").write_text(json.dumps(vars(result)))
+        return result
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    runs = Runs()
+    monkeypatch.setattr(chains.experiment, "run", runs)
+    return runs
+
+
+def summary(folder):
+    with open(folder / "summary.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_all_stages_run_in_order_and_are_summed_up(runs, tmp_path, capsys):
+    folder = tmp_path / "runs" / "chain"
+    assert chains.run_chain(make_chain(folder)) == "iterations"
+    assert runs.ran == ["stage_1", "stage_2", "stage_3"]
+    assert names(folder) == ["stage_1", "stage_2", "stage_3", "summary.csv"]
+    rows = summary(folder)
+    assert list(rows[0]) == list(chains.SUMMARY_COLUMNS)
+    assert [(row["stage"], row["energy"], row["deviation"]) for row in rows] == [
+        ("1", "2.0", "2.0"),
+        ("2", "3.0", "3.0"),
+        ("3", "4.0", "4.0"),
+    ]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:3] == ["stage 1 of 3", "stage 2 of 3", "stage 3 of 3"]
+    assert printed[3].split()[:2] == ["stage", "A"] and "4.00(25)" in printed[6]
+
+
+def test_run_again_nothing_is_left_to_do(runs, tmp_path, capsys):
+    chain = make_chain(tmp_path / "chain")
+    chains.run_chain(chain)
+    before = (tmp_path / "chain" / "summary.csv").read_bytes()
+    capsys.readouterr()
+    assert chains.run_chain(chain) == "iterations"
+    assert len(runs.ran) == 3
+    assert "stage 2 of 3: finished before" in capsys.readouterr().out
+    assert (tmp_path / "chain" / "summary.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), "interrupted", "failed"], ids=["killed", "interrupted", "failed"])
+def test_resumed_at_the_stage_that_is_not_finished(end, runs, tmp_path):
+    """The unfinished folder is kept under another name, finished stages are not run again."""
+    folder = tmp_path / "chain"
+    runs.ends["stage_2"] = end
+    if isinstance(end, BaseException):
+        with pytest.raises(KeyboardInterrupt):
+            chains.run_chain(make_chain(folder))
+        assert len(summary(folder)) == 1
+    else:
+        assert chains.run_chain(make_chain(folder)) == end
+        assert len(summary(folder)) == 2
+    assert runs.ran == ["stage_1", "stage_2"]
+    runs.ends.clear()
+    assert chains.run_chain(make_chain(folder)) == "iterations"
+    assert runs.ran == ["stage_1", "stage_2", "stage_2", "stage_3"]
+    assert names(folder) == ["stage_1", "stage_2", "stage_2_unfinished_1", "stage_3", "summary.csv"]
+    assert (folder / "stage_2_unfinished_1" / "config.toml").is_file()
+
+
+def test_what_follows_a_repeated_stage_is_repeated_too(runs, tmp_path):
+    """Stage 3 would otherwise be the result of weights that are no longer there."""
+    folder = tmp_path / "chain"
+    chains.run_chain(make_chain(folder))
+    (folder / "stage_2" / "result.json").unlink()
+    chains.run_chain(make_chain(folder))
+    assert runs.ran == ["stage_1", "stage_2", "stage_3", "stage_2", "stage_3"]
+    assert {"stage_2_unfinished_1", "stage_3_unfinished_1"} < set(names(folder))
+
+
+def test_a_longer_chain_goes_on_from_a_shorter_one(runs, tmp_path):
+    chains.run_chain(make_chain(tmp_path / "chain", 2))
+    chains.run_chain(make_chain(tmp_path / "chain", 3))
+    assert runs.ran == ["stage_1", "stage_2", "stage_3"]
+
+
+def test_a_moved_chain_is_still_finished(runs, tmp_path):
+    chains.run_chain(make_chain(tmp_path / "chain"))
+    (tmp_path / "chain").rename(tmp_path / "moved")
+    chains.run_chain(make_chain(tmp_path / "moved", quiet=True))
+    assert len(runs.ran) == 3
+
+
+def test_other_settings_are_refused_before_anything_runs(runs, tmp_path):
+    folder = tmp_path / "chain"
+    chains.run_chain(make_chain(folder))
+    (folder / "stage_1" / "result.json").unlink()
+    line = f"run_dir = '{folder}/stage_3': was run with iterations = 1000, not 7; the chain must be as it was"
+    with pytest.raises(RunFolderError) as caught:
+        chains.run_chain(make_chain(folder, iterations=7))
+    assert str(caught.value).startswith(line)
+    assert len(runs.ran) == 3 and len(names(folder)) == 4
+
+
+def test_refused_folders(runs, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "metrics.csv").write_text("precious")
+    with pytest.raises(RunFolderError, match="not empty, it may hold another run"):
+        chains.run_chain(make_chain(tmp_path / "other"))
+    with pytest.raises(RunFolderError, match="is a file"):
+        chains.run_chain(make_chain(tmp_path / "other" / "metrics.csv"))
+    for name in ("x" * 300, "~no-such-user/chain"):
+        with pytest.raises(RunFolderError):
+            chains.run_chain(make_chain(name))
+    assert not runs.ran and names(tmp_path / "other") == ["metrics.csv"]
+
+
+def test_two_processes_do_not_run_one_chain(runs, tmp_path):
+    chains.run_chain(make_chain(tmp_path / "chain"))
+    with open(tmp_path / "chain" / chains.LOCK_FILE) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunFolderError, match="another process is running this chain"):
+            chains.run_chain(make_chain(tmp_path / "chain"))
+    chains.run_chain(make_chain(tmp_path / "chain"))  # the lock is gone with the file
+
+
+def test_a_stage_that_is_refused_is_named(runs, tmp_path):
+    runs.ends["stage_2"] = SettingsError("transfer_from = 'x': has no config.toml")
+    with pytest.raises(SettingsError, match=r"^stage 2: transfer_from = 'x': has no config\.toml$"):
+        chains.run_chain(make_chain(tmp_path / "chain"))
+
+
+def test_a_failed_stage_has_no_energy(runs, tmp_path, capsys):
+    runs.ends["stage_1"] = "failed"
+    assert chains.run_chain(make_chain(tmp_path / "chain")) == "failed"
+    (row,) = summary(tmp_path / "chain")
+    assert (row["energy"], row["deviation"], row["stop_reason"]) == ("", "", "failed")
+    assert " - " in capsys.readouterr().out.splitlines()[-1]
+    assert not Path(tmp_path, "chain", "stage_2").exists()

@@ -1,0 +1,191 @@
+"""Running sums along persistent walkers: honest errors of long measurements, in memory that does not grow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_nqs.analysis.statistics import (
+    MIN_WALKERS_BETWEEN_CHAINS,
+    effective_sample_size,
+    split_r_hat,
+    spread_error,
+)
+
+_MAX_BLOCKS = 64
+"""Blocks of time kept of every walker; when they are full, neighbours are joined."""
+
+_MAX_ROWS = 512
+"""Rows of the first quantity kept as they are, for R-hat; when they are full, every second one is forgotten."""
+
+_DISAGREEMENT = 2.0
+"""Standard deviations by which the error from blocks must exceed that from chains to be believed instead of it."""
+
+
+class ChainEstimate(NamedTuple):
+    """A mean over persistent Markov chains and how far it can be trusted; `nan` means: cannot be known.
+
+    Attributes:
+        mean: mean of all finite samples.
+        error: honest standard error: that of the chains, or a larger one of the two others where it must be.
+        error_naive: as if all samples were independent.
+        error_chains: from the spread of the walkers' means.
+        error_blocks: from the spread of the means of blocks of time.
+        error_uncertainty: relative standard error of `error`, from the spread of the walkers' own shares in it;
+            1 / sqrt(2 n_walkers) for normal numbers, up to 1/2 if a single walker makes the error.
+        variance: of a sample.
+        autocorrelation_time: (error / error_naive)^2, in rows, at least 1.
+        effective_samples: n_samples / autocorrelation_time.
+        n_samples: number of finite samples.
+        n_non_finite: number of samples left out.
+    """
+
+    mean: float
+    error: float
+    error_naive: float
+    error_chains: float
+    error_blocks: float
+    error_uncertainty: float
+    variance: float
+    autocorrelation_time: float
+    effective_samples: float
+    n_samples: int
+    n_non_finite: int
+
+
+class ChainSums:
+    """Takes row after row of quantities measured along the same walkers, and gives their means with honest errors.
+
+    Two groupings of the samples give an error each: by walkers, which are independent, however strongly a chain is
+    correlated; and by blocks of time, which sees what all walkers have in common, a drift. They agree for chains in
+    equilibrium. Where the blocks say significantly more, the larger error is given; simply taking the larger of two
+    noisy numbers would give too large an error every time.
+
+    Args:
+        n_walkers: number of persistent walkers.
+        n_quantities: how many quantities a row holds for each.
+    """
+
+    def __init__(self, n_walkers: int, n_quantities: int = 1):
+        self.n_rows = 0
+        self._sums = np.zeros((_MAX_BLOCKS, n_quantities, n_walkers))
+        self._counts = np.zeros((_MAX_BLOCKS, n_quantities, n_walkers), np.int64)
+        self._squares = np.zeros((n_quantities, n_walkers))
+        self._origin = np.full((n_quantities, 1), np.nan)
+        self._rows_per_block = 1
+        self._kept_rows: list[np.ndarray] = []
+        self._stride = 1
+
+    def add(self, row: np.ndarray) -> None:
+        """Counts one more sample of every walker; those not finite are left out.
+
+        Args:
+            row: shape (n_quantities, n_walkers).
+        """
+        row = np.asarray(row, np.float64)
+        finite = np.isfinite(row)
+        if np.isnan(self._origin).any():  # sums of what is near zero lose no digits
+            self._origin = np.where(np.isnan(self._origin), _medians(row, finite), self._origin)
+        deviations = np.where(finite, row - self._origin, 0.0)
+        if self.n_rows == _MAX_BLOCKS * self._rows_per_block:
+            self._join_blocks()
+        block = self.n_rows // self._rows_per_block
+        self._sums[block] += deviations
+        self._counts[block] += finite
+        self._squares += deviations**2
+        if self.n_rows % self._stride == 0:
+            self._keep(np.where(finite[0], deviations[0], np.nan))
+        self.n_rows += 1
+
+    def estimate(self, quantity: int = 0) -> ChainEstimate:
+        """Returns mean and errors of one quantity over all rows so far."""
+        sums, counts = self._sums[:, quantity], self._counts[:, quantity]
+        n_samples = int(counts.sum())
+        n_non_finite = self.n_rows * counts.shape[1] - n_samples
+        if n_samples == 0:
+            return ChainEstimate(*[np.nan] * 9, 0, n_non_finite)
+        offset = sums.sum() / n_samples
+        spare = self._squares[quantity].sum() - n_samples * offset**2
+        variance = max(spare, 0.0) / (n_samples - 1) if n_samples > 1 else np.nan
+        naive = np.sqrt(variance / n_samples)
+        by_chain, by_block = ((sums - offset * counts).sum(axis=axis) for axis in (0, 1))
+        chains = spread_error(by_chain, counts.sum(axis=0))
+        blocks = spread_error(by_block, counts.sum(axis=1))
+        uncertainty = _relative_uncertainty(by_chain)
+        candidates = [naive, chains]
+        n_blocks = np.count_nonzero(counts.any(axis=1))
+        noise = np.hypot(uncertainty, _relative_uncertainty(by_block))
+        if n_blocks >= _MAX_BLOCKS // 4 and blocks > chains * np.exp(_DISAGREEMENT * noise):
+            candidates.append(blocks)
+        if quantity == 0 and counts.shape[1] < MIN_WALKERS_BETWEEN_CHAINS:
+            candidates.append(np.sqrt(variance / effective_sample_size(self._record())))
+        error = float(np.fmax.reduce(candidates))
+        tau = 1.0 if error == 0.0 else (error / naive) ** 2
+        return ChainEstimate(
+            mean=float(self._origin[quantity, 0] + offset),
+            error=error,
+            error_naive=float(naive),
+            error_chains=chains,
+            error_blocks=blocks,
+            error_uncertainty=uncertainty,
+            variance=float(variance),
+            autocorrelation_time=float(tau),
+            effective_samples=float(n_samples / tau),
+            n_samples=n_samples,
+            n_non_finite=n_non_finite,
+        )
+
+    def r_hat(self) -> float | None:
+        """Returns the split R-hat of the first quantity; None where it is not defined."""
+        return split_r_hat(self._record())
+
+    def drift(self, quantity: int = 0) -> float:
+        """Returns by how many standard errors the second half of the rows differs from the first, walker by walker."""
+        last = -(-self.n_rows // self._rows_per_block)
+        halves = []
+        for blocks in (slice(0, last // 2), slice(last // 2, last)):
+            counts = self._counts[blocks, quantity].sum(axis=0)
+            with np.errstate(invalid="ignore"):
+                halves.append(self._sums[blocks, quantity].sum(axis=0) / counts)
+        steps = halves[1] - halves[0]
+        steps = steps[np.isfinite(steps)]
+        spread = np.std(steps, ddof=1) if steps.size > 1 else np.nan
+        return float(np.mean(steps) / spread * np.sqrt(steps.size)) if spread > 0 else 0.0
+
+    def moments(self, quantity: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Returns each walker's count, sum and sum of squares of one quantity less an origin, and that origin."""
+        counts, sums = self._counts[:, quantity].sum(axis=0), self._sums[:, quantity].sum(axis=0)
+        return counts, sums, self._squares[quantity], float(self._origin[quantity, 0])
+
+    def _join_blocks(self):
+        for kept in (self._sums, self._counts):
+            kept[: _MAX_BLOCKS // 2] = kept[::2] + kept[1::2]
+            kept[_MAX_BLOCKS // 2 :] = 0
+        self._rows_per_block *= 2
+
+    def _keep(self, row):
+        self._kept_rows.append(row)
+        if len(self._kept_rows) == _MAX_ROWS:
+            del self._kept_rows[1::2]
+            self._stride *= 2
+
+    def _record(self):
+        """The kept rows, shape (n_kept, n_walkers); holes take the mean of their walker, lost walkers are left out."""
+        rows = np.stack(self._kept_rows)
+        finite = np.isfinite(rows)
+        counts = finite.sum(axis=0)
+        means = np.where(finite, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
+        return np.where(finite, rows, means)[:, counts > 0]
+
+
+def _medians(row: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """Returns the median of the finite entries of each quantity, nan where there are none, shape (n_quantities, 1)."""
+    return np.array([[np.median(one[kept]) if kept.any() else np.nan] for one, kept in zip(row, finite, strict=True)])
+
+
+def _relative_uncertainty(group_sums: np.ndarray) -> float:
+    """Returns the relative standard error of sqrt(sum S_k^2), from the spread of the S_k^2."""
+    squares = group_sums**2
+    mean = np.mean(squares)
+    return float(0.5 * np.std(squares) / (mean * np.sqrt(squares.size))) if mean > 0 else 0.0

@@ -1,0 +1,108 @@
+"""The time profile of a training: the record of a phase, its CSV, table and picture."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WHOLE = "iteration"
+"""What the row on the whole iteration is called."""
+
+WORDS = {
+    "sampling": "Sampling",
+    "forward": "Forward pass with determinant",
+    "local_energy": "Local energy",
+    "gradient": "Gradient",
+    "update": "Update",
+    WHOLE: "Whole iteration, compiled",
+}
+"""Phase -> how table and picture call it, in order."""
+
+COLOUR, GREY = "#1f4e8c", "#d9d9d9"
+
+
+class PhaseTime(NamedTuple):
+    """What a phase of an iteration costs; a row of `profile.csv`.
+
+    Attributes:
+        phase: a key of `WORDS`; forward is ln|Psi| of all walkers, which local_energy computes for itself, so that it
+            is called on its own by re-weighting only.
+        seconds_per_call: median.
+        n_calls: in all profiled iterations.
+        seconds_per_iteration: of such calls, on average.
+        share: of the sum over phases; nan for the whole iteration.
+    """
+
+    phase: str
+    seconds_per_call: float
+    n_calls: int
+    seconds_per_iteration: float
+    share: float
+
+
+def write_profile(rows: Sequence[PhaseTime], path: str | Path) -> None:
+    """Writes `profile.csv`: a header, then a row per phase; times in seconds, nan as an empty field."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(PhaseTime._fields)
+        writer.writerows([["" if value != value else value for value in row] for row in rows])
+
+
+def read_profile(path: str | Path) -> list[PhaseTime]:
+    """Returns the rows that `write_profile` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            PhaseTime(row["phase"], *(_number(row[name]) for name in PhaseTime._fields[1:]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text or math.nan)
+
+
+def profile_table(rows: Sequence[PhaseTime]) -> str:
+    """Returns the profile as an aligned table in plain ASCII, without a newline at its end."""
+    n_iterations = next(row.n_calls for row in rows if row.phase == WHOLE)
+    lines = [f"{'Phase':<30}{'ms per call':>12}{'calls':>8}{'ms per iteration':>18}{'share':>8}"]
+    for row in rows:
+        share = "" if math.isnan(row.share) else f"{100 * row.share:.1f} %"
+        times = f"{1e3 * row.seconds_per_call:>12.2f}{row.n_calls:>8}{1e3 * row.seconds_per_iteration:>18.2f}"
+        lines.append(f"{WORDS[row.phase]:<30}{times}{share:>8}")
+    return "\n".join([f"Time profile of {n_iterations} iterations", *lines])
+
+
+def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> None:
+    """Writes the seconds per iteration of each phase as bars.
+
+    Args:
+        rows: the profile.
+        path: file to write; its suffix names the format.
+        title: headline of the figure.
+    """
+    phases = [row for row in rows if row.phase != WHOLE]
+    whole = next(row for row in rows if row.phase == WHOLE)
+    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    figure.suptitle(title, fontsize=12)
+    milliseconds = [1e3 * row.seconds_per_iteration for row in phases]
+    bars = panel.barh([WORDS[row.phase] for row in phases], milliseconds, color=COLOUR)
+    panel.bar_label(bars, [f"{value:.2f}" for value in milliseconds], padding=4, fontsize=9)
+    panel.axvline(
+        1e3 * whole.seconds_per_iteration, color="black", ls="--", lw=1.1, label="whole iteration, compiled as one"
+    )
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1.15 * 1e3 * max(whole.seconds_per_iteration, max(row.seconds_per_iteration for row in phases)))
+    panel.set_xlabel("Milliseconds per iteration")
+    panel.legend(loc="lower right", fontsize=9, frameon=False)
+    panel.grid(axis="x", color=GREY, lw=0.5)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=160)

@@ -1,0 +1,32 @@
+"""The callback by which one training continues another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+
+class TrainerState(keras.callbacks.Callback):
+    """Takes the state of a trainer over from an earlier training, and keeps it for a later one.
+
+    The state is all of it: weights, optimiser, natural gradient, walkers, random key and the number of iterations. A
+    training that is continued goes on as it would have done without the break.
+
+    Args:
+        continued: file that an earlier training has kept; None for a training from the start.
+        kept: file to write when training ends, ending in `.weights.h5`; None for none.
+    """
+
+    def __init__(self, continued: str | Path | None = None, kept: str | Path | None = None):
+        super().__init__()
+        self.continued = continued
+        self.kept = kept
+
+    def on_train_begin(self, logs=None):
+        if self.continued is not None:
+            self.model.load_weights(self.continued)
+
+    def on_train_end(self, logs=None):
+        if self.kept is not None:
+            self.model.save_weights(self.kept)

@@ -1,0 +1,213 @@
+"""A chain of runs, one after the other in stage_1, stage_2 and so on, each starting from what was learned before."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import tensorflow as tf
+
+from tf_nqs import experiment
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.builders import CONFIG_FILE, RESULT_FILE
+from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
+from tf_nqs.config.chain import Chain
+from tf_nqs.config.errors import shown
+from tf_nqs.run_folder import claim_run_folder
+
+LOCK_FILE, SUMMARY_FILE = ".chain", "summary.csv"
+
+SUMMARY_COLUMNS = (
+    "stage",
+    "n_particles",
+    "interaction_strength",
+    "n_parameters",
+    "n_trainable_parameters",
+    "n_iterations",
+    "released_iteration",
+    "stop_reason",
+    "energy",
+    "energy_error",
+    "reference_energy",
+    "deviation",
+    "seconds_training",
+    "seconds_total",
+)
+"""Header of summary.csv; energies in hbar*omega, deviation = energy - reference_energy."""
+
+_ENDS_THE_CHAIN = ("failed", "interrupted")
+"""Stop reasons of a stage that is run once more when the chain is resumed."""
+
+
+def run_chain(chain: Chain) -> str:
+    """Runs the stages that are not finished yet, and writes `summary.csv`, a row per stage.
+
+    A stage is finished if its folder holds the result of a run with the same settings, neither failed nor interrupted.
+    The folder of an unfinished one is set aside, as stage_2_unfinished_1, and the stage is run from its start; so are
+    all after it, whose results do not follow from it.
+
+    Args:
+        chain: all settings.
+
+    Returns:
+        The stop reason of the last stage run.
+
+    Raises:
+        RunFolderError: the folder holds something else, another process is at it, or a finished stage had other
+            settings.
+        SettingsError: a stage cannot be run; one line, with its number.
+    """
+    # Every stage is traced anew on purpose.
+    tf.get_logger().addFilter(_is_not_about_retracing)
+    say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
+    with _claim(chain.run_dir):
+        # All of them are looked at before any is run: other settings are better refused before hours of training.
+        found = [_finished(settings) for settings in chain.stages]
+        first = found.index(None) if None in found else len(found)
+        rows: list[dict[str, Any]] = []
+        for number, settings in enumerate(chain.stages, start=1):
+            head = f"stage {number} of {len(chain.stages)}"
+            say(f"{head}: finished before" if number <= first else head)
+            result = found[number - 1] if number <= first else _run_stage(number, settings)
+            rows.append(_summary_row(number, settings, result))
+            _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
+            if result["stop_reason"] in _ENDS_THE_CHAIN:
+                break
+    say(summary_table(rows))
+    return rows[-1]["stop_reason"]
+
+
+def summary_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the table for the terminal, lines joined by newlines.
+
+    Args:
+        rows: a dictionary of `SUMMARY_COLUMNS` per stage.
+    """
+    texts = [["stage", "A", "V0", "trainable", "iterations", "stopped by", "energy", "off reference", "seconds"]]
+    for row in rows:
+        energy, deviation = row["energy"], row["deviation"]
+        texts.append(
+            [
+                str(row["stage"]),
+                str(row["n_particles"]),
+                f"{row['interaction_strength']:g}",
+                f"{row['n_trainable_parameters']} of {row['n_parameters']}",
+                str(row["n_iterations"]),
+                row["stop_reason"],
+                "-" if energy is None else format_with_error(energy, row["energy_error"]),
+                "-" if deviation is None else f"{deviation:+.1e}",
+                f"{row['seconds_training']:.1f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in texts
+    )
+
+
+def _is_not_about_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+def _claim(run_dir: str) -> TextIO:
+    """Returns the locked file that marks the folder of a chain; the lock ends with the process, however it ends."""
+    folder = Path(run_dir)
+    try:
+        is_known = (folder / LOCK_FILE).is_file()
+    except OSError:  # e.g. a name that is too long, which claiming refuses in words
+        is_known = False
+    if not is_known:
+        claim_run_folder(run_dir)
+    try:
+        lock = open(folder / LOCK_FILE, "a", encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"run_dir = {shown(run_dir)}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise RunFolderError(f"run_dir = {shown(run_dir)}: another process is running this chain") from error
+    return lock
+
+
+def _finished(settings: Settings) -> dict[str, Any] | None:
+    """Returns the result of a stage that is finished, else None.
+
+    Raises:
+        RunFolderError: it is finished, but had other settings.
+    """
+    folder = Path(settings.run.run_dir)
+    try:
+        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        before = settings_from(str(folder / CONFIG_FILE))
+    except (OSError, ValueError):
+        return None
+    if result["stop_reason"] in _ENDS_THE_CHAIN:
+        return None
+    was, now = _comparable(before), _comparable(settings)
+    for name, value in now.items():
+        if was[name] != value:
+            raise RunFolderError(
+                f"run_dir = {shown(str(folder))}: was run with {name} = {shown(was[name])}, not {shown(value)}; "
+                "the chain must be as it was, or in a new folder"
+            )
+    return result
+
+
+def _comparable(settings: Settings) -> dict[str, Any]:
+    """Returns the settings that decide what a run gives, by leaf name; a stage as source by its name alone.
+
+    So a chain can be resumed where its folder was moved, or is called by another path.
+    """
+    leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
+    if leaves["transfer_from"] is not None:
+        source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
+        leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
+    return {leaf: value for leaf, value in leaves.items() if leaf not in ("run_dir", "quiet")}
+
+
+def _run_stage(number: int, settings: Settings) -> dict[str, Any]:
+    folder = Path(settings.run.run_dir)
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            folder.rename(_free_name(folder))
+    except OSError as error:
+        raise RunFolderError(f"stage {number}: {folder} cannot be set aside ({error.strerror})") from error
+    try:
+        return asdict(experiment.run(settings))
+    except SettingsError as error:
+        raise SettingsError(f"stage {number}: {error}") from error
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (name := folder.with_name(f"{folder.name}_unfinished_{number}")).exists():
+        number += 1
+    return name
+
+
+def _summary_row(number: int, settings: Settings, result: dict[str, Any]) -> dict[str, Any]:
+    energy, reference = result["energy"], result["reference_energy"]
+    own = {
+        "stage": number,
+        "n_particles": settings.system.n_particles,
+        "interaction_strength": settings.system.interaction_strength,
+        "deviation": None if energy is None or reference is None else energy - reference,
+    }
+    return {name: own[name] if name in own else result[name] for name in SUMMARY_COLUMNS}
+
+
+def _write_summary(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Replaces the file at once, with an empty cell for None."""
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, SUMMARY_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    unfinished.replace(path)

@@ -1,0 +1,124 @@
+"""The config of a chain: stages, each a run that overrides settings of the one before and starts from its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.load import leaves_of, read_table, settings_from
+from tf_nqs.config.settings import Settings
+
+STAGES = "stage"
+"""Name of the tables, written [[stage]]."""
+
+_MUST_STAY = ("n_features", "n_layers", "n_determinants")
+"""Settings on which the shapes of all weights depend."""
+
+
+class Chain(NamedTuple):
+    """A whole chain.
+
+    Attributes:
+        run_dir: its folder.
+        stages: the settings of every stage, whose run folders are stage_1, stage_2 and so on in it.
+    """
+
+    run_dir: str
+    stages: tuple[Settings, ...]
+
+
+def is_chain(config: str | Path) -> bool:
+    """Returns whether a TOML file or a shipped preset is that of a chain: whether it has a [[stage]].
+
+    Args:
+        config: a path, or the name of a preset.
+
+    Raises:
+        SettingsError: there is no such file, or it is not TOML.
+    """
+    return STAGES in read_table(config)
+
+
+def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -> Chain:
+    """Returns a validated chain.
+
+    Each stage has the settings outside of all stages, overridden by those of the stages up to itself, then by the
+    `overrides`. A stage but the first starts from the weights of the one before, unless its own table has
+    `transfer_from`, which may name an earlier stage: "stage_1".
+
+    Args:
+        config: path of a TOML file with [[stage]] tables, or name of a shipped preset.
+        overrides: leaf name -> value for all stages; run_dir is that of the chain, transfer_from of its first stage.
+        run_dir: folder of the chain, if neither config nor overrides say one.
+
+    Raises:
+        SettingsError: something cannot be used; one line, with the number of the stage.
+    """
+    name, table = shown(str(config)), dict(read_table(config))
+    tables = table.pop(STAGES, None)
+    if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
+        raise SettingsError(f"{STAGES}: must be one table or more in {name}, each written [[{STAGES}]]")
+    leaves, overrides = leaves_of(table, name), dict(overrides)
+    run_dir = _checked_run_dir({"run_dir": run_dir, **leaves, **overrides}["run_dir"])
+    # Where training starts from is not handed down from stage to stage.
+    start = [given.pop("transfer_from") for given in (overrides, leaves) if "transfer_from" in given]
+    stages: list[Settings] = []
+    for number, stage_table in enumerate(tables, start=1):
+        try:
+            leaves |= _own_leaves(stage_table, name)
+            given = [*(start if number == 1 else []), leaves.pop("transfer_from", None)]
+            places = {"run_dir": str(Path(run_dir, f"stage_{number}"))}
+            places["transfer_from"] = _source_folder(given[0], number, run_dir)
+            settings = settings_from(None, {**leaves, **overrides, **places})
+            _check_source(settings, stages)
+        except SettingsError as error:
+            raise SettingsError(f"stage {number}: {error}") from error
+        stages.append(settings)
+    return Chain(run_dir, tuple(stages))
+
+
+def _checked_run_dir(given: Any) -> str:
+    """The folder of the chain, checked as that of a run is, whatever else the settings are."""
+    run_dir = settings_from(None, {"n_particles": 1, "run_dir": given}).run.run_dir
+    try:
+        return str(Path(run_dir).expanduser())
+    except RuntimeError:  # no such user; the folder is refused when it is claimed
+        return run_dir
+
+
+def _own_leaves(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    leaves = leaves_of(table, name)
+    if "run_dir" in leaves:
+        raise SettingsError(f"run_dir: given in a stage of {name}, must be given for the whole chain")
+    return leaves
+
+
+def _source_folder(source: Any, number: int, run_dir: str) -> Any:
+    """Returns the folder of a stage that is named, of the stage before if nothing is; anything else as it is."""
+    if source is None:
+        return None if number == 1 else str(Path(run_dir, f"stage_{number - 1}"))
+    earlier = isinstance(source, str) and re.fullmatch(r"stage_([1-9]\d*)", source)
+    if not earlier:
+        return source
+    if int(earlier[1]) >= number:
+        raise SettingsError(f"transfer_from = {shown(source)}: must be an earlier stage, or a folder")
+    return str(Path(run_dir, source))
+
+
+def _check_source(settings: Settings, earlier: list[Settings]) -> None:
+    """Refuses a transfer between stages that would fail only after hours of training the first of them."""
+    for number, source in enumerate(earlier, start=1):
+        if source.run.run_dir != settings.transfer.transfer_from:
+            continue
+        before, now = source.ansatz, settings.ansatz
+        for name in _MUST_STAY:
+            if getattr(before, name) != getattr(now, name):
+                raise SettingsError(
+                    f"{name} = {getattr(now, name)} contradicts the transfer from stage {number}, "
+                    f"where it is {getattr(before, name)}"
+                )
+        if (before.dtype, now.dtype) == ("float64", "float32"):
+            raise SettingsError(f"dtype = float32 contradicts the transfer from stage {number}, which is in float64")

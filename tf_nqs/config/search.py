@@ -1,0 +1,270 @@
+"""The config of a hyper-parameter search: how it searches, over which settings, and the settings of every trial."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.config.fields import field_allowed
+from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
+from tf_nqs.config.section import LARGEST_COUNT, Count, Section
+from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
+
+COMMON_SECTIONS = ("system", "evaluation", "run")
+"""They say what problem is solved and how it is measured, which must be the same for all trials."""
+
+SET_BY_SEARCH = ("iterations", "max_seconds")
+"""Settings of a run that a search sets itself: its trials end after seconds_per_trial."""
+
+_SPACE_FORMS = "{low = ..., high = ...} or {choices = [...]}"
+
+
+class SearchSettings(Section):
+    """How hyper-parameters are searched."""
+
+    tuner: Literal["random", "hyperband", "bayesian"] = Field(
+        "bayesian",
+        description="How trials are chosen: at random, by successive halving (hyperband), or where a Gaussian process "
+        "expects the most (bayesian).",
+    )
+    max_trials: Count = Field(20, description="Number of trials.")
+    search_seconds: float | None = Field(
+        None, gt=0, description="No trial starts later than this, in seconds; no bound where it is left out."
+    )
+    seconds_per_trial: float = Field(
+        60.0, gt=0, description="Seconds of training of each trial; compilation and measurement are not counted."
+    )
+    error_weight: float = Field(
+        1.0, ge=0, description="Trials are ranked by their measured energy plus this many times its honest error."
+    )
+    random_trials: int | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="Bayesian: trials at random before the model is asked; left out, a third of max_trials.",
+    )
+    min_seconds_per_trial: float | None = Field(
+        None,
+        gt=0,
+        description="Hyperband: seconds of training of the shortest trials; left out, a ninth of seconds_per_trial.",
+    )
+    hyperband_factor: int = Field(
+        3, ge=2, le=100, description="Hyperband: the best one in so many trials goes on, for so many times as long."
+    )
+
+    @model_validator(mode="after")
+    def _must_leave_room_to_halve(self) -> SearchSettings:
+        """Hyperband needs a second, longer round."""
+        shortest = self.min_seconds_per_trial
+        if shortest is not None and shortest * self.hyperband_factor > self.seconds_per_trial:
+            raise ValueError(
+                f"min_seconds_per_trial = {shortest} contradicts seconds_per_trial = {self.seconds_per_trial}: "
+                f"must be at most 1/{self.hyperband_factor} of it (hyperband_factor)"
+            )
+        return self
+
+
+class Range(NamedTuple):
+    """A setting searched between two numbers, both included.
+
+    Attributes:
+        low: the lower end.
+        high: the upper end.
+        scale: "linear" or "log".
+        step: distance between two values, their ratio on the scale log; None for any value.
+    """
+
+    low: float
+    high: float
+    scale: str = "linear"
+    step: float | None = None
+
+
+class Choices(NamedTuple):
+    """A setting searched among some values.
+
+    Attributes:
+        choices: the values, at least two.
+    """
+
+    choices: tuple
+
+
+@dataclass(frozen=True)
+class Search:
+    """A whole search.
+
+    Attributes:
+        search: how trials are chosen and judged.
+        space: leaf name -> what is searched.
+        fixed: leaf name -> value, as given for every trial.
+        settings: the fixed settings, defaults filled in.
+    """
+
+    search: SearchSettings
+    space: dict[str, Range | Choices]
+    fixed: dict[str, Any]
+    settings: Settings
+
+
+def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) -> Search:
+    """Returns a validated search.
+
+    Args:
+        config: path of a TOML file, or name of a shipped search.
+        overrides: name in [search], or run_dir, seed or quiet -> value, which wins over the config.
+
+    Raises:
+        SettingsError: something cannot be used; one line.
+    """
+    name, table = shown(str(config)), read_table(config, searches=True)
+    section = table.pop("search", None)
+    if not isinstance(section, dict):
+        raise SettingsError(f"[search]: missing in {name}; must say what is searched, in [search.space]")
+    overrides = dict(overrides or {})
+    given = {**section, **{key: overrides.pop(key) for key in [*overrides] if key in SearchSettings.model_fields}}
+    space = given.pop("space", None)
+    if not isinstance(space, dict) or not space:
+        raise SettingsError(f"[search.space]: empty or missing in {name}; must give settings as {_SPACE_FORMS}")
+    fixed = {**leaves_of(table, name), **overrides}
+    for leaf in SET_BY_SEARCH:
+        if leaf in fixed:
+            raise SettingsError(f"{leaf}: given in {name}, but trials end after seconds_per_trial of [search]")
+    dimensions = {leaf: _dimension(leaf, value, fixed) for leaf, value in space.items()}
+    return Search(_search_settings(given, name), dimensions, fixed, settings_from(None, fixed))
+
+
+def search_to_toml(search: Search) -> str:
+    """Returns the search as TOML, defaults filled in, that loads back to an equal search; None is left out."""
+    lines = ["[search]", *_lines(search.search.model_dump(exclude_none=True)), "", "[search.space]"]
+    for leaf, dimension in search.space.items():
+        parts = {key: value for key, value in dimension._asdict().items() if value is not None}
+        lines.append(f"{leaf} = {{{', '.join(_lines(parts))}}}")
+    left_out = {leaf: None for leaf in (*search.space, *SET_BY_SEARCH, "run_dir")}
+    return "\n".join(lines) + "\n\n" + to_toml(_without(search.settings, left_out))
+
+
+def changed_setting(old: Search, new: Search) -> str | None:
+    """Returns what differs between two searches, as 'name: was ..., is ...'; None if nothing that matters does.
+
+    Args:
+        old: the search that was begun.
+        new: the one to be resumed.
+    """
+    was, now = _flat(old), _flat(new)
+    for name in {**was, **now}:
+        if was.get(name) != now.get(name):
+            return f"{name}: was {shown(was.get(name))}, is {shown(now.get(name))}"
+    return None
+
+
+def _flat(search: Search) -> dict[str, Any]:
+    """Name -> value of all that decides what a search does."""
+    settings = {leaf: value for section in search.settings.model_dump().values() for leaf, value in section.items()}
+    searched = {f"[search.space] {leaf}": dimension for leaf, dimension in search.space.items()}
+    ignored = {"run_dir", "quiet", *search.space}
+    return {
+        **search.search.model_dump(),
+        **searched,
+        **{leaf: value for leaf, value in settings.items() if leaf not in ignored},
+    }
+
+
+def _without(settings: Settings, left_out: Mapping[str, None]) -> Settings:
+    """The settings with some set to None, which `to_toml` leaves out."""
+    sections = {
+        name: section.model_copy(update={leaf: None for leaf in left_out if SECTION_OF[leaf] == name})
+        for name, section in settings
+    }
+    return settings.model_copy(update=sections)
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    """JSON writes numbers, booleans, texts and lists of them as TOML does."""
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+
+
+def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
+    fields = SearchSettings.model_fields
+    for key in given:
+        if key not in fields:
+            raise SettingsError(f"{key}: no such setting, but it is in [search] of {name}{suggestion(key, fields)}")
+    try:
+        return SearchSettings.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        if problem["type"] == "value_error":  # from the model validator, which names the settings itself
+            raise SettingsError(str(problem["ctx"]["error"])) from error
+        key = str(problem["loc"][0])
+        raise SettingsError(f"{key} = {shown(given[key])}: must be {field_allowed(fields[key])}") from error
+
+
+def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
+    """Returns what is searched for one setting, its values known to be allowed each by itself."""
+    if leaf not in FIELDS:
+        raise SettingsError(f"{leaf}: no such setting, but it is in [search.space]{suggestion(leaf, FIELDS)}")
+    if leaf in SET_BY_SEARCH:
+        raise SettingsError(f"{leaf}: cannot be searched, trials end after seconds_per_trial of [search]")
+    if SECTION_OF[leaf] in COMMON_SECTIONS:
+        raise SettingsError(f"{leaf}: cannot be searched; the settings in [{SECTION_OF[leaf]}] are those of all trials")
+    if leaf in fixed:
+        raise SettingsError(f"{leaf}: given both in [search.space] and in [{SECTION_OF[leaf]}], must be in one")
+    keys = set(given) if isinstance(given, dict) else set()
+    if keys == {"choices"}:
+        return _choices(leaf, given["choices"])
+    if not {"low", "high"} <= keys <= set(Range._fields):
+        raise SettingsError(f"[search.space] {leaf} = {shown(given)}: must be {_SPACE_FORMS}")
+    return _range(leaf, **given)
+
+
+def _choices(leaf: str, values: Any) -> Choices:
+    checked = [_allowed_value(leaf, value) for value in values] if isinstance(values, list) else []
+    if len(set(checked)) < 2 or len(set(checked)) < len(checked):
+        raise SettingsError(f"[search.space] {leaf}: choices = {shown(values)}: must be a list of different values")
+    return Choices(tuple(checked))
+
+
+def _range(leaf: str, low: Any, high: Any, scale: Any = "linear", step: Any = None) -> Range:
+    start, kind = f"[search.space] {leaf}:", value_type(leaf)
+    if kind not in (int, float):
+        raise SettingsError(f"{start} has no low and high; must be {{choices = [...]}}, each {allowed(leaf)}")
+    low, high = _allowed_value(leaf, low), _allowed_value(leaf, high)
+    if not low < high:
+        raise SettingsError(f"{start} low = {low}: must be below high = {high}")
+    if scale not in ("linear", "log"):
+        raise SettingsError(f"{start} scale = {shown(scale)}: must be one of linear, log")
+    if scale == "log" and low <= 0:
+        raise SettingsError(f"{start} low = {low}: must be above 0 where scale is log")
+    if step is None:
+        return Range(low, high, scale)
+    least, most = (1, high / low) if scale == "log" else (0, high - low)
+    is_number = isinstance(step, int | kind) and not isinstance(step, bool)
+    if not (is_number and math.isfinite(step) and least < step <= most):
+        what = f"an integer above {least}" if kind is int else f"a number above {least}"
+        raise SettingsError(f"{start} step = {shown(step)}: must be {what}, at most {most:g}")
+    return Range(low, high, scale, kind(step))
+
+
+def _allowed_value(leaf: str, value: Any) -> Any:
+    """Returns a value of a setting in its own type.
+
+    Raises:
+        SettingsError: it is not allowed, whatever the other settings are.
+    """
+    field = FIELDS[leaf]
+    strict = ConfigDict(strict=True, allow_inf_nan=False)
+    adapter = TypeAdapter(Annotated[field.annotation, field], config=strict)
+    try:
+        checked = adapter.validate_python(value)
+    except ValidationError as error:
+        raise SettingsError(f"[search.space] {leaf} = {shown(value)}: must be {allowed(leaf)}") from error
+    if checked is None:
+        raise SettingsError(f"[search.space] {leaf} = None: must be {allowed(leaf)}")
+    return checked

@@ -1,0 +1,61 @@
+"""The settings of transfer and freezing."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tf_nqs import defaults
+from tf_nqs.config.section import CountOrZero, Section
+
+
+class TransferSettings(Section):
+    """What training starts from, and which part of it is trained when."""
+
+    transfer_from: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Folder of a run whose weights training starts from: all of them for as many particles, else those "
+        "whose shape does not depend on the number of particles; random weights where it is left out.",
+    )
+    freeze_equivariant: bool = Field(
+        defaults.FREEZE_EQUIVARIANT,
+        description="Train only orbitals and envelope; the equivariant layers keep the weights they start with.",
+    )
+    release_at: CountOrZero = Field(
+        defaults.RELEASE_AT,
+        description="Train the frozen layers too from this iteration on; 0 for never. Early stopping may end training "
+        "before it.",
+    )
+    release_when_converged: bool = Field(
+        defaults.RELEASE_WHEN_CONVERGED,
+        description="Train the frozen layers too once early stopping would end training for the first time; training "
+        "then goes on, and early stopping counts anew.",
+    )
+
+
+def check_release(transfer: TransferSettings, iterations: int, early_stopping: str) -> None:
+    """Refuses to release what is not frozen, or at a time that does not come.
+
+    Args:
+        transfer: the section.
+        iterations: of the training.
+        early_stopping: its criterion, or none.
+
+    Raises:
+        ValueError: two settings contradict each other, in one line.
+    """
+    for leaf, value in (
+        ("release_at", transfer.release_at or None),
+        ("release_when_converged", "true" if transfer.release_when_converged else None),
+    ):
+        if value and not transfer.freeze_equivariant:
+            raise ValueError(f"{leaf} = {value} contradicts freeze_equivariant = false: nothing is frozen")
+    if transfer.release_at >= iterations:
+        raise ValueError(
+            f"release_at = {transfer.release_at} contradicts iterations = {iterations}: must be below it, or 0"
+        )
+    if transfer.release_when_converged and early_stopping == "none":
+        raise ValueError(
+            "release_when_converged = true contradicts early_stopping = none: must be thesis or statistical"
+        )

@@ -1,0 +1,151 @@
+"""`python -m tf_nqs.evaluate --run_dir=runs/a4`: the energy of a finished run, measured to any error.
+
+Exit status: 0 measured, 2 bad input, 3 no finite energy, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from tf_nqs.cli import EXIT_STATUS
+from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
+
+EVALUATION_FILE = "evaluation.json"
+
+RELATIONS = {
+    "virial": ("Virial theorem", "2T \N{MINUS SIGN} Σ x·dV/dx", "ħω"),
+    "centre_of_mass": ("Centre of mass", "energy \N{MINUS SIGN} 1/2", "ħω"),
+    "centre_of_mass_size": ("", "⟨X²⟩ \N{MINUS SIGN} 1/(2A)", "a_ho²"),
+    "parity": ("Parity", "⟨Psi(\N{MINUS SIGN}x)/Psi(x)⟩ \N{MINUS SIGN} exact", ""),
+}
+"""Key -> how the table calls what the exact state obeys, the deviation, and its unit."""
+
+
+def evaluate_run(request: Request) -> int:
+    """Measures the energy of a run, writes `evaluation.json` into its folder and prints it; returns the exit status.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or cannot be written.
+    """
+    run = open_run(request)
+    from tf_nqs.analysis import format_with_error, result_table
+    from tf_nqs.training.evaluation import warm_up_evaluation
+
+    say = (lambda *_: None) if run.settings.run.quiet else (lambda text: print(text, flush=True))
+    target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
+    say(f"measuring {run.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
+    warm_up_evaluation(run.vmc)
+    started = time.monotonic()
+
+    def report(estimate):
+        energy = format_with_error(estimate.mean, estimate.error)
+        say(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
+
+    measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
+    evaluation = _evaluation(run, measurement, time.monotonic() - started)
+    text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
+    write_beside(run.folder / EVALUATION_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+    say(result_table(evaluation))
+    say(_more(evaluation))
+    for warning in evaluation["warnings"]:
+        say(f"warning: {warning}")
+    if evaluation["energy"] is None:
+        print("error: no sample has a finite energy", file=sys.stderr)
+        return EXIT_STATUS["failed"]
+    return 0
+
+
+def _evaluation(run: OpenedRun, measurement: Any, seconds: float) -> dict[str, Any]:
+    """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
+    from tf_nqs import experiment
+    from tf_nqs.builders import find_reference
+    from tf_nqs.exact import Reference
+    from tf_nqs.run_result import RunResult
+
+    keys = ("reference_energy", "reference_kind", "reference_uncertainty")
+    known = run.result.get("reference_energy") is not None
+    reference = Reference(*(run.result.get(key) for key in keys)) if known else find_reference(run.settings)
+    measured = measurement._asdict()
+    relations, with_error = measured.pop("relations"), {}
+    for key in ("autocorrelation_time", "v_score"):
+        with_error[key] = measured.pop(key)
+    with_error |= {key: relations.get(key) for key in RELATIONS}
+    measured = {key: experiment.finite_or_none(value) for key, value in measured.items()}
+    for key, pair in with_error.items():
+        measured[key], measured[f"{key}_error"] = map(experiment.finite_or_none, pair or (None, None))
+    return {
+        **{key: run.result.get(key) for key in RunResult.__annotations__},
+        **measured,
+        **dict(zip(keys, reference, strict=True)),
+        "deviation_in_sigma": experiment.deviation_in_sigma(measurement, reference),
+        "n_parameters": run.vmc.ansatz.count_params(),
+        "seed": run.settings.run.seed,
+        "versions": experiment.versions(),
+        "seconds_evaluation": seconds,
+        "target_error": run.settings.evaluation.target_error,
+        "warnings": _warnings(run, measurement),
+    }
+
+
+def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
+    found = []
+    if not measurement.in_equilibrium:
+        found.append("the walkers still drift: burn-in was ended by the time, not by equilibrium")
+    if measurement.energy_error > run.settings.evaluation.target_error:
+        found.append("target_error was not reached within evaluation_max_seconds")
+    if measurement.error_uncertainty > 0.15:
+        share = f"{100 * measurement.error_uncertainty:.0f} %"
+        found.append(f"few walkers, with extreme local energies, make the error: it is known to {share} only")
+    if measurement.energy_error_blocks > 1.5 * measurement.energy_error_chains:
+        found.append("blocks of time differ by more than the walkers do: the energy drifts")
+    if measurement.n_non_finite:
+        found.append(f"{measurement.n_non_finite} samples without a finite energy were left out")
+    return found
+
+
+def _more(evaluation: dict[str, Any]) -> str:
+    """Returns the lines below the table: what only an evaluation knows, with errors."""
+    from tf_nqs.analysis import format_with_error
+
+    def value(key, unit=""):
+        return (
+            "-" if evaluation[key] is None else f"{_number(evaluation[key], evaluation[f'{key}_error'])} {unit}".strip()
+        )
+
+    def _number(number, error):
+        return format_with_error(number, error)
+
+    rows = [
+        ("Samples", "", f"{evaluation['n_samples']:,}"),
+        ("Autocorrelation time", "", value("autocorrelation_time", "sampling calls")),
+        ("V-score", "A Var/(E \N{MINUS SIGN} A²/2)²", value("v_score")),
+    ]
+    rows += [(name, words, value(key, unit)) for key, (name, words, unit) in RELATIONS.items()]
+    return "\n".join(f"{name:<21} {words:<26} {text}" for name, words, text in rows)
+
+
+COMMAND = Command(
+    usage="""\
+Measures the energy of a finished run with its weights frozen, to a requested error.
+
+usage: python -m tf_nqs.evaluate --run_dir=RUN_FOLDER [--setting=value ...]
+example: python -m tf_nqs.evaluate --run_dir=runs/a4 --target_error=1e-4""",
+    leaves=("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet"),
+    outcome="""\
+Walkers are drawn anew; burn-in goes on until they are in equilibrium. Writes RUN_FOLDER/evaluation.json: the keys of
+result.json, measured anew, and autocorrelation_time, v_score, virial, centre_of_mass, centre_of_mass_size and parity,
+each with its _error. The last four are deviations from what the exact ground state obeys; see docs/observables.md.""",
+    work=evaluate_run,
+)
+
+
+def entry_point() -> None:
+    """Runs the command of the process and exits with its status."""
+    sys.exit(main(COMMAND))
+
+
+if __name__ == "__main__":
+    entry_point()

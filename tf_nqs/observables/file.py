@@ -1,0 +1,36 @@
+"""What `observables.npz` holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tf_nqs.exact.observables import ExactObservables
+from tf_nqs.observables.jackknife import Estimate
+from tf_nqs.observables.measure import Observables
+
+LEAST_OCCUPATION = 1e-4
+"""Smaller ones are left out: how they fall off is beyond the accuracy of a trained wave function."""
+
+
+def n_occupied(occupations: np.ndarray) -> int:
+    """Returns how many occupations, descending, are worth telling; at least one."""
+    return max(1, int(np.count_nonzero(occupations >= LEAST_OCCUPATION)))
+
+
+def file_entries(observed: Observables, exact: ExactObservables | None) -> dict[str, np.ndarray]:
+    """Returns key -> array: each observable, its `_error`, and the exact one as `exact_` where it is known.
+
+    Of occupations and natural orbitals those of at least 1e-4 are kept.
+    """
+    kept = n_occupied(observed.occupations.value)
+    entries = {"x": observed.x, "natural_orbitals": observed.natural_orbitals[:kept]}
+    for name, measured in observed._asdict().items():
+        if isinstance(measured, Estimate):
+            entries[name], entries[f"{name}_error"] = measured
+    for name, value in (exact._asdict() if exact else {}).items():
+        if name != "x":
+            entries[f"exact_{name}"] = np.asarray(value)
+    for name in ("occupations", "occupations_error", "exact_occupations"):
+        if name in entries:
+            entries[name] = entries[name][:kept]
+    return entries

@@ -1,0 +1,52 @@
+"""Observables as a short table for the terminal, exact values beside them."""
+
+from __future__ import annotations
+
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.exact.observables import ExactObservables
+from tf_nqs.observables.jackknife import Estimate
+from tf_nqs.observables.measure import Observables
+
+_SCALARS = (
+    ("rms_size", "Root-mean-square size", "a_ho"),
+    ("kinetic", "Kinetic energy", "ħω"),
+    ("trap", "Energy in the trap", "ħω"),
+    ("interaction", "Interaction energy", "ħω"),
+    ("entropy", "One-body entropy", ""),
+)
+
+_LEAST_SHOWN = 1e-3
+"""Occupations below this are left to the file and the plot."""
+
+
+def observables_table(observed: Observables, exact: ExactObservables | None) -> str:
+    """Returns lines of name, measured value with the error of its last digits, exact value, deviation in errors.
+
+    Args:
+        observed: what was measured.
+        exact: the exact ground state's, if there are.
+    """
+    rows = [("", "measured", "exact", "deviation")]
+    for name, words, unit in _SCALARS:
+        label = f"{words} ({unit})" if unit else words
+        rows.append(_row(label, getattr(observed, name), None if exact is None else getattr(exact, name)))
+    value, error = observed.occupations
+    for index in range(max(1, int((value > _LEAST_SHOWN).sum()))):
+        known = None if exact is None else exact.occupations[index]
+        rows.append(_row(f"Occupation {index + 1}", Estimate(value[index], error[index]), known))
+    spacing = observed.x[1] - observed.x[0]
+    rows.append(("Integral of the density", f"{spacing * observed.density.value.sum():.6f}", "", ""))
+    rows.append(("Integral of the pair density", f"{spacing**2 * observed.pair_density.value.sum():.6f}", "", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _row(label: str, measured: Estimate, exact: float | None) -> tuple[str, str, str, str]:
+    value, error = float(measured.value), float(measured.error)
+    text = format_with_error(value, error)
+    if exact is None:
+        return label, text, "-", ""
+    deviation = f"{(value - exact) / error:+.1f} errors" if error > 0 else ""
+    return label, text, f"{exact:.6f}", deviation

@@ -1,0 +1,86 @@
+"""`python -m tf_nqs.observe --run_dir=runs/a4`: densities, correlations and occupations of a finished run.
+
+Exit status: 0 measured, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
+
+OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
+
+
+def observe_run(request: Request) -> int:
+    """Measures the observables of a run, writes file and plots into its folder, prints a table; returns 0.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or cannot be written.
+    """
+    run = open_run(request)
+    import numpy as np
+
+    from tf_nqs.observables import file_entries, measure_observables, observables_table
+    from tf_nqs.observables.plots import plot_observables
+    from tf_nqs.training.compilation import warm_up
+
+    say = (lambda *_: None) if run.settings.run.quiet else (lambda text: print(text, flush=True))
+    max_seconds = run.settings.evaluation.evaluation_max_seconds
+    say(f"measuring the observables of {run.folder} for {max_seconds:g} seconds ...")
+    warm_up(((run.vmc.local_energy, (run.vmc.walkers.positions,)), (run.vmc.sample, (run.vmc.walkers,))))
+    observed = measure_observables(
+        run.vmc, max_seconds, report=lambda samples, seconds: say(f"{samples:,} samples in {seconds:.0f} s")
+    )
+    exact = _exact(run, observed.x)
+
+    def write(path):
+        with path.open("wb") as file:
+            np.savez_compressed(file, **file_entries(observed, exact))
+
+    write_beside(run.folder / OBSERVABLES_FILE, write)
+    system = run.settings.system
+    title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
+    paths = plot_observables(observed, exact, run.folder / PLOT_FOLDER, title)
+    say(observables_table(observed, exact))
+    say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
+    if not observed.in_equilibrium:
+        say("warning: the walkers still drift: burn-in was ended by the time, not by equilibrium")
+    return 0
+
+
+def _exact(run: OpenedRun, x: Any) -> Any:
+    """Returns the exact observables on the grid, None where there are none or none are wanted."""
+    from tf_nqs.exact import exact_observables
+
+    system = run.settings.system
+    if not system.trap or run.settings.evaluation.reference_max_seconds == 0:
+        return None
+    return exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
+
+
+COMMAND = Command(
+    usage="""\
+Measures densities, correlations and natural occupations of a finished run, with its weights frozen.
+
+usage: python -m tf_nqs.observe --run_dir=RUN_FOLDER [--setting=value ...]
+example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60""",
+    leaves=("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet"),
+    outcome="""\
+Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
+one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
+interaction, each with its _error, natural_orbitals, and exact_... where there is an exact solution (A = 2 to 4, and
+free fermions; reference_max_seconds=0 leaves it out); and a plot of each in RUN_FOLDER/observables/. See
+docs/observables.md.""",
+    work=observe_run,
+)
+
+
+def entry_point() -> None:
+    """Runs the command of the process and exits with its status."""
+    sys.exit(main(COMMAND))
+
+
+if __name__ == "__main__":
+    entry_point()

@@ -1,0 +1,171 @@
+"""What the commands on a finished run have in common: flags, checked input, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, from_text, help_block, parse_flags
+from tf_nqs.config import Settings, settings_from
+from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.settings import FIELDS, allowed, value_type
+from tf_nqs.quiet_import import collection_paused, import_tensorflow
+
+_RUN_DIR = "the folder of a run"
+
+
+class Command(NamedTuple):
+    """A command on a run folder.
+
+    Attributes:
+        usage: the head of its help: what it does, usage, example.
+        leaves: settings of the run that it takes other values for.
+        outcome: the end of its help: what it writes.
+        work: does it; request -> exit status. Called with TensorFlow loaded.
+    """
+
+    usage: str
+    leaves: tuple[str, ...]
+    outcome: str
+    work: Callable[[Request], int]
+
+
+class Request(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        run_dir: the run folder.
+        overrides: leaf name -> value of the settings given.
+    """
+
+    run_dir: Path
+    overrides: dict[str, Any]
+
+
+class OpenedRun(NamedTuple):
+    """A run read back from its folder.
+
+    Attributes:
+        folder: where it is.
+        settings: the run's own, with the values given on the command line.
+        vmc: a compiled trainer with the run's trained weights, and walkers of its own.
+        result: what `result.json` holds; empty without that file.
+    """
+
+    folder: Path
+    settings: Settings
+    vmc: Any
+    result: dict[str, Any]
+
+
+def main(command: Command, argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        command: which.
+        argv: program name and arguments; None for those of the process.
+
+    Returns:
+        The exit status: the command's own, 2 for bad input, 130 if it was interrupted.
+    """
+    try:
+        request = read_command_line(command, sys.argv if argv is None else argv)
+        if request is None:
+            print(help_text(command))
+            return 0
+        with collection_paused():
+            import_tensorflow()
+        return command.work(request)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_STATUS["interrupted"]
+
+
+def help_text(command: Command) -> str:
+    """Returns the text of a command's `--help`."""
+    entries = {"--run_dir": f"Folder of a run, as train.py writes it ({_RUN_DIR}; required)."}
+    for leaf in command.leaves:
+        name = f"[no]{leaf}" if _is_switch(leaf) else leaf
+        default = "false" if leaf == "quiet" else "the run's own"
+        entries[f"--{name}"] = f"{FIELDS[leaf].description} ({allowed(leaf)}; default: {default})"
+    return "\n\n".join(
+        [command.usage, help_block("settings", entries | {"--help": "Show this help."}), command.outcome]
+    )
+
+
+def _is_switch(leaf: str) -> bool:
+    return leaf in FIELDS and value_type(leaf) is bool
+
+
+def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
+    """Returns what the arguments ask for, None if that is help.
+
+    Raises:
+        SettingsError: an unknown or a missing flag, a value that is not allowed, or an argument that is no flag.
+    """
+    flag_values = flags.FlagValues()
+    for name in ("run_dir", *command.leaves, "help"):
+        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=name == "help" or _is_switch(name))
+        flags.DEFINE_flag(flag, flag_values)
+    parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | {leaf: allowed(leaf) for leaf in command.leaves})
+    if flag_values["help"].value == "true":
+        return None
+    given = {leaf: flag_values[leaf].value for leaf in command.leaves if flag_values[leaf].value is not None}
+    overrides = {leaf: from_text(value_type(leaf), text) for leaf, text in given.items()}
+    settings_from(None, {"n_particles": 1} | overrides)  # bad values are told at once, without TensorFlow
+    run_dir = flag_values["run_dir"].value
+    if run_dir is None:
+        raise SettingsError(f"run_dir: must be given; {_RUN_DIR}")
+    try:
+        exists = Path(run_dir).is_dir()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise SettingsError(f"run_dir = {shown(run_dir)}: no such folder; must be {_RUN_DIR}")
+    return Request(Path(run_dir), {"quiet": False} | overrides)  # how quiet the training was is not asked
+
+
+def open_run(request: Request) -> OpenedRun:
+    """Returns a run with a trainer that can sample it.
+
+    Raises:
+        SettingsError: the folder holds no run that can be read.
+    """
+    from tf_nqs import builders  # not before: --help and bad flags need not wait for TensorFlow
+
+    try:
+        run = builders.load(request.run_dir)
+        settings = settings_from(str(request.run_dir / builders.CONFIG_FILE), request.overrides)
+        file = request.run_dir / builders.RESULT_FILE
+        result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if not isinstance(result, Mapping):
+            raise ValueError(f"{builders.RESULT_FILE} holds no result")
+    except SettingsError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SettingsError(
+            f"run_dir = {shown(str(request.run_dir))}: cannot be read ({reason}); must be {_RUN_DIR}"
+        ) from error
+    return OpenedRun(request.run_dir, settings, builders.build_trainer(settings, run.system, run.ansatz), dict(result))
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file under another name first, so that a file of this name is always whole.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        raise SettingsError(f"run_dir = {shown(str(path.parent))}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,69 @@
+"""Moves of a walker to anywhere in the trap, beside the steps that lead to its surroundings only."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_nqs.physics.oscillator import sample_free_fermions
+from tf_nqs.types import LogAbsPsi, Tensor
+
+DILATIONS = (0.6, 1.0, 1.6)
+"""Free fermions are dilated by one of these: an attraction makes the cloud smaller, a repulsion larger."""
+
+
+def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tensor:
+    """Returns independent positions of density q, that of free fermions dilated by one of `DILATIONS`.
+
+    Args:
+        seed: stateless key, int32, shape (2,).
+        n_walkers: number of walkers.
+        n_particles: number of particles A.
+        dtype: "float32" or "float64".
+
+    Returns:
+        Shape (n_walkers, n_particles), in a_ho.
+    """
+    draw, choice = tf.unstack(tf.random.split(seed, 2))
+    index = tf.random.stateless_uniform((n_walkers,), choice, 0, len(DILATIONS), tf.int32)
+    dilation = tf.gather(tf.constant(DILATIONS, dtype), index)
+    return dilation[:, None] * sample_free_fermions(draw, n_walkers, n_particles, dtype)
+
+
+def log_density(positions: Tensor) -> Tensor:
+    """Returns ln q up to a constant, shape (n_walkers,).
+
+    q(x) = prod_{i<j} (x_i - x_j)^2 sum_s s^(-A^2) exp(-sum_i x_i^2 / s^2).
+
+    Args:
+        positions: x in a_ho, shape (n_walkers, n_particles).
+    """
+    n_particles = positions.shape[1]
+    first, second = np.triu_indices(n_particles, 1)
+    gaps = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
+    dilations = tf.constant(DILATIONS, positions.dtype)
+    radius = tf.reduce_sum(positions**2, axis=1, keepdims=True)
+    gaussians = -radius / dilations**2 - n_particles**2 * tf.math.log(dilations)
+    return 2 * tf.reduce_sum(tf.math.log(tf.abs(gaps)), axis=1) + tf.reduce_logsumexp(gaussians, axis=1)
+
+
+def global_kernel(log_probability: LogAbsPsi, candidates: Tensor) -> tfp.mcmc.TransitionKernel:
+    """Returns TFP's Metropolis step that proposes the candidates, wherever the walkers are.
+
+    A candidate is accepted with min(1, |Psi(x')|^2 q(x) / (|Psi(x)|^2 q(x'))). Where the wave function has a region of
+    its own, beyond a node that a random walk hardly crosses, walkers come and go by such moves alone: without them the
+    energy of such a region is missing in every estimate until a walker strays there.
+
+    Args:
+        log_probability: callable, (n_walkers, n_particles) -> ln|Psi|^2 (n_walkers,), finite everywhere.
+        candidates: one from `propose` for every walker, shape (n_walkers, n_particles).
+
+    Reference: L. Tierney, Ann. Stat. 22, 1701 (1994), Sec. 2.3.3 (independence chains).
+    """
+
+    def log_importance(positions):
+        return log_probability(positions) - log_density(positions)
+
+    # A walk whose moves do not depend on where it stands compares the importances |Psi|^2 / q of both places.
+    return tfp.mcmc.RandomWalkMetropolis(log_importance, lambda parts, seed: [candidates for _ in parts])

@@ -1,0 +1,86 @@
+"""The whole evaluation of a trainer's wave function: burn-in, its check, measurement, relations of the exact state."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tf_nqs.analysis.chain_sums import ChainEstimate
+from tf_nqs.physics.relations import local_deviations, relation_names
+from tf_nqs.training.chunks import phase_of_rows
+from tf_nqs.training.compilation import warm_up
+from tf_nqs.training.equilibrium import Equilibrium, reach_equilibrium
+from tf_nqs.training.measurement import EnergyMeasurement, Observed, measure_energy
+
+_SHARE_OF_BURN_IN = 0.5
+"""Of the time allowed; the rest is left to the measurement."""
+
+
+def evaluate_energy(
+    vmc: keras.Model,
+    target_error: float,
+    max_seconds: float,
+    relations: bool = True,
+    report: Callable[[ChainEstimate], None] | None = None,
+) -> EnergyMeasurement:
+    """Measures the energy of a compiled trainer's wave function, see `VariationalMonteCarlo.evaluate_energy`."""
+    started = time.monotonic()
+    equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
+    observed = _observed(vmc) if relations else Observed(free_energy=_free_energy(vmc))
+    left = max_seconds - (time.monotonic() - started)
+    measurement, vmc.walkers = measure_energy(
+        vmc.sample, vmc.local_energy, vmc.walkers, target_error, left, observed, report
+    )
+    return measurement._replace(in_equilibrium=equilibrium.is_reached)
+
+
+def settle(vmc: keras.Model, max_seconds: float) -> Equilibrium:
+    """Brings a trainer's walkers into equilibrium with its wave function, and checks that they are.
+
+    The proposal width stays as training left it; before any training it is adapted first, then frozen.
+
+    Args:
+        vmc: a compiled trainer; its walkers are moved.
+        max_seconds: no further extension of the burn-in after this time.
+    """
+    width = tf.identity(vmc.proposal_width)
+    vmc.walkers = vmc.sampler.burn_in(vmc.sample, vmc.walkers)
+    if int(vmc.iteration) > 0:
+        vmc.walkers = vmc.walkers._replace(proposal_width=width)
+    n_calls = math.ceil(vmc.sampler.n_burn_in / vmc.sampler.n_steps)
+    equilibrium = reach_equilibrium(vmc.sample, vmc.local_energy, vmc.walkers, n_calls, max_seconds)
+    vmc.walkers = equilibrium.walkers
+    return equilibrium
+
+
+def warm_up_evaluation(vmc: keras.Model) -> None:
+    """Traces and compiles everything that an evaluation needs, side by side; changes no state."""
+    positions = vmc.walkers.positions
+    relations = (_observed(vmc).deviations, (positions, positions[:, 0]))
+    warm_up(((vmc.local_energy, (positions,)), relations, (vmc.sample, (vmc.walkers,))))
+
+
+def _observed(vmc: keras.Model) -> Observed:
+    """The relations that hold for the system's ground state; compiled once for all evaluations of a trainer."""
+    names = relation_names(vmc.system)
+    key = (names, vmc.gradient_numerics)
+    if getattr(vmc, "_relations_key", None) != key:
+        vmc._relations_phase = phase_of_rows(
+            lambda positions, kinetic: local_deviations(vmc.ansatz, vmc.system, names, positions, kinetic),
+            *vmc.gradient_numerics,
+        )
+        vmc._relations_key = key
+    return Observed(names, vmc._relations_phase, _free_energy(vmc))
+
+
+def _free_energy(vmc: keras.Model) -> float | None:
+    """A^2/2, that of the same particles without interaction; None without trap, or for these very particles."""
+    system = vmc.system
+    is_free = system.interaction_strength == 0.0 and system.pair_potential is None
+    if system.trap is not True or is_free or system.n_particles == 1:
+        return None
+    return 0.5 * system.n_particles**2

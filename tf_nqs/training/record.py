@@ -1,0 +1,42 @@
+"""The numbers of all iterations of a call, in one tensor: they leave TensorFlow together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.training.reuse import SampleLog
+from tf_nqs.types import EnergyEstimate, Tensor
+
+COLUMNS = ("iteration", *EnergyEstimate._fields, *SampleLog._fields)
+"""What is recorded of every iteration."""
+
+
+def empty_record(n_rows: int) -> Tensor:
+    """Returns a record without any iteration, float64, shape (n_rows, len(COLUMNS))."""
+    return tf.zeros((n_rows, len(COLUMNS)), tf.float64)
+
+
+def with_row(record: Tensor, index: Tensor, numbers: Iterable[Tensor]) -> Tensor:
+    """Returns the record with one row replaced.
+
+    Args:
+        record: shape (n_rows, len(COLUMNS)).
+        index: of the row, integer scalar.
+        numbers: in the order of `COLUMNS`, scalars of any dtype.
+    """
+    row = tf.stack([tf.cast(number, tf.float64) for number in numbers])
+    return tf.tensor_scatter_nd_update(record, tf.reshape(index, (1, 1)), row[None])
+
+
+def columns_of_last_call(record: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns column name -> values of the iterations of the last call.
+
+    Args:
+        record: its rows from the first one on are those of the last call; behind them may stand some of an earlier,
+            longer one, whose iterations have lower numbers, and empty ones.
+    """
+    rows = record[(record[:, 0] > 0) & (record[:, 0] >= record[0, 0])]
+    return dict(zip(COLUMNS, rows.T, strict=True))

@@ -1,0 +1,156 @@
+"""Where the samples of an iteration come from: drawn anew, or the last ones with other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_nqs.sampling.reweighting import (
+    ReusePolicy,
+    ReuseState,
+    SampleReason,
+    after_iteration,
+    assess_reuse,
+    fresh_samples,
+    no_samples,
+)
+from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+
+
+class SampleLog(NamedTuple):
+    """What is recorded of the samples of an iteration; scalars.
+
+    `n_waited` to `largest_weight` are about the samples at hand when the iteration began, and so explain
+    `sample_reason`. Where there were none, or nobody asked (every_iteration), they are those of the new samples.
+
+    Attributes:
+        acceptance: accepted share of the proposed moves, of the sampling that drew these samples.
+        proposal_width: standard deviation of these moves, in a_ho.
+        n_waited: iterations that the samples at hand had served.
+        wait: iterations that Eq. 20 lets them serve.
+        mean_weight: mean(R), raw.
+        effective_samples: Kish's (sum R)^2 / sum R^2.
+        largest_weight: max(R) / mean(R).
+        sampled: 1 if new samples were drawn, all with R = 1; 0 if those at hand were used, with their R.
+        sample_reason: `SampleReason`, why they were drawn; 0 if they were not.
+    """
+
+    acceptance: Tensor
+    proposal_width: Tensor
+    n_waited: Tensor
+    wait: Tensor
+    mean_weight: Tensor
+    effective_samples: Tensor
+    largest_weight: Tensor
+    sampled: Tensor
+    sample_reason: Tensor
+
+
+class Samples(NamedTuple):
+    """What an iteration takes its means over.
+
+    Attributes:
+        positions: shape (n_walkers, n_particles), in a_ho.
+        weights: R up to a common factor, shape (n_walkers,).
+        log: what is recorded of them.
+    """
+
+    positions: Tensor
+    weights: Tensor
+    log: SampleLog
+
+
+class SampleReuse(keras.layers.Layer):
+    """Gives each iteration its samples, as a policy says; what it must remember is Keras state.
+
+    Where every iteration draws its own samples, nothing is remembered and ln|Psi| is not computed.
+
+    The error bar of one iteration stays honest, as long as its weights were not fitted to its samples: it counts the
+    effective ones. But iterations that share samples share their noise, so a mean over them has no smaller error. And
+    the more updates have used the same samples, the more they have lowered the energy of just these: what the limits
+    of the policy are to bound.
+
+    Args:
+        policy: when samples are reused.
+        n_walkers: number of walkers.
+        **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
+    """
+
+    def __init__(self, policy: ReusePolicy, n_walkers: int, **kwargs):
+        super().__init__(**kwargs)
+        self.policy = policy
+        self.n_walkers = n_walkers
+        self.n_samplings = self._add_state("n_samplings", (), "int64")
+        if self.never_reuses:
+            self.built = True
+            return
+        self.log_probability = self._add_state("log_probability", (n_walkers,), self.compute_dtype)
+        self.n_waited = self._add_state("n_waited", (), "int32")
+        self.acceptance = self._add_state("acceptance", (), self.compute_dtype)
+        self.proposal_width = self._add_state("proposal_width", (), self.compute_dtype)
+        self.forget()
+        self.built = True
+
+    @property
+    def never_reuses(self) -> bool:
+        """Whether every iteration draws its own samples."""
+        return self.policy.resampling == "every_iteration"
+
+    def forget(self) -> None:
+        """To be called when anything but `next_samples` has moved the walkers: they are no known samples any more."""
+        if not self.never_reuses:
+            self._remember(no_samples(self.n_walkers, self.compute_dtype))
+
+    def next_samples(
+        self,
+        walkers: WalkerState,
+        sample: Callable[[WalkerState], tuple[WalkerState, Tensor]],
+        adapt: Callable[[WalkerState, Tensor], WalkerState],
+        log_abs_psi: LogAbsPsi,
+    ) -> tuple[Samples, WalkerState]:
+        """Returns the samples of an iteration, and the walkers for the next one.
+
+        Args:
+            walkers: where they stand.
+            sample: moves them, state -> (state, acceptance).
+            adapt: (state, acceptance) -> state with another proposal width; called where they were moved.
+            log_abs_psi: ln|Psi| by the present weights, in the ansatz' own precision.
+        """
+        if self.never_reuses:
+            moved, acceptance = sample(walkers)
+            self.n_samplings.assign_add(1)
+            worth = (0, 1, 1, self.n_walkers, 1, 1, SampleReason.EVERY_ITERATION)
+            log = SampleLog(acceptance, moved.proposal_width, *worth)
+            return Samples(moved.positions, tf.ones_like(moved.positions[:, 0]), log), adapt(moved, acceptance)
+
+        state = ReuseState(tf.convert_to_tensor(self.log_probability), tf.convert_to_tensor(self.n_waited))
+        reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
+
+        def draw():
+            moved, acceptance = sample(walkers)
+            fresh = fresh_samples(2 * log_abs_psi(moved.positions))
+            return adapt(moved, acceptance), tf.ones_like(reuse.weights), fresh, acceptance, moved.proposal_width
+
+        def keep():
+            last = (tf.convert_to_tensor(self.acceptance), tf.convert_to_tensor(self.proposal_width))
+            return walkers, reuse.weights, state, *last
+
+        sampled = reuse.reason != SampleReason.REUSE
+        next_walkers, weights, next_state, acceptance, width = tf.cond(sampled, draw, keep)
+        self._remember(after_iteration(next_state))
+        self.acceptance.assign(acceptance)
+        self.proposal_width.assign(width)
+        self.n_samplings.assign_add(tf.cast(sampled, tf.int64))
+        worth = (reuse.wait, reuse.mean_weight, reuse.effective_samples, reuse.largest_weight, sampled, reuse.reason)
+        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth)
+        return Samples(next_walkers.positions, weights, log), next_walkers
+
+    def _remember(self, state: ReuseState):
+        self.log_probability.assign(state.log_probability)
+        self.n_waited.assign(state.n_waited)
+
+    def _add_state(self, name, shape, dtype):
+        return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)

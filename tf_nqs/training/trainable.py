@@ -1,0 +1,90 @@
+"""Going on with other trainable variables, after layers were frozen or released in the middle of a training."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tf_nqs.training.natural_gradient import NaturalGradient
+from tf_nqs.training.phases import make_gradients
+from tf_nqs.types import Tensor
+
+_COUNTER = "iteration"
+"""What Keras calls the optimiser's own counter of updates."""
+
+
+def follow_trainable(vmc: keras.Model) -> None:
+    """Goes on with the ansatz' weights that are trainable now, after layers of it were frozen or released.
+
+    Weights that are not trainable leave the gradient, the scores, the optimiser's slots and the natural gradient's last
+    direction. What optimiser and natural gradient know of weights that stay is kept. If weights are released, training
+    begins anew for them: the schedules of learning rate and damping restart, as they do after a transfer.
+
+    Gradient and scores are compiled again when next used; sampling and local energy do not change. It may be called in
+    the middle of `fit`, between two calls.
+
+    Args:
+        vmc: a compiled `VariationalMonteCarlo`; it keeps in `trained` the identities of the weights that its gradient
+            is laid out for.
+    """
+    known, now = set(vmc.trained), vmc.ansatz.trainable_variables
+    if vmc.trained == [id(variable) for variable in now]:
+        return
+    before = [variable for variable in vmc.ansatz.variables if id(variable) in known]
+    restart = any(id(variable) not in known for variable in now)
+    vmc.energy_gradient, vmc.scores = make_gradients(vmc.ansatz, *vmc.gradient_numerics)
+    vmc.optimizer = rebuilt_optimizer(vmc.optimizer, now, restart)
+    if vmc.natural_gradient:
+        resize_natural_gradient(vmc.natural_gradient, before, now, restart)
+    vmc.trained = [id(variable) for variable in now]
+    vmc.make_train_function(force=True)
+
+
+def rebuilt_optimizer(
+    optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable], restart: bool
+) -> keras.optimizers.Optimizer:
+    """Returns the same optimiser with slots for other variables: old ones as they were, new ones as at the start.
+
+    Args:
+        optimizer: a built optimiser.
+        variables: those to be trained.
+        restart: whether its counter of updates, and with it a schedule of the learning rate, starts anew. Adam's new
+            slots start at zero, and the correction that Adam makes for that fits a counter of zero; to slots that
+            were kept it does no harm, it only shortens their steps, to no less than 0.15, for about 1000 updates.
+
+    Returns:
+        A new, built optimiser.
+    """
+    rebuilt = type(optimizer).from_config(optimizer.get_config())
+    rebuilt.build(variables)
+    # The names of slots hold the paths of their variables.
+    kept = {variable.name: variable for variable in optimizer.variables if not (restart and variable.name == _COUNTER)}
+    for variable in rebuilt.variables:
+        if variable.name in kept:
+            variable.assign(kept[variable.name])
+    return rebuilt
+
+
+def resize_natural_gradient(
+    natural_gradient: NaturalGradient, before: list[keras.Variable], now: list[keras.Variable], restart: bool
+) -> None:
+    """Lays the last direction out for other variables, with zeros for those that are new.
+
+    Args:
+        natural_gradient: built for `before`.
+        before: the variables trained so far.
+        now: the variables to be trained.
+        restart: whether the schedule of the damping starts anew.
+    """
+    pieces = dict(zip(map(id, before), _pieces(natural_gradient.previous, before), strict=True))
+    zeros = [tf.zeros(math.prod(variable.shape), natural_gradient.previous.dtype) for variable in now]
+    laid_out = [pieces.get(id(variable), zero) for variable, zero in zip(now, zeros, strict=True)]
+    natural_gradient.resize(tf.concat(laid_out, axis=0))
+    if restart:
+        natural_gradient.iteration.assign(0)
+
+
+def _pieces(vector: Tensor, variables: list[keras.Variable]) -> list[Tensor]:
+    return tf.split(tf.convert_to_tensor(vector), [math.prod(variable.shape) for variable in variables])

@@ -1,0 +1,49 @@
+"""Between what the config searches over and keras-tuner's hyperparameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+
+from tf_nqs.config.search import Choices, Range
+from tf_nqs.config.settings import value_type
+
+_DIGITS = 4
+"""Significant digits of a value drawn from a range: more would only be hard to read."""
+
+
+def declare(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, Range | Choices]) -> None:
+    """Declares every searched setting, under its own name.
+
+    Args:
+        hyperparameters: where they are declared.
+        space: leaf name -> what is searched.
+    """
+    for leaf, dimension in space.items():
+        if isinstance(dimension, Choices):
+            # As texts: keras-tuner would turn true and false into 1 and 0.
+            hyperparameters.Choice(leaf, [json.dumps(choice) for choice in dimension.choices])
+        else:
+            kind = hyperparameters.Int if value_type(leaf) is int else hyperparameters.Float
+            kind(leaf, dimension.low, dimension.high, step=dimension.step, sampling=dimension.scale)
+
+
+def values_of(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, Range | Choices]) -> dict[str, Any]:
+    """Returns leaf name -> value of one trial, in the types of the settings.
+
+    Args:
+        hyperparameters: of the trial.
+        space: leaf name -> what is searched.
+    """
+    return {leaf: _value(hyperparameters.get(leaf), leaf, dimension) for leaf, dimension in space.items()}
+
+
+def _value(drawn: Any, leaf: str, dimension: Range | Choices) -> Any:
+    if isinstance(dimension, Choices):
+        return json.loads(drawn)
+    if value_type(leaf) is int:
+        return int(drawn)
+    return min(max(float(f"{drawn:.{_DIGITS}g}"), dimension.low), dimension.high)
