@@ -222,7 +222,9 @@ def test_every_preset_takes_a_step(preset):
     assert np.isfinite(vmc.recent_iterations()["energy"]).all()
 
 
-@pytest.mark.parametrize(("strength", "exact"), [(10.0, 2.425619), (-10.0, 0.595906)])
+@pytest.mark.parametrize(
+    ("strength", "exact"), [(10.0, 2.425619), pytest.param(-10.0, 0.595906, marks=pytest.mark.slow)]
+)
 def test_two_particles_reach_the_exact_energy(tmp_path, strength, exact):
     """The preset as shipped: 3 honest sigma and 1e-2 of the exact energy, with an error of at most 2e-3."""
     flags = [f"--interaction_strength={strength}", f"--run_dir={tmp_path / 'run'}", "--quiet", "--seed=1"]

@@ -62,6 +62,7 @@ def rows_of(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_best_of_a_search_is_repeated_by_train(config, tmp_path, capsys):
     folder = tmp_path / "search"
     assert tune.main(["tune", f"--config={config}", f"--run_dir={folder}", "--max_trials=1"]) == 0

@@ -79,7 +79,7 @@ ALL_CHANGED = {
     "sensitivity": 1e-3,
     "longest_wait": 50,
     "shortest_wait": 2,
-    "cut_off": 0.0,
+    "cut_off": 0.1,
     "least_effective_fraction": 0.5,
     "largest_weight": 3.0,
     "early_stopping": "statistical",

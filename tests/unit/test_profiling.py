@@ -58,6 +58,7 @@ def test_calls_are_those_of_the_iterations(optimizer, policy, n_samplings, n_for
     assert vmc.update_parameters.__func__ is VariationalMonteCarlo.update_parameters
 
 
+@pytest.mark.slow
 def test_a_profile_in_between_changes_nothing(tmp_path):
     said = []
     profiled, plain = make_vmc("adam"), make_vmc("adam")

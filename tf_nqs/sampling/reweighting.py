@@ -42,7 +42,8 @@ class ReusePolicy:
         sensitivity: s of Delta; the thesis' stricter option is 1e-3.
         longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
         shortest_wait: the same when it has changed entirely.
-        cut_off: thesis: largest |mean(R) - 1|; 0 for no cut-off.
+        cut_off: thesis: largest |mean(R) - 1|, which a mere change of the norm of Psi passes too; 0 for no cut-off, as
+            in the thesis' figures.
         least_effective_fraction: guarded: least share of the samples that the Kish effective sample size may have.
         largest_weight: guarded: largest R/mean(R) that a single walker may have.
 

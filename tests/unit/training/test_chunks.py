@@ -131,7 +131,8 @@ def test_phases_do_not_depend_on_chunks(laplacian, jit_compile):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12 * np.max(np.abs(one)))
 
 
-@pytest.mark.parametrize("natural_gradient", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("natural_gradient", [False, True])
 def test_training_and_measuring_do_not_depend_on_chunks(natural_gradient):
     """Clipping, means and the kernel see all walkers: only rounding differs."""
     runs = [make_vmc(bound, natural_gradient) for bound in (EVERYTHING, 20 * KIBIBYTE)]

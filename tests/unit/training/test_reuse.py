@@ -135,7 +135,9 @@ def test_without_reuse_nothing_is_computed_for_it():
     assert int(vmc.reuse.n_samplings) == 3
 
 
-@pytest.mark.parametrize("natural", [False, True], ids=["plain gradient", "natural gradient"])
+@pytest.mark.parametrize(
+    "natural", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain gradient", "natural gradient"]
+)
 def test_a_reused_iteration_by_hand(natural):
     """Energy, variance, error and step with R = |Psi_new|^2 / |Psi_old|^2, all from the formulas."""
     rate, damping = (0.1, 0.05) if natural else (0.02, None)

@@ -99,12 +99,14 @@ def test_results_depend_on_nothing_but_the_seed(reference, iterations_per_call):
     np.testing.assert_array_equal(vmc.walkers.positions, reference[0].walkers.positions)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(reference):
     _, recorder = trained(iterations=1, seed=1)
     assert recorder.column("energy")[0] != reference[1].column("energy")[0]
 
 
-@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_forward_and_nested_laplacian_train_alike(dtype):
     runs = [trained(iterations=3, laplacian=laplacian, dtype=dtype) for laplacian in ("forward", "nested")]
     assert [run[0].laplacian for run in runs] == ["forward", "nested"]
@@ -157,6 +159,7 @@ def test_evaluation_changes_neither_weights_nor_width(reference):
     assert set(vmc.evaluate(target_error=0.5)) == set(measurement._fields)
 
 
+@pytest.mark.slow
 def test_xla_trains():
     """The compiled phases lower the energy to that of free fermions, A^2/2 = 2, within 5 error bars above it."""
     keras.utils.set_random_seed(0)
