@@ -15,7 +15,7 @@ from pathlib import Path
 import pydantic
 import pytest
 from absl import flags
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -373,6 +373,7 @@ garbage = st.one_of(
 
 
 @hypothesis_settings(max_examples=150, deadline=None)
+@example({"shortest_wait": 101})
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), garbage, max_size=3))
 def test_garbage_gives_settings_or_one_line(overrides):
     given_leaves = {"n_particles": 4} | overrides

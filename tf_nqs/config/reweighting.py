@@ -51,7 +51,7 @@ class ReweightingSettings(Section):
         """The schedule falls from the longest wait to the shortest."""
         if self.longest_wait < self.shortest_wait:
             raise ValueError(
-                f"longest_wait = {self.longest_wait} contradicts shortest_wait = {self.shortest_wait}: "
-                "it must be at least as long"
+                f"shortest_wait = {self.shortest_wait} contradicts longest_wait = {self.longest_wait}: "
+                "it must not be longer"
             )
         return self
