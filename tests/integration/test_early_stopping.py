@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from tf_nqs import cli
 from tf_nqs.analysis import read_metrics
@@ -50,6 +51,7 @@ def test_a_run_stops_early_and_says_why(tmp_path, capsys):
     assert result["stop_explanation"] in printed
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_converge_says_what_blocked(tmp_path, capsys):
     """The thresholds of the thesis are out of reach of 64 walkers; that five windows do not fit is said before."""
     result, _, windows = run(tmp_path / "run", early_stopping="thesis", iterations=40)
@@ -62,6 +64,7 @@ def test_a_run_that_does_not_converge_says_what_blocked(tmp_path, capsys):
     assert "early stopping cannot act before iteration 50" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_early_stopping_nothing_is_said(tmp_path):
     result, _, windows = run(tmp_path / "run", iterations=10)
     assert windows is None

@@ -62,7 +62,11 @@ class EquivariantLayer(keras.layers.Layer):
 
     def _linear(self, features):
         """h_i W_self + mean_j(h_j) W_mean over the axes (..., particles, features)."""
-        mean = tf.reduce_mean(features, axis=-2, keepdims=True)
+        # Sums of slices and products with a single feature become parts of XLA's loops over all walkers; a reduction
+        # over the particles and a matrix product would not (5 to 10 % of an iteration).
+        mean = tf.add_n(tf.split(features, features.shape[-2], axis=-2)) / features.shape[-2]
+        if self.n_inputs == 1:
+            return features * self._own_kernel[0] + mean * self._shared_kernel[0]
         return tf.tensordot(features, self._own_kernel, 1) + tf.tensordot(mean, self._shared_kernel, 1)
 
     def call(self, features):
