@@ -34,7 +34,7 @@ class Runs:
     def __init__(self):
         self.ran, self.ends = [], {}
 
-    def __call__(self, settings):
+    def __call__(self, settings, resume=False):
         folder = claim_run_folder(settings.run.run_dir)
         self.ran.append(folder.name)
         (folder / "config.toml").write_text(to_toml(settings))
