@@ -2,9 +2,11 @@
 
 Usage: python -m benchmarks.resume [--modes adam spring reweighting chain] [--kills 20] [--seed 0] [--output=FILE]
 
-Every kill is a run of its own: `kill -9` at a moment drawn evenly over the time that the unbroken run took, then
-`--resume` to its end. Equal means: all rows of metrics.csv in all columns but `seconds`, all of windows.csv, and every
-weight, bit by bit. The exit status is 0 if all are equal.
+Every kill is a run of its own: `kill -9`, then `--resume` to its end. The moments of every other kill are drawn evenly
+over the time that the unbroken run took, imports and compilation included; the others come up to half a second after an
+iteration that is drawn evenly, and so all fall into training, measurement or the writing of files. Equal means: all
+rows of metrics.csv in all columns but `seconds`, all of windows.csv, and every weight, bit by bit. The exit status is 0
+if all are equal.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ import h5py
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
-from tf_nqs.run_folder import CHAIN_MARK, CLAIM_FILE
+from tf_nqs.run_folder import CHAIN_MARK, CLAIM_FILE, CONFIG_FILE
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -55,11 +58,9 @@ MODES = {
 
 def start(config: Path, folder: Path, log: Path) -> subprocess.Popen:
     """Starts a run, or resumes it if its folder is there, with a group of processes of its own."""
-    if (folder / CHAIN_MARK).exists():
-        flags = [f"--config={config}", "--resume"]
-    else:
-        flags = ["--resume"] if (folder / CLAIM_FILE).exists() else [f"--config={config}"]
-    command = [sys.executable, str(TRAIN), *flags, f"--run_dir={folder}"]
+    exists = (folder / CHAIN_MARK).exists() or (folder / CLAIM_FILE).exists()
+    flags = [] if (folder / CONFIG_FILE).exists() else [f"--config={config}"]
+    command = [sys.executable, str(TRAIN), *flags, *["--resume"] * exists, f"--run_dir={folder}"]
     with open(log, "ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
 
@@ -71,16 +72,28 @@ def finish(config: Path, folder: Path, log: Path) -> None:
         raise RuntimeError(f"{folder}: ended with status {status}:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
-def kill(config: Path, folder: Path, log: Path, seconds: float) -> bool:
-    """Starts a run and kills it after so many seconds; returns whether it was still running."""
+def kill(config: Path, folder: Path, log: Path, seconds: float, iterations: int = 0) -> bool:
+    """Starts a run and kills it so many seconds after its start, or after an iteration, over all stages of a chain.
+
+    Returns:
+        Whether it was still running.
+    """
     process = start(config, folder, log)
     try:
+        while sum(iterations_done(folder)) < iterations and process.poll() is None:
+            time.sleep(0.01)
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return True
     return False
+
+
+def iterations_done(folder: Path) -> list[int]:
+    """Returns the number of whole rows of metrics.csv of every stage."""
+    files = [stage / "metrics.csv" for stage in stages(folder)]
+    return [max(file.read_bytes().count(b"\n") - 1, 0) if file.is_file() else 0 for file in files]
 
 
 def stages(folder: Path) -> list[Path]:
@@ -116,21 +129,21 @@ def compare(folder: Path, reference: Path) -> dict[str, bool]:
     return equal
 
 
-def try_once(config: Path, folder: Path, reference: Path, moments: random.Random, seconds: float) -> dict[str, Any]:
-    """Kills a run once, resumes it, compares it."""
+def try_once(config: Path, folder: Path, reference: Path, draw: Callable[[], tuple[float, int]]) -> dict[str, Any]:
+    """Kills a run once, at the seconds and iterations that are drawn, resumes it, compares it."""
     log, attempt = folder.with_suffix(".log"), 0
     while True:
-        moment, target = moments.uniform(0, seconds), folder.with_name(f"{folder.name}_{attempt}")
-        if kill(config, target, log, moment):
+        target, started = folder.with_name(f"{folder.name}_{attempt}"), time.monotonic()
+        if kill(config, target, log, *draw()):
             break
         attempt += 1  # other load than the unbroken run had; it was over before
-    reached = [len(rows(stage / "metrics.csv")) for stage in stages(target)]
+    seconds, reached = time.monotonic() - started, iterations_done(target)
     written = log.stat().st_size
     finish(config, target, log)
     printed = log.read_bytes()[written:].decode(errors="replace").splitlines()
     resumed = [line.split()[2] for line in printed if line.startswith("resumed after ")]
     return {
-        "killed_after_seconds": moment,
+        "killed_after_seconds": seconds,
         "iterations_reached": reached,
         "resumed_after": resumed[0] if resumed else "start",
         **compare(target, reference),
@@ -143,11 +156,16 @@ def try_mode(mode: str, n_kills: int, seed: int, folder: Path) -> list[dict[str,
     config.write_text(COMMON + MODES[mode], encoding="utf-8")
     started = time.monotonic()
     finish(config, folder / f"{mode}_unbroken", folder / f"{mode}_unbroken.log")
-    seconds = time.monotonic() - started
+    seconds, iterations = time.monotonic() - started, sum(iterations_done(folder / f"{mode}_unbroken"))
     say(f"{mode}: {seconds:.0f} s without a break")
     moments, found = random.Random(f"{mode} {seed}"), []
+    draws = (
+        lambda: (moments.uniform(0, 0.5), moments.randint(1, iterations)),
+        lambda: (moments.uniform(0, seconds), 0),
+    )
     for number in range(1, n_kills + 1):
-        one = try_once(config, folder / f"{mode}_{number}", folder / f"{mode}_unbroken", moments, seconds)
+        name = folder / f"{mode}_{number}"
+        one = try_once(config, name, folder / f"{mode}_unbroken", draws[(number + 1) % 2])
         found.append({"mode": mode, "kill": number, **one})
         say(f"{mode} {number}: {one}")
     return found
