@@ -18,7 +18,7 @@ CHECKPOINT_FOLDER = "checkpoints"
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""
 
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def default_run_dir(config: str | None = None) -> str:
