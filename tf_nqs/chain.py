@@ -19,9 +19,10 @@ from tf_nqs.builders import CONFIG_FILE, RESULT_FILE
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.chain import Chain
 from tf_nqs.config.errors import shown
-from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.config.resume import NO_MATTER, comparable
+from tf_nqs.run_folder import CHAIN_MARK, claim_run_folder, holds_checkpoint
 
-LOCK_FILE, SUMMARY_FILE = ".chain", "summary.csv"
+LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
 SUMMARY_COLUMNS = (
     "stage",
@@ -45,15 +46,17 @@ _ENDS_THE_CHAIN = ("failed", "interrupted")
 """Stop reasons of a stage that is run once more when the chain is resumed."""
 
 
-def run_chain(chain: Chain) -> str:
+def run_chain(chain: Chain, resume: bool = False) -> str:
     """Runs the stages that are not finished yet, and writes `summary.csv`, a row per stage.
 
     A stage is finished if its folder holds the result of a run with the same settings, neither failed nor interrupted.
-    The folder of an unfinished one is set aside, as stage_2_unfinished_1, and the stage is run from its start; so are
-    all after it, whose results do not follow from it.
+    The first unfinished one goes on from its last checkpoint. If it has none, or has failed, its folder is set aside,
+    as stage_2_unfinished_1, and the stage is run from its start; so are all after it, whose results do not follow from
+    it.
 
     Args:
         chain: all settings.
+        resume: whether the folder must hold a chain already.
 
     Returns:
         The stop reason of the last stage run.
@@ -66,7 +69,7 @@ def run_chain(chain: Chain) -> str:
     # Every stage is traced anew on purpose.
     tf.get_logger().addFilter(_is_not_about_retracing)
     say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
-    with _claim(chain.run_dir):
+    with _claim(chain.run_dir, resume):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
         found = [_finished(settings) for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
@@ -74,7 +77,7 @@ def run_chain(chain: Chain) -> str:
         for number, settings in enumerate(chain.stages, start=1):
             head = f"stage {number} of {len(chain.stages)}"
             say(f"{head}: finished before" if number <= first else head)
-            result = found[number - 1] if number <= first else _run_stage(number, settings)
+            result = found[number - 1] if number <= first else _run_stage(number, settings, number == first + 1)
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
             if result["stop_reason"] in _ENDS_THE_CHAIN:
@@ -115,13 +118,17 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def _claim(run_dir: str) -> TextIO:
+def _claim(run_dir: str, resume: bool) -> TextIO:
     """Returns the locked file that marks the folder of a chain; the lock ends with the process, however it ends."""
     folder = Path(run_dir)
     try:
         is_known = (folder / LOCK_FILE).is_file()
     except OSError:  # e.g. a name that is too long, which claiming refuses in words
         is_known = False
+    if not is_known and resume:
+        raise RunFolderError(
+            f"run_dir = {shown(run_dir)}: holds no chain; must be the folder of one, or be given without --resume"
+        )
     if not is_known:
         claim_run_folder(run_dir)
     try:
@@ -150,9 +157,9 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
         return None
     if result["stop_reason"] in _ENDS_THE_CHAIN:
         return None
-    was, now = _comparable(before), _comparable(settings)
+    was, now = comparable(before), comparable(settings)
     for name, value in now.items():
-        if was[name] != value:
+        if name not in NO_MATTER and was[name] != value:
             raise RunFolderError(
                 f"run_dir = {shown(str(folder))}: was run with {name} = {shown(was[name])}, not {shown(value)}; "
                 "the chain must be as it was, or in a new folder"
@@ -160,29 +167,25 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
     return result
 
 
-def _comparable(settings: Settings) -> dict[str, Any]:
-    """Returns the settings that decide what a run gives, by leaf name; a stage as source by its name alone.
-
-    So a chain can be resumed where its folder was moved, or is called by another path.
-    """
-    leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
-    if leaves["transfer_from"] is not None:
-        source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
-        leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
-    return {leaf: value for leaf, value in leaves.items() if leaf not in ("run_dir", "quiet")}
-
-
-def _run_stage(number: int, settings: Settings) -> dict[str, Any]:
+def _run_stage(number: int, settings: Settings, may_resume: bool) -> dict[str, Any]:
     folder = Path(settings.run.run_dir)
+    resume = may_resume and holds_checkpoint(folder) and not _has_failed(folder)
     try:
-        if folder.is_dir() and any(folder.iterdir()):
+        if not resume and folder.is_dir() and any(folder.iterdir()):
             folder.rename(_free_name(folder))
     except OSError as error:
         raise RunFolderError(f"stage {number}: {folder} cannot be set aside ({error.strerror})") from error
     try:
-        return asdict(experiment.run(settings))
+        return asdict(experiment.run(settings, resume=resume))
     except SettingsError as error:
         raise SettingsError(f"stage {number}: {error}") from error
+
+
+def _has_failed(folder: Path) -> bool:
+    try:
+        return json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["stop_reason"] == "failed"
+    except (OSError, ValueError, LookupError):
+        return False
 
 
 def _free_name(folder: Path) -> Path:

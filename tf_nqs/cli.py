@@ -1,6 +1,6 @@
 """The command line of a training: absl flags derived from the settings, exit statuses, no TensorFlow until it runs.
 
-Exit status: 0 trained, 2 bad input, 3 training failed, 130 interrupted.
+Exit status: 0 trained, 2 bad input, 3 training failed, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import default_run_dir
+from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, default_run_dir, reopen_run_folder
 
 BAD_INPUT = 2
 EXIT_STATUS = {"failed": 3, "interrupted": 130}
@@ -33,12 +34,19 @@ USAGE = """\
 Finds the ground state of trapped fermions with a neural quantum state.
 
 usage: python train.py [--config=FILE_OR_PRESET] [--setting=value ...]
+       python train.py --run_dir=FOLDER --resume [--iterations=MORE]
 example: python train.py --config=quickstart --n_particles=3
 
-Flags override the config, which overrides the defaults. The names are those of the TOML keys."""
+Flags override the config, which overrides the defaults. The names are those of the TOML keys.
+
+Ctrl-C ends training after the iterations of the present call, writes a checkpoint and measures the energy (status
+130); once more Ctrl-C leaves at once. SIGTERM does the same without measuring (status 143). After either of them, or
+after a kill, --resume goes on as if there had been no break."""
 
 GENERAL_HELP = {
     "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",
+    "resume": "Go on with the run in --run_dir from its last checkpoint, with its own settings; only how long it "
+    "trains, how it is measured and what it prints may be given anew. A chain is given with its --config.",
     "help": "Show this help.",
     "version": "Show the version.",
 }
@@ -52,16 +60,18 @@ class CommandLine(NamedTuple):
         overrides: leaf name -> value of the settings given.
         wants_help: `--help` was given.
         wants_version: `--version` was given.
+        resume: `--resume` was given.
     """
 
     config: str | None
     overrides: dict[str, Any]
     wants_help: bool
     wants_version: bool
+    resume: bool
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
-    """Defines `--config`, `--help`, `--version` and one flag per setting.
+    """Defines `--config`, `--resume`, `--help`, `--version` and one flag per setting.
 
     All flags hold the text given, None where they are not given: the settings alone decide what is allowed.
 
@@ -129,7 +139,8 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: flag_values[name].value for name in flag_values if flag_values[name].value is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
-    return CommandLine(given.get("config"), overrides, given.get("help") == "true", given.get("version") == "true")
+    switches = (given.get(name) == "true" for name in ("help", "version", "resume"))
+    return CommandLine(given.get("config"), overrides, *switches)
 
 
 def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], allowed: Mapping[str, str]) -> None:
@@ -230,14 +241,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(command_line: CommandLine) -> str:
     """Runs the experiment, or a chain of them, and returns why it stopped."""
-    config, overrides = command_line.config, command_line.overrides
+    config, overrides, resume = command_line.config, command_line.overrides, command_line.resume
+    if resume and config is None:
+        config = _config_of_run(overrides.get("run_dir"))
     if config is not None and is_chain(config):
         chain = chain_from(config, overrides, default_run_dir(config))
-        return _imported("tf_nqs.chain").run_chain(chain)
+        return _imported("tf_nqs.chain").run_chain(chain, resume=resume)
     settings = settings_from(config, overrides)
-    if settings.run.run_dir is None:
+    if resume:
+        reopen_run_folder(_given_run_dir(settings.run.run_dir))  # refused before TensorFlow is loaded
+    elif settings.run.run_dir is None:
         settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
-    return _imported("tf_nqs.experiment").run(settings).stop_reason
+    return _imported("tf_nqs.experiment").run(settings, resume=resume).stop_reason
+
+
+def _given_run_dir(run_dir: str | None) -> str:
+    if run_dir is None:
+        raise SettingsError("run_dir: must be given with --resume; the folder of a run")
+    return run_dir
+
+
+def _config_of_run(run_dir: str | None) -> str:
+    """Returns the file with the settings of the run that is to be resumed."""
+    run_dir = settings_from(None, {"n_particles": 1, "run_dir": _given_run_dir(run_dir)}).run.run_dir
+    try:
+        folder = Path(run_dir).expanduser()
+        if (folder / CONFIG_FILE).is_file():
+            return str(folder / CONFIG_FILE)
+        if (folder / CHAIN_MARK).is_file():
+            raise SettingsError(f"run_dir = {shown(run_dir)}: holds a chain; must be resumed with its --config")
+    except (OSError, RuntimeError):
+        pass  # a name that is refused below
+    reopen_run_folder(run_dir)
+    raise SettingsError(f"run_dir = {shown(run_dir)}: has no {CONFIG_FILE}; must be given with --config to be resumed")
 
 
 def _imported(name: str) -> ModuleType:

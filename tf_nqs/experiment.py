@@ -36,6 +36,7 @@ from tf_nqs.callbacks import (
     RestoreBestWeights,
     RunLog,
     StopOnNonFinite,
+    StopOnSignal,
     TimeLimit,
     WeightsCheckpoint,
     save_weights,
@@ -43,43 +44,59 @@ from tf_nqs.callbacks import (
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.exact import Reference
 from tf_nqs.profiling import profile_run
-from tf_nqs.run_folder import claim_run_folder, release_run_folder
+from tf_nqs.resume import Start, clear_what_follows, find_start, fit_from
+from tf_nqs.run_folder import claim_run_folder, locked_run_folder, release_run_folder, reopen_run_folder
 from tf_nqs.run_result import Convergence, RunResult
+from tf_nqs.stop_signals import StopSignals
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
-from tf_nqs.transfer import Transfer, carry_walkers, save_walkers, start_weights
+from tf_nqs.transfer import carry_walkers, freeze_equivariant_layers, save_walkers, start_weights
+
+TERMINATED_STATUS = 143
+"""Exit status after SIGTERM, as a shell reports it."""
 
 _MANY_PARTICLES = 8
 """From here on ln|Psi| of random start weights loses digits in float32."""
 
 
-def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = ()) -> RunResult:
+def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = (), resume: bool = False) -> RunResult:
     """Trains, measures and writes the run folder.
 
     Args:
         settings: all settings; `run.run_dir` is a new or an empty folder, None for a dated one in `runs/`.
         callbacks: more Keras callbacks for the training, called after those that the settings ask for.
+        resume: whether to go on with the run that `run.run_dir` holds, from its last checkpoint.
 
     Returns:
         What `result.json` holds.
 
     Raises:
-        RunFolderError: the folder holds another run, or cannot be written.
+        RunFolderError: the folder holds another run, or none to resume, or cannot be written.
         TransferError: there is nothing in `transfer.transfer_from` that can be transferred.
+        SystemExit: SIGTERM has ended training, after a checkpoint.
     """
+    folder = reopen_run_folder(settings.run.run_dir) if resume else claim_run_folder(settings.run.run_dir)
+    with locked_run_folder(folder):
+        return _run(settings, folder, callbacks, resume)
+
+
+def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.Callback], resume: bool) -> RunResult:
+    """Does the work of `run`, in a folder that belongs to it."""
     started = time.monotonic()
-    folder = claim_run_folder(settings.run.run_dir)
     say = (lambda *_: None) if settings.run.quiet else (lambda text: print(text, flush=True))
     try:
-        vmc, reference, transfer = _prepare(settings, folder, say)
+        start = find_start(settings, folder, say) if resume else Start()
+        vmc, reference, start = _prepare(settings, folder, say, start)
     except BaseException:
         release_run_folder(folder)
         raise
 
     training_started = time.monotonic()
-    _pretrain(vmc, settings, transfer, say)
-    convergence = train(vmc, settings, folder, reference, say, callbacks)
-    convergence = convergence._replace(transfer=transfer and transfer._asdict())
-    seconds_training = time.monotonic() - training_started
+    _pretrain(vmc, settings, start, say)
+    convergence = train(vmc, settings, folder, reference, say, callbacks, start)
+    if vmc.stop_reason == "terminated":
+        say("terminated; --resume goes on from the last checkpoint")
+        raise SystemExit(TERMINATED_STATUS)
+    seconds_training = start.seconds + time.monotonic() - training_started
 
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
@@ -100,13 +117,16 @@ def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = ()) 
 
 
 def _prepare(
-    settings: Settings, folder: Path, say: Callable[[str], None]
-) -> tuple[VariationalMonteCarlo, Reference, Transfer | None]:
+    settings: Settings, folder: Path, say: Callable[[str], None], start: Start
+) -> tuple[VariationalMonteCarlo, Reference, Start]:
     """Does all that comes before training: settings written, objects built, reference computed, phases compiled."""
-    (folder / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
+    (folder / f"unfinished-{CONFIG_FILE}").write_text(to_toml(settings), encoding="utf-8")
+    (folder / f"unfinished-{CONFIG_FILE}").replace(folder / CONFIG_FILE)
     keras.utils.set_random_seed(settings.run.seed)
     ansatz = build_ansatz(settings)
-    transfer = start_weights(settings.transfer, ansatz)
+    transfer = None if start.checkpoint else start_weights(settings.transfer, ansatz)
+    if start.checkpoint and settings.transfer.freeze_equivariant:
+        freeze_equivariant_layers(ansatz)
     vmc = build_trainer(settings, build_system(settings), ansatz)
     say(f"{settings.system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder}")
     if settings.system.n_particles >= _MANY_PARTICLES and settings.ansatz.dtype == "float32":
@@ -115,18 +135,21 @@ def _prepare(
     if transfer:
         walkers = carry_walkers(transfer.source, vmc) if all_copied else "drawn anew and burnt in"
         transfer = transfer._replace(walkers=walkers)
+        start = start._replace(transfer=transfer._asdict())
         say("\n".join(transfer.lines()))
     reference = find_reference(settings)
     say(_reference_line(reference))
     say("compiling ...")
     vmc.warm_up()
-    return vmc, reference, transfer
+    return vmc, reference, start
 
 
-def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, transfer: Transfer | None, say: Callable[[str], None]):
+def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, start: Start, say: Callable[[str], None]):
     """Brings random start weights near free fermions; transferred ones stay, they are a better start already."""
     iterations = settings.training.pretrain_iterations
-    if iterations and transfer:
+    if start.checkpoint:
+        return
+    if iterations and start.transfer:
         say("no pretraining, as weights were transferred")
     elif iterations:
         say(f"pretraining, {iterations} updates towards free fermions ...")
@@ -140,8 +163,9 @@ def train(
     reference: Reference,
     say: Callable[[str], None],
     more_callbacks: Sequence[keras.callbacks.Callback] = (),
+    start: Start | None = None,
 ) -> Convergence:
-    """Runs the training loop; Ctrl-C ends it, and what was reached is kept.
+    """Runs the training loop with checkpoints; Ctrl-C or SIGTERM ends it, and what was reached is kept.
 
     Args:
         vmc: the compiled trainer.
@@ -150,10 +174,14 @@ def train(
         reference: shown beside the energy.
         say: prints a line, or does not.
         more_callbacks: called after those that the settings ask for.
+        start: where it starts; None for the beginning.
 
     Returns:
         What early stopping found, and when layers were released.
     """
+    start = start or Start()
+    if start.checkpoint:
+        clear_what_follows(start, folder, say)
     training, stopping = settings.training, settings.stopping
     criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
     early_stopping = EnergyEarlyStopping(stopping.window, criterion, folder, say) if criterion else None
@@ -164,22 +192,19 @@ def train(
     release = _releasing(vmc, settings, early_stopping, say)
     callbacks += [callback for callback in (early_stopping, release, best) if callback]
     if training.max_seconds is not None:
-        callbacks.append(TimeLimit(training.max_seconds))
+        callbacks.append(TimeLimit(training.max_seconds, start.seconds))
     if not settings.run.quiet:
-        callbacks.append(ProgressLine(training.iterations, reference.energy))
-    callbacks += more_callbacks
-    try:
-        vmc.fit(training.iterations, callbacks=callbacks)
-    except KeyboardInterrupt:
-        vmc.stop_reason = "interrupted"
-        for callback in callbacks:
-            callback.on_train_end()
-        say("interrupted; once more Ctrl-C leaves without measuring")
+        callbacks.append(ProgressLine(training.iterations, reference.energy, start.iteration))
+    with StopSignals(say) as signals:
+        fit_from(start, vmc, settings, folder, [*callbacks, *more_callbacks, StopOnSignal(signals)])
+    if vmc.stop_reason == "interrupted":
+        say("interrupted, --resume can go on; once more Ctrl-C leaves without measuring")
     explanation = blocking = None
     if early_stopping:
         say(explanation := early_stopping.explanation())
         blocking = early_stopping.blocking_criteria
-    return Convergence(explanation, blocking, best and best.best_iteration, release and release.switched_at)
+    restored, released = best and best.best_iteration, release and release.switched_at
+    return Convergence(explanation, blocking, restored, released, start.transfer)
 
 
 def _releasing(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tf_nqs.config.errors import RunFolderError, shown
 
-CLAIM_FILE = ".claimed"
+CLAIM_FILE, CHAIN_MARK, CONFIG_FILE = ".claimed", ".chain", "config.toml"
+CHECKPOINT_FOLDER = "checkpoints"
+
+_BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
+"""All that a run has written before its training begins."""
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def default_run_dir(config: str | None = None) -> str:
@@ -35,6 +46,11 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
         RunFolderError: it holds something already, is no folder, or cannot be written.
     """
     name = default_run_dir() if run_dir is None else str(run_dir)
+    if holds_checkpoint(name):
+        raise RunFolderError(
+            f"run_dir = {shown(name)}: holds a run that can be continued by --resume; "
+            "must be a new or an empty folder without it"
+        )
     taken = f"run_dir = {shown(name)}: not empty, it may hold another run; must be a new or an empty folder"
     try:
         folder = Path(name).expanduser()
@@ -59,6 +75,68 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
     return folder
 
 
+def holds_checkpoint(run_dir: str | Path) -> bool:
+    """Returns whether a folder holds a checkpoint of a run, damaged or not."""
+    try:
+        return any(Path(run_dir, CHECKPOINT_FOLDER).expanduser().glob("*.index"))
+    except (OSError, RuntimeError, ValueError):  # a name that is refused elsewhere
+        return False
+
+
+def reopen_run_folder(run_dir: str | Path) -> Path:
+    """Returns the folder of a run that can be resumed.
+
+    Args:
+        run_dir: the folder.
+
+    Raises:
+        RunFolderError: it holds neither a checkpoint nor a run that was killed before its training began.
+    """
+    folder = Path(run_dir)
+    if holds_checkpoint(folder):
+        return folder.expanduser()
+    try:
+        names = {entry.name for entry in folder.expanduser().iterdir()}
+    except (OSError, RuntimeError, ValueError):
+        names = set()
+    if CLAIM_FILE in names and names <= set(_BEFORE_TRAINING):
+        return folder.expanduser()
+    raise RunFolderError(
+        f"run_dir = {shown(str(run_dir))}: holds no checkpoint; "
+        "must be the folder of a run, or be given without --resume"
+    )
+
+
+@contextlib.contextmanager
+def locked_run_folder(folder: Path) -> Iterator[None]:
+    """Keeps other processes from the folder of a run inside the `with` block; a process that is killed locks nothing.
+
+    Args:
+        folder: as `claim_run_folder` or `reopen_run_folder` returned it.
+
+    Raises:
+        RunFolderError: another process is at it, or it cannot be written, at first or later.
+    """
+    name = f"run_dir = {shown(str(folder))}"
+    try:
+        lock = open(folder / CLAIM_FILE, "a", encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{name}: cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunFolderError(f"{name}: another process is at this run; must wait until it has ended") from error
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _CANNOT_WRITE:
+                raise
+            raise RunFolderError(
+                f"{name}: cannot be written any more ({os.strerror(error.errno)}); --resume goes on once it can"
+            ) from error
+
+
 def release_run_folder(folder: Path) -> None:
     """Gives back a claimed folder that holds nothing but its mark and its settings, so that it can be used again.
 
@@ -66,6 +144,6 @@ def release_run_folder(folder: Path) -> None:
         folder: as `claim_run_folder` returned it.
     """
     entries = list(folder.iterdir())
-    if all(entry.name in (CLAIM_FILE, "config.toml") for entry in entries):
+    if all(entry.name in _BEFORE_TRAINING for entry in entries):
         for entry in entries:
             entry.unlink()

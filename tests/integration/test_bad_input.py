@@ -28,7 +28,7 @@ def stub_experiment(monkeypatch):
     stub = types.ModuleType("tf_nqs.experiment")
     stub.calls, stub.stop_reason = [], "iterations"
 
-    def run(settings):
+    def run(settings, resume=False):
         stub.calls.append(settings)
         if isinstance(stub.stop_reason, BaseException):
             raise stub.stop_reason
@@ -77,6 +77,13 @@ BAD_COMMAND_LINES = [
     (["--n_particles=4", "--flagfile=x"], "--flagfile: no such flag"),
     (["--n_particles=4", "--undefok=xyzzy", "--xyzzy=1"], "--undefok: no such flag"),
     (["--config=quickstar"], "did you mean quickstart?"),
+    (["--resume"], "run_dir: must be given with --resume; the folder of a run"),
+    (["--config=quickstart", "--resume"], "run_dir: must be given with --resume; the folder of a run"),
+    (["--run_dir=nowhere", "--resume"], "run_dir = 'nowhere': holds no checkpoint; must be the folder of a run"),
+    (["--config=quickstart", "--run_dir=nowhere", "--resume"], "run_dir = 'nowhere': holds no checkpoint"),
+    (["--run_dir=" + "x" * 300, "--resume"], "holds no checkpoint"),
+    (["--run_dir=", "--resume"], "run_dir = '': must be text"),
+    (["--resume=yes", "--run_dir=nowhere"], "resume"),
     (["--config=."], "config = '.': not a file; must be a TOML file or a preset ("),
     (["--config="], "config = '': not a file; must be a TOML file or a preset ("),
     (["--config=quickstart", "--notrap"], "trap = false contradicts interaction_strength = 10.0"),
@@ -106,7 +113,7 @@ def test_bad_files(text, stub_experiment, tmp_path, monkeypatch, capsys):
 
 def test_a_refused_run_folder_is_bad_input(stub_experiment, tmp_path, capsys):
     (tmp_path / "energy.csv").write_text("precious")
-    stub_experiment.run = lambda settings: run_folder.claim_run_folder(settings.run.run_dir)
+    stub_experiment.run = lambda settings, resume: run_folder.claim_run_folder(settings.run.run_dir)
     assert cli.main(["train.py", "--n_particles=2", f"--run_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.startswith(f"error: run_dir = '{tmp_path}': not empty")
     assert (tmp_path / "energy.csv").read_text() == "precious"

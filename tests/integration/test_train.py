@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -175,7 +176,7 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
         calls.append(1)
         if len(calls) > 4:
             monkeypatch.setattr(VariationalMonteCarlo, "recent_iterations", recent)
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return recent(self)
 
     monkeypatch.setattr(VariationalMonteCarlo, "recent_iterations", interrupting)

@@ -22,17 +22,17 @@ PACKAGE = REPOSITORY / "tf_nqs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 LEVELS = (
-    {"defaults", "portable", "quiet_import", "run_result", "types"},
+    {"defaults", "portable", "quiet_import", "run_result", "stop_signals", "types"},
     {"config"},
     {"exact", "physics", "run_folder"},
-    {"layers", "search_folder"},
+    {"checkpoints", "layers", "search_folder"},
     {"ansatz"},
     {"sampling"},
     {"analysis"},
     {"training"},
     {"callbacks", "observables", "signatures"},
     {"builders", "export_readme", "profiling"},
-    {"transfer"},
+    {"resume", "transfer"},
     {"experiment"},
     {"apart", "chain"},
     {"cli", "saved_model", "tuning"},

@@ -32,11 +32,12 @@ class Runs:
     """Stands for the experiment: notes which stages run and writes what a run leaves; `ends` says how a stage ends."""
 
     def __init__(self):
-        self.ran, self.ends = [], {}
+        self.ran, self.ends, self.resumed = [], {}, []
 
-    def __call__(self, settings):
-        folder = claim_run_folder(settings.run.run_dir)
+    def __call__(self, settings, resume=False):
+        folder = Path(settings.run.run_dir) if resume else claim_run_folder(settings.run.run_dir)
         self.ran.append(folder.name)
+        self.resumed += [folder.name] * resume
         (folder / "config.toml").write_text(to_toml(settings))
         reason = self.ends.get(folder.name, "iterations")
         if isinstance(reason, BaseException):
@@ -110,6 +111,41 @@ def test_resumed_at_the_stage_that_is_not_finished(end, runs, tmp_path):
     assert runs.ran == ["stage_1", "stage_2", "stage_2", "stage_3"]
     assert names(folder) == ["stage_1", "stage_2", "stage_2_unfinished_1", "stage_3", "summary.csv"]
     assert (folder / "stage_2_unfinished_1" / "config.toml").is_file()
+
+
+def with_checkpoint(folder):
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "ckpt-1.index").touch()
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), "interrupted"], ids=["killed", "interrupted"])
+def test_a_stage_with_a_checkpoint_is_resumed_inside(end, runs, tmp_path):
+    """The folder stays; later stages, whose results do not follow any more, are never resumed."""
+    folder = tmp_path / "chain"
+    chains.run_chain(make_chain(folder))
+    for name in ("stage_2", "stage_3"):
+        with_checkpoint(folder / name)
+        (folder / name / "result.json").unlink()
+    if end == "interrupted":
+        (folder / "stage_2" / "result.json").write_text('{"stop_reason": "interrupted"}')
+    assert chains.run_chain(make_chain(folder), resume=True) == "iterations"
+    assert runs.ran[3:] == ["stage_2", "stage_3"] and runs.resumed == ["stage_2"]
+    assert names(folder) == ["stage_1", "stage_2", "stage_3", "stage_3_unfinished_1", "summary.csv"]
+
+
+def test_a_failed_stage_begins_anew_in_spite_of_its_checkpoint(runs, tmp_path):
+    runs.ends["stage_2"] = "failed"
+    chains.run_chain(make_chain(tmp_path / "chain"))
+    with_checkpoint(tmp_path / "chain" / "stage_2")
+    runs.ends.clear()
+    chains.run_chain(make_chain(tmp_path / "chain"))
+    assert not runs.resumed and (tmp_path / "chain" / "stage_2_unfinished_1").is_dir()
+
+
+def test_resuming_needs_a_chain(runs, tmp_path):
+    with pytest.raises(RunFolderError, match="holds no chain; must be the folder of one, or be given without --resume"):
+        chains.run_chain(make_chain(tmp_path / "chain"), resume=True)
+    assert not (tmp_path / "chain").exists()
 
 
 def test_what_follows_a_repeated_stage_is_repeated_too(runs, tmp_path):

@@ -94,6 +94,9 @@ ALL_CHANGED = {
     "gain_tolerance": 1e-5,
     "confidence": 0.5,
     "restore_best": True,
+    "checkpoint_minutes": 0.5,
+    "checkpoint_iterations": 100,
+    "checkpoints_kept": 2,
     "target_error": 1e-7,
     "evaluation_max_seconds": 1e16,
     "reference_max_seconds": 0.0,
@@ -143,6 +146,7 @@ def test_the_sections_and_unique_leaf_names():
         "transfer",
         "stopping",
         "evaluation",
+        "checkpoint",
         "run",
     ]
     assert sum(len(model.model_fields) for model in SECTIONS.values()) == len(FIELDS)
@@ -257,6 +261,9 @@ REFUSED = [
     ("cut_off", -0.1, "cut_off = -0.1: must be a finite number of at least 0"),
     ("least_effective_fraction", 1, "least_effective_fraction = 1: must be a finite number of at least 0 and below 1"),
     ("largest_weight", 1, "largest_weight = 1: must be a finite number above 1"),
+    ("checkpoint_minutes", -1, "checkpoint_minutes = -1: must be a finite number of at least 0"),
+    ("checkpoint_iterations", -1, "checkpoint_iterations = -1: must be an integer from 0 to"),
+    ("checkpoints_kept", 0, "checkpoints_kept = 0: must be an integer from 1 to 1000"),
     ("early_stopping", "always", "early_stopping = 'always': must be one of none, thesis, statistical"),
     ("window", 9, "window = 9: must be an integer from 10 to"),
     ("max_slope", 0, "max_slope = 0: must be a finite number above 0"),
@@ -552,7 +559,7 @@ def test_a_missing_preset_names_the_shipped_ones(name):
 def test_flags_and_settings_are_the_same_set():
     flag_values = flags.FlagValues()
     cli.define_flags(flag_values)
-    assert set(flag_values) == set(FIELDS) | {"config", "help", "version"}
+    assert set(flag_values) == set(FIELDS) | {"config", "resume", "help", "version"}
     assert all(flag_values[name].value is None for name in flag_values)
     for leaf, field in FIELDS.items():
         assert flag_values[leaf].help.startswith(field.description)

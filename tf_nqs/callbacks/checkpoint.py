@@ -24,7 +24,7 @@ class WeightsCheckpoint(IterationCallback):
         self.path = Path(path)
         self.seconds = seconds
 
-    def on_train_begin(self, logs=None):
+    def begin(self, state):
         self._last = time.monotonic()
 
     def on_iterations(self, rows):

@@ -6,8 +6,10 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tf_nqs import defaults
-from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict
+from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict, make_window
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
 
@@ -55,13 +57,31 @@ class EnergyEarlyStopping(WindowCallback):
         self.counters = Counters()
         self.has_stopped = False
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def begin(self, state):
+        super().begin(state)
         self.start_anew()
-        if self.path:
+        if state:
+            judged, length = state["windows"], self.call_period
+            self.windows = [make_window(*judged[:, i : i + length]) for i in range(0, judged.shape[1], length)]
+            self.last_checks = self.criterion.checks(self.windows) if self.windows else ()
+            self.n_blocked, self.has_stopped = state["n_blocked"], state["has_stopped"]
+            self.counters = Counters(*state["counters"])
+        if self.path and (state is None or not self.path.exists()):
             checks = [f"{name}{suffix}" for name in self.criterion.names for suffix in ("", "_threshold", "_passed")]
             columns = ["iteration", "first_iteration", "energy", "energy_error", *checks]
             self._write("w", [*columns, "passed", "n_successes", "n_failures"])
+
+    def get_state(self):
+        windows = [
+            (np.arange(one.first_iteration, one.last_iteration + 1), one.energies, one.variances)
+            for one in self.windows
+        ]
+        return super().get_state() | {
+            "windows": np.hstack(windows) if windows else np.empty((3, 0)),
+            "n_blocked": self.n_blocked,
+            "counters": self.counters,
+            "has_stopped": self.has_stopped,
+        }
 
     def on_window(self, window):
         if self.has_stopped:

@@ -43,10 +43,15 @@ class _Switch(IterationCallback):
         self.switched_at: int | None = None
         self._say = say or (lambda _: None)
 
-    def on_train_begin(self, logs=None):
-        self.switched_at, self._n_done = None, 0
-        if self.at_iteration == 0:
+    def begin(self, state):
+        self.switched_at, self._n_done = (state["switched_at"], state["n_done"]) if state else (None, 0)
+        if self.switched_at is not None:
+            self._set()
+        elif self.at_iteration == 0:
             self._switch()
+
+    def get_state(self):
+        return {"switched_at": self.switched_at, "n_done": self._n_done}
 
     def on_iterations(self, rows):
         self._n_done += len(rows["iteration"])
@@ -59,9 +64,12 @@ class _Switch(IterationCallback):
         elif self._n_done == self.at_iteration and not self.model.stop_training:
             self._switch()
 
-    def _switch(self):
+    def _set(self):
         set_trainable(self.layers, self._trainable)
         self.model.follow_trainable()
+
+    def _switch(self):
+        self._set()
         self.switched_at = self._n_done
         if self.early_stopping:
             self.early_stopping.start_anew()

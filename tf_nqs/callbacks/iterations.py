@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -9,7 +11,8 @@ import numpy as np
 class IterationCallback(keras.callbacks.Callback):
     """A Keras callback that is given all iterations of a call, although they ran without leaving TensorFlow.
 
-    Subclasses define `on_iterations`, and end training by `stop`.
+    Subclasses define `on_iterations`, and end training by `stop`. Those that remember something define `begin` and
+    `get_state`: by these a training that was killed is resumed as if nothing had happened.
 
     Attributes:
         call_period: `VariationalMonteCarlo.fit` ends a call at every multiple of it, counted from its start; None for
@@ -17,6 +20,35 @@ class IterationCallback(keras.callbacks.Callback):
     """
 
     call_period: int | None = None
+    _resumed: dict[str, Any] | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns all that the callback remembers; called between two calls, when a checkpoint is written.
+
+        Returns:
+            Name -> what JSON can hold (also NaN and infinities) or NumPy arrays.
+        """
+        return {}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Lets the next training go on from what `get_state` returned in an earlier one.
+
+        Args:
+            state: as it was returned.
+        """
+        self._resumed = state
+
+    def begin(self, state: dict[str, Any] | None) -> None:
+        """Called when training begins.
+
+        Args:
+            state: what to go on from; None for a training from its start.
+        """
+
+    def on_train_begin(self, logs=None):
+        del logs
+        state, self._resumed = self._resumed, None
+        self.begin(state)
 
     def on_epoch_end(self, epoch, logs=None):
         del epoch, logs
@@ -34,7 +66,8 @@ class IterationCallback(keras.callbacks.Callback):
         """Ends training after this call.
 
         Args:
-            reason: what `VariationalMonteCarlo.stop_reason` becomes: early_stopping, time_limit or failed.
+            reason: what `VariationalMonteCarlo.stop_reason` becomes: early_stopping, time_limit, failed,
+                interrupted or terminated.
         """
         if not self.model.stop_training:
             self.model.stop_reason = reason

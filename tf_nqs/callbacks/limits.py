@@ -1,4 +1,4 @@
-"""Callbacks that end a training: out of time, or out of numbers."""
+"""Callbacks that end a training: out of time, told to, or out of numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.stop_signals import StopSignals
 
 
 class TimeLimit(IterationCallback):
@@ -14,18 +15,36 @@ class TimeLimit(IterationCallback):
 
     Args:
         max_seconds: wall-clock limit; training ends with the call that passes it.
+        seconds_before: what an earlier training, which is resumed, has used of it.
     """
 
-    def __init__(self, max_seconds: float):
+    def __init__(self, max_seconds: float, seconds_before: float = 0.0):
         super().__init__()
         self.max_seconds = max_seconds
+        self.seconds_before = seconds_before
 
-    def on_train_begin(self, logs=None):
-        self._started = time.monotonic()
+    def begin(self, state):
+        self._started = time.monotonic() - self.seconds_before
 
     def on_iterations(self, rows):
         if time.monotonic() - self._started >= self.max_seconds:
             self.stop("time_limit")
+
+
+class StopOnSignal(IterationCallback):
+    """Stops training as interrupted or terminated after Ctrl-C or SIGTERM.
+
+    Args:
+        signals: notes the signals.
+    """
+
+    def __init__(self, signals: StopSignals):
+        super().__init__()
+        self.signals = signals
+
+    def on_iterations(self, rows):
+        if self.signals.reason:
+            self.stop(self.signals.reason)
 
 
 class StopOnNonFinite(IterationCallback):

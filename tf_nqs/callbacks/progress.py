@@ -20,22 +20,24 @@ class ProgressLine(IterationCallback):
     Args:
         iterations: number of iterations that training will take.
         reference_energy: what the energy is compared with, in hbar*omega, if known.
+        done: how many of the iterations an earlier training, which is resumed, has done.
     """
 
-    def __init__(self, iterations: int, reference_energy: float | None = None):
+    def __init__(self, iterations: int, reference_energy: float | None = None, done: int = 0):
         super().__init__()
         self.iterations = iterations
         self.reference_energy = reference_energy
+        self.done = done
         self._bar = None
 
-    def on_train_begin(self, logs=None):
+    def begin(self, state):
         self._started = self._last_line = time.monotonic()
-        self._done = 0
+        self._done = self.done
         self._bar = None
         if sys.stdout.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(file=sys.stdout), transient=True)
-            self._task = self._bar.add_task("training", total=self.iterations)
+            self._task = self._bar.add_task("training", total=self.iterations, completed=self.done)
             self._bar.start()
 
     def on_iterations(self, rows):
@@ -55,7 +57,7 @@ class ProgressLine(IterationCallback):
             f"energy {format_with_error(energy, error)}",
             f"variance {rows['variance'].mean():.2g}",
             f"acceptance {rows['acceptance'].mean():.2f}",
-            f"{self._done / (time.monotonic() - self._started):.1f}/s",
+            f"{(self._done - self.done) / (time.monotonic() - self._started):.1f}/s",
         ]
         if self.reference_energy is not None:
             parts.insert(2, f"above reference by {energy - self.reference_energy:+.1e}")

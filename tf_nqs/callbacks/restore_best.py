@@ -35,9 +35,16 @@ class RestoreBestWeights(WindowCallback):
         self._best_bound = math.inf
         self._best_weights = None
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def begin(self, state):
+        super().begin(state)
         self._forget()
+        if state:
+            self.best_iteration, self._best_bound = state["best_iteration"], state["best_bound"]
+            self._best_weights = state["best_weights"]
+
+    def get_state(self):
+        best = {"best_iteration": self.best_iteration, "best_bound": self._best_bound}
+        return super().get_state() | best | {"best_weights": self._best_weights}
 
     def on_window(self, window):
         if window.energy + window.energy_error < self._best_bound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from pathlib import Path
 
@@ -49,13 +50,18 @@ class RunLog(IterationCallback):
         self._file = self._events = None
         self._last = 0
 
-    def on_train_begin(self, logs=None):
-        self._file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
+    def begin(self, state):
+        self._file = open(self.folder / "metrics.csv", "w" if state is None else "a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._writer.writerow(METRICS_COLUMNS)
+        if not self._file.tell():
+            self._writer.writerow(METRICS_COLUMNS)
         self._file.flush()
         self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         self._before = time.monotonic()
+
+    def get_state(self):
+        os.fsync(self._file.fileno())  # a checkpoint must not outlive the rows before it, even if the power fails
+        return {}
 
     def on_iterations(self, rows):
         now = time.monotonic()

@@ -30,8 +30,11 @@ class WindowCallback(IterationCallback):
         self.call_period = window
         self._pending = np.empty((len(_COLUMNS), 0))
 
-    def on_train_begin(self, logs=None):
-        self._pending = np.empty((len(_COLUMNS), 0))
+    def begin(self, state):
+        self._pending = state["pending"] if state else np.empty((len(_COLUMNS), 0))
+
+    def get_state(self):
+        return {"pending": self._pending}
 
     def on_iterations(self, rows):
         self._pending = np.hstack([self._pending, np.stack([rows[name] for name in _COLUMNS])])

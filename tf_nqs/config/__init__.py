@@ -1,5 +1,6 @@
 """Validated settings: one typed source per default, TOML in, flags derived from it, a resolved copy out."""
 
+from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import RunFolderError, SettingsError
 from tf_nqs.config.load import load_toml, preset_names, settings_from, to_toml
 from tf_nqs.config.reweighting import ReweightingSettings
@@ -17,6 +18,7 @@ from tf_nqs.config.transfer import TransferSettings
 
 __all__ = [
     "AnsatzSettings",
+    "CheckpointSettings",
     "EvaluationSettings",
     "ReweightingSettings",
     "RunFolderError",

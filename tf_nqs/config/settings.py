@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
+from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.fields import field_allowed, field_type
 from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
@@ -212,6 +213,7 @@ class Settings(Section):
     transfer: TransferSettings = TransferSettings()
     stopping: StoppingSettings = StoppingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def call_lengths(iterations: int, iterations_per_call: int, periods: Iterable[int] = ()) -> list[int]:
+def call_lengths(iterations: int, iterations_per_call: int, periods: Iterable[int] = (), done: int = 0) -> list[int]:
     """Returns the number of iterations of each call: as many as allowed, but a call ends at every multiple of a period.
 
     Args:
         iterations: of all calls together.
         iterations_per_call: of one call at most.
         periods: e.g. the windows of callbacks, which want to see the model as each window leaves it.
+        done: iterations that are behind already; calls end where they would without this break.
 
     Returns:
-        Numbers of at least 1 whose sum is `iterations`.
+        Numbers of at least 1 whose sum is `iterations - done`.
     """
     ends = {iterations}.union(*(range(period, iterations, period) for period in periods))
     lengths, start = [], 0
@@ -22,4 +23,13 @@ def call_lengths(iterations: int, iterations_per_call: int, periods: Iterable[in
         full, rest = divmod(end - start, iterations_per_call)
         lengths += [iterations_per_call] * full + [rest] * (rest > 0)
         start = end
-    return lengths
+    return _without_first(lengths, done)
+
+
+def _without_first(lengths: list[int], done: int) -> list[int]:
+    """Returns what is left of calls after so many of their iterations."""
+    left = []
+    for length in lengths:
+        left += [length - min(done, length)] * (length > done)
+        done -= min(done, length)
+    return left

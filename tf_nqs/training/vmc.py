@@ -193,7 +193,7 @@ class VariationalMonteCarlo(keras.Model):
             )
         self.optimizer.apply(derivatives, variables)
 
-    def fit(self, iterations: int, callbacks: list | None = None, **kwargs) -> keras.callbacks.History:
+    def fit(self, iterations: int, callbacks: list | None = None, done: int = 0, **kwargs) -> keras.callbacks.History:
         """Trains for a number of iterations; walkers burn in before the very first one.
 
         To Keras an epoch is one call of up to `iterations_per_call` iterations: its callbacks see means over the call,
@@ -203,6 +203,7 @@ class VariationalMonteCarlo(keras.Model):
             iterations: number of optimiser updates.
             callbacks: Keras callbacks; `tf_nqs.callbacks` has those made for this trainer. A call ends at every
                 multiple of a callback's `call_period`, if it has one.
+            done: how many of them an earlier call of `fit` has done, the state of which was restored since.
             **kwargs: other arguments of `keras.Model.fit`.
 
         Returns:
@@ -221,7 +222,7 @@ class VariationalMonteCarlo(keras.Model):
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
         self.stop_reason = "iterations"
         periods = {getattr(callback, "call_period", None) for callback in callbacks or ()} - {None}
-        counts = call_lengths(iterations, self.iterations_per_call, periods)
+        counts = call_lengths(iterations, self.iterations_per_call, periods, done)
         return self._fit_calls(counts, callbacks=callbacks, **kwargs)
 
     def _fit_calls(self, counts: list[int], **kwargs) -> keras.callbacks.History:

@@ -1,0 +1,244 @@
+"""Exact resume: a run that is broken off again and again ends with the same files as one without a break."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import signal
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tf_nqs import cli, experiment, resume, run_folder
+from tf_nqs.callbacks import IterationCallback
+from tf_nqs.config import settings_from
+from tf_nqs.training.calls import call_lengths
+
+ROOT = Path(__file__).parents[2]
+
+ALL_AT_ONCE = {
+    "n_particles": 2,
+    "interaction_strength": 10.0,
+    "n_features": 4,
+    "n_layers": 1,
+    "n_walkers": 32,
+    "n_steps": 2,
+    "n_burn_in": 10,
+    "iterations": 44,
+    "iterations_per_call": 4,
+    "checkpoint_iterations": 7,
+    "optimizer": "adam",
+    "learning_rate": 1e-2,
+    "resampling": "guarded",
+    "freeze_equivariant": True,
+    "release_at": 13,
+    "early_stopping": "thesis",
+    "window": 10,
+    "restore_best": True,
+    "pretrain_iterations": 3,
+    "target_error": 1.0,
+    "evaluation_max_seconds": 1e6,  # a measurement that is ended by time depends on the load
+    "reference_max_seconds": 0.0,
+    "quiet": True,
+    "jit_compile": False,  # these runs are shorter than their compilation
+}
+"""Everything that has a state: samples that are reused, layers that are released, windows, the best weights."""
+
+
+class At(IterationCallback):
+    """Does something after the call that reaches an iteration, before any checkpoint of that call."""
+
+    def __init__(self, iteration, action):
+        super().__init__()
+        self.iteration, self.action = iteration, action
+
+    def on_iterations(self, rows):
+        if rows["iteration"][-1] >= self.iteration:
+            self.action()
+
+
+class Killed(BaseException):
+    """Ends a run as `kill -9` does: nothing catches it, nothing is written after it."""
+
+
+def kill():
+    raise Killed
+
+
+def run(folder, callbacks=(), resume=False, **changes):
+    settings = settings_from(None, ALL_AT_ONCE | {"run_dir": str(folder)} | changes)
+    return experiment.run(settings, callbacks, resume=resume)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def weights_of(folder):
+    found = {}
+    with h5py.File(folder / "ansatz.weights.h5") as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_equal(folder, reference):
+    """All rows in all columns but `seconds`, all windows, and every bit of every weight."""
+    assert rows_of(folder / "metrics.csv") == rows_of(reference / "metrics.csv")
+    assert (folder / "windows.csv").read_bytes() == (reference / "windows.csv").read_bytes()
+    ours, theirs = weights_of(folder), weights_of(reference)
+    assert ours.keys() == theirs.keys() and theirs
+    assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []
+
+
+@pytest.fixture(scope="module", params=["adam", pytest.param("spring", marks=pytest.mark.slow)])
+def unbroken(request, tmp_path_factory):
+    """The folder of a run without a break, and what all others have in common with it."""
+    changes = {"optimizer": request.param}
+    folder = tmp_path_factory.mktemp("resume") / "unbroken"
+    run(folder, **changes)
+    return folder, changes
+
+
+@pytest.fixture(scope="module")
+def broken(unbroken, tmp_path_factory):
+    """The folder of a run that was killed, terminated, ended too early, and lost its last checkpoint on top of that."""
+    _, changes = unbroken
+    folder = tmp_path_factory.mktemp("resume") / "broken"
+    with pytest.raises(Killed):
+        run(folder, [At(23, kill)], **changes)
+    assert [int(row["iteration"]) for row in rows_of(folder / "metrics.csv")][-1] >= 23  # the last checkpoint is of 21
+    with pytest.raises(SystemExit) as ended:
+        run(folder, [At(29, lambda: signal.raise_signal(signal.SIGTERM))], resume=True, **changes)
+    assert ended.value.code == 143
+    assert not (folder / "result.json").exists()
+    result = run(folder, resume=True, iterations=36, **changes)
+    assert (result.n_iterations, result.stop_reason, result.released_iteration) == (36, "iterations", 13)
+    (newest,) = (folder / "checkpoints").glob(f"{max_checkpoint(folder)}.data*")
+    newest.write_bytes(newest.read_bytes()[:-10])
+    return folder
+
+
+def max_checkpoint(folder):
+    paths = (folder / "checkpoints").glob("*.index")
+    return max((path.stem for path in paths), key=lambda name: int(name.partition("-")[2]))
+
+
+def test_broken_off_again_and_again_it_ends_the_same(broken, unbroken, capsys):
+    """More iterations than it had ended with, from the checkpoint before the damaged one."""
+    reference, changes = unbroken
+    result = run(broken, resume=True, quiet=False, **changes)
+    printed = capsys.readouterr().out
+    assert "is damaged" in printed and "the one before" in printed and "resumed after 35 iterations" in printed
+    assert "pretraining" not in printed
+    assert_equal(broken, reference)
+    theirs = json.loads((reference / "result.json").read_text())
+    for name in ("energy", "n_iterations", "n_samplings", "stop_reason", "restored_iteration", "released_iteration"):
+        assert getattr(result, name) == theirs[name]
+    assert result.stop_explanation == theirs["stop_explanation"]
+
+
+def test_what_is_refused_changes_nothing(unbroken, capsys):
+    folder, _ = unbroken
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def refused(*flags):
+        assert cli.main(["train.py", f"--run_dir={folder}", *flags]) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("error: run_dir = ") and line.count("\n") == 1
+        return line
+
+    assert "can be continued by --resume" in refused(f"--config={folder / 'config.toml'}")
+    changed = refused("--resume", "--learning_rate=0.5", "--n_walkers=64", "--target_error=0.5", "--iterations=50")
+    assert "learning_rate = 0.01, not 0.5" in changed and "n_walkers = 32, not 64" in changed
+    assert "target_error" not in changed and "iterations" not in changed
+    assert "iterations = 43: must be at least 44, as so many are done" in refused("--resume", "--iterations=43")
+    with open(folder / run_folder.CLAIM_FILE) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another process is at this run" in refused("--resume")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("missing", [None, "checkpoints"])
+def test_a_folder_without_a_checkpoint_is_refused(missing, tmp_path, capsys):
+    if missing:
+        (tmp_path / missing).mkdir()
+    (tmp_path / "config.toml").write_text("n_particles = 2")
+    assert cli.main(["train.py", f"--run_dir={tmp_path}", "--resume"]) == 2
+    assert "holds no checkpoint; must be the folder of a run" in capsys.readouterr().err
+
+
+def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
+    """Then there is nothing to go on from but the settings: it begins."""
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "find_reference", lambda settings: kill())
+        patch.setattr(experiment, "release_run_folder", lambda folder: None)  # no process is left to do that
+        with pytest.raises(Killed):
+            run(tmp_path / "run")
+    assert run_folder.reopen_run_folder(tmp_path / "run") == tmp_path / "run"
+    said = []
+    settings = settings_from(None, ALL_AT_ONCE)
+    assert resume.find_start(settings, tmp_path / "run", said.append) == resume.Start()
+    assert said == ["nothing was trained yet: starting from the beginning"]
+
+
+def test_a_chain_is_resumed_with_its_config(tmp_path, capsys):
+    (tmp_path / run_folder.CHAIN_MARK).touch()
+    assert cli.main(["train.py", f"--run_dir={tmp_path}", "--resume"]) == 2
+    assert "holds a chain; must be resumed with its --config" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_in_one_line(tmp_path):
+    """Whatever file it was that could not be written."""
+    folder = run_folder.claim_run_folder(tmp_path / "run")
+    line = r"cannot be written any more \(No space left on device\); --resume goes on"
+    with pytest.raises(ValueError, match=line), run_folder.locked_run_folder(folder):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(FileNotFoundError), run_folder.locked_run_folder(folder):
+        raise FileNotFoundError(2, "no trouble of the disk")
+
+
+def test_rows_are_cut(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b"iteration,energy\r\n1,2.0\r\n2,3.0\r\n3,4.0\r\n4,5")
+    assert resume.keep_rows(path, 4) == 3
+    assert resume.keep_rows(path, 2) == 2
+    assert path.read_bytes() == b"iteration,energy\r\n1,2.0\r\n2,3.0\r\n"
+    assert resume.keep_rows(tmp_path / "nowhere.csv", 2) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((25, 10, {12}, 0), [10, 2, 10, 2, 1]),
+        ((25, 10, {12}, 12), [10, 2, 1]),
+        ((25, 10, {12}, 5), [5, 2, 10, 2, 1]),
+        ((25, 10, {12}, 25), []),
+    ],
+)
+def test_calls_end_where_they_would_without_a_break(arguments, expected):
+    assert call_lengths(*arguments) == expected
+
+
+def test_seconds_count_over_all_sessions():
+    """A run out of time is over until it is given more."""
+    settings = settings_from(None, {"n_particles": 2, "iterations": 50, "max_seconds": 10.0})
+    facts = {"iteration": 20, "seconds": 11.0, "stop_reason": "time_limit", "settings": {"iterations": 50}}
+    assert resume._is_over(facts, settings)
+    assert not resume._is_over(facts, settings_from(None, {"n_particles": 2, "iterations": 50, "max_seconds": 12.0}))
+    stopped = facts | {"seconds": 1.0, "stop_reason": "early_stopping"}
+    assert resume._is_over(stopped, settings)
+    assert not resume._is_over(stopped, settings_from(None, {"n_particles": 2, "iterations": 51}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["adam", "spring", "reweighting", "chain"])
+def test_kill_9(mode, tmp_path, monkeypatch):
+    """The script of the benchmark, two kills of each mode."""
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.resume import try_mode
+
+    for found in try_mode(mode, 2, 0, tmp_path):
+        assert found["rows"] and found["windows"] and found["weights"], found

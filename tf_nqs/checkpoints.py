@@ -1,0 +1,195 @@
+"""Checkpoints: the whole state of a training in files that are always whole, and data alone.
+
+TensorFlow's `CheckpointManager` writes them: under another name first, then in place, then the oldest is deleted.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.config import RunFolderError
+from tf_nqs.config.errors import shown
+
+_NAME = "ckpt"
+_FACTS_KEY = "facts/.ATTRIBUTES/py_state"
+"""Where TensorFlow keeps the `PythonState` of that name."""
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that can be read.
+
+    Attributes:
+        path: what its files have in common.
+        facts: what was saved beside the variables.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+
+
+class _Facts(tf.train.experimental.PythonState):
+    """Facts as JSON in a checkpoint, with arrays in base64: nothing that could be executed when it is read."""
+
+    def __init__(self, facts: dict[str, Any] | None = None):
+        self.facts = facts or {}
+
+    def serialize(self):
+        return json.dumps(self.facts, default=_written_array).encode()
+
+    def deserialize(self, string_value):
+        self.facts = _read_facts(string_value)
+
+
+def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_kept: int) -> None:
+    """Writes a checkpoint, then deletes the oldest ones.
+
+    Args:
+        folder: of the checkpoints; need not exist.
+        model: the compiled trainer.
+        facts: what JSON can hold, and NumPy arrays.
+        n_kept: how many of the last checkpoints stay.
+
+    Raises:
+        RunFolderError: it cannot be written; those before are as they were.
+    """
+    numbers = [_number(path) for path in _all_checkpoints(folder)]
+    try:
+        # A new manager each time: after layers were released, the variables are others. It reads what there is.
+        manager = tf.train.CheckpointManager(_saved(model, facts), folder, n_kept, checkpoint_name=_NAME)
+        manager.save(checkpoint_number=max(numbers, default=0) + 1)
+    except (OSError, tf.errors.OpError) as error:
+        _delete_unfinished(folder)
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder.parent))}: no checkpoint can be written ({_reason(error)}); "
+            "those before are whole, --resume goes on from the last one"
+        ) from error
+
+
+def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """Returns the newest checkpoint that can be read in full, None if there is none at all.
+
+    Args:
+        folder: of the checkpoints.
+        say: is given a line for each newer one that is missing or damaged.
+
+    Raises:
+        RunFolderError: there are some, but all of them are damaged.
+    """
+    paths = sorted(_all_checkpoints(folder), key=_number, reverse=True)
+    problems = []
+    last = tf.train.latest_checkpoint(folder) if paths else None  # None, too, where its files are gone
+    state = tf.train.get_checkpoint_state(str(folder)) if paths else None
+    if state and last is None:
+        problems.append(f"{Path(state.model_checkpoint_path).name} is missing")
+    for path in paths:
+        try:
+            facts = _read(path)
+        except (OSError, tf.errors.OpError, LookupError, RuntimeError, ValueError) as error:
+            problems.append(f"{path.name} is damaged ({_reason(error)})")
+            continue
+        for problem in problems:
+            say(f"checkpoint {problem}; going on from {path.name}, the one before")
+        return Checkpoint(path, facts)
+    if problems:
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder.parent))}: no checkpoint can be read: {'; '.join(problems)}; "
+            "must be trained anew in another folder"
+        )
+    return None
+
+
+def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
+    """Gives a trainer the state of a checkpoint, and deletes the damaged ones after it.
+
+    Args:
+        checkpoint: as `newest_checkpoint` returned it.
+        model: a compiled trainer with the same variables.
+
+    Raises:
+        RunFolderError: it has others.
+    """
+    folder = checkpoint.path.parent
+    try:
+        _saved(model, {}).restore(str(checkpoint.path)).assert_existing_objects_matched()
+    except (AssertionError, LookupError, ValueError, tf.errors.OpError) as error:
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder.parent))}: {checkpoint.path.name} does not fit, it may be of another version "
+            f"of tf_nqs ({_reason(error)}); must be trained anew in another folder"
+        ) from error
+    _delete_unfinished(folder)
+    for path in _all_checkpoints(folder):
+        if _number(path) > _number(checkpoint.path):
+            for file in folder.glob(f"{path.name}.*"):
+                file.unlink()
+
+
+def _saved(model: keras.Model, facts: dict[str, Any]) -> tf.train.Checkpoint:
+    """All variables by name, those of the optimiser by number; but for the record, which each call writes anew.
+
+    Not simply the model: TensorFlow follows attributes, but not Keras' lists of layers, and would lose the weights of
+    the equivariant ones without a word.
+    """
+    saved = [variable for variable in model.variables if variable is not model.record]
+    # Keras numbers the models of a process: fermion_ansatz_2/orbitals/bias.
+    variables = {re.sub(r"^(\w+?)(_\d+)?/", r"\1/", variable.path): variable for variable in saved}
+    if len(variables) < len(saved):
+        raise ValueError("two variables of the trainer have the same path")
+    slots = {str(number): variable for number, variable in enumerate(model.optimizer.variables)}
+    return tf.train.Checkpoint(model=variables, optimizer=slots, facts=_Facts(facts))
+
+
+def _all_checkpoints(folder: Path) -> list[Path]:
+    return [path.with_suffix("") for path in folder.glob(f"{_NAME}-*.index") if _number(path.with_suffix(""))]
+
+
+def _number(path: Path) -> int:
+    found = re.fullmatch(rf"{_NAME}-(\d+)", path.name)
+    return int(found[1]) if found else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Returns the facts of a checkpoint, after reading all of it: TensorFlow compares every tensor's checksum."""
+    reader = tf.train.load_checkpoint(str(path))
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+    return _read_facts(reader.get_tensor(_FACTS_KEY))
+
+
+def _read_facts(text: bytes) -> dict[str, Any]:
+    return json.loads(text, object_hook=_read_array)
+
+
+def _written_array(value: object) -> dict[str, Any]:
+    if isinstance(value, np.generic):
+        return value.item()
+    array = np.ascontiguousarray(value)
+    return {"dtype": array.dtype.str, "shape": array.shape, "base64": base64.b64encode(array.tobytes()).decode()}
+
+
+def _read_array(entries: dict[str, Any]) -> Any:
+    if entries.keys() != {"dtype", "shape", "base64"}:
+        return entries
+    content = base64.b64decode(entries["base64"])
+    return np.frombuffer(content, np.dtype(entries["dtype"])).reshape(entries["shape"]).copy()
+
+
+def _delete_unfinished(folder: Path) -> None:
+    """Deletes what a process that was killed while writing has left."""
+    for path in folder.glob(f"{_NAME}-*temp*"):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """Returns the cause of an error in one short line."""
+    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    return " ".join(str(text).split())[:200] or type(error).__name__

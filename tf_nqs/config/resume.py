@@ -1,0 +1,51 @@
+"""Which settings decide what a run gives, and so must stay when it is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tf_nqs.config.checkpoint import CheckpointSettings
+from tf_nqs.config.errors import shown
+from tf_nqs.config.settings import EvaluationSettings, Settings
+
+NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
+"""Settings that change nothing in what a run gives."""
+
+MAY_CHANGE = (
+    *NO_MATTER,
+    "iterations",
+    "iterations_per_call",
+    "max_seconds",
+    "profile",
+    *EvaluationSettings.model_fields,
+)
+"""Settings that may be others when a run is resumed: how long it trains, how it is measured, what it says."""
+
+
+def comparable(settings: Settings) -> dict[str, Any]:
+    """Returns all settings by leaf name; a stage of the same chain as source by its name alone.
+
+    So a run can be resumed where its folder, or that of its chain, was moved or is called by another path.
+    """
+    leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
+    if leaves["transfer_from"] is not None and leaves["run_dir"] is not None:
+        source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
+        leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
+    return leaves
+
+
+def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[str, ...]) -> list[str]:
+    """Returns 'name = old value, not new value' for every setting that has changed.
+
+    Args:
+        before: what `comparable` returned for the run so far; a setting that did not exist then counts as unchanged.
+        settings: those of now.
+        ignored: names of settings that do not count.
+    """
+    return [
+        f"{leaf} = {shown(before[leaf])}, not {shown(value)}"
+        for leaf, value in comparable(settings).items()
+        if leaf not in ignored and before.get(leaf, value) != value
+    ]

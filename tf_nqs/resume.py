@@ -1,0 +1,172 @@
+"""Going on with the training of a run folder: what is refused, where it starts, and what of its files is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from tf_nqs.builders import METRICS_FILE, RESULT_FILE
+from tf_nqs.callbacks import RunCheckpoint, resume_callbacks
+from tf_nqs.checkpoints import Checkpoint, newest_checkpoint
+from tf_nqs.config import RunFolderError, Settings
+from tf_nqs.config.errors import shown
+from tf_nqs.config.resume import MAY_CHANGE, comparable, differences
+from tf_nqs.run_folder import CHECKPOINT_FOLDER
+from tf_nqs.training import VariationalMonteCarlo
+
+WINDOWS_FILE = "windows.csv"
+
+
+class Start(NamedTuple):
+    """Where a training starts.
+
+    Attributes:
+        checkpoint: what it goes on from; None for its beginning.
+        is_over: whether it has ended, and only its measurement is left.
+        transfer: with transfer_from, what `tf_nqs.transfer.Transfer` holds.
+    """
+
+    checkpoint: Checkpoint | None = None
+    is_over: bool = False
+    transfer: dict[str, Any] | None = None
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.checkpoint.facts["iteration"] if self.checkpoint else 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return self.checkpoint.facts["seconds"] if self.checkpoint else 0.0
+
+
+def find_start(settings: Settings, folder: Path, say: Callable[[str], None]) -> Start:
+    """Returns where the training in a folder goes on; changes nothing.
+
+    Args:
+        settings: all settings of now.
+        folder: the run folder.
+        say: is given a line about what is resumed.
+
+    Returns:
+        Start; the beginning, if the run was killed before its training began.
+
+    Raises:
+        RunFolderError: a setting has changed that must not, or no checkpoint can be read.
+    """
+    checkpoint = newest_checkpoint(folder / CHECKPOINT_FOLDER, say)
+    if checkpoint is None:
+        say("nothing was trained yet: starting from the beginning")
+        return Start()
+    facts, name = checkpoint.facts, f"run_dir = {shown(str(folder))}"
+    if changed := differences(facts["settings"], settings, MAY_CHANGE):
+        raise RunFolderError(
+            f"{name}: was run with {'; '.join(changed)}; must be as before to be resumed, or in a new folder"
+        )
+    iterations = settings.training.iterations
+    if iterations < facts["iteration"]:
+        raise RunFolderError(
+            f"{name}: iterations = {iterations}: must be at least {facts['iteration']}, as so many are done"
+        )
+    is_over = _is_over(facts, settings)
+    more = "measuring the energy again" if is_over else f"going on to {iterations}"
+    say(f"resumed after {facts['iteration']} iterations, {more}")
+    if not is_over and facts["stop_reason"] == "early_stopping":  # more iterations are wanted all the same
+        facts["callbacks"]["EnergyEarlyStopping"] = {}
+    return Start(checkpoint, is_over, facts["transfer"])
+
+
+def _is_over(facts: dict[str, Any], settings: Settings) -> bool:
+    """Whether training had ended, by its own rules and those of now."""
+    training, reason = settings.training, facts["stop_reason"]
+    if reason == "early_stopping":
+        return training.iterations <= facts["settings"]["iterations"]
+    out_of_time = training.max_seconds is not None and facts["seconds"] >= training.max_seconds
+    return facts["iteration"] >= training.iterations or out_of_time
+
+
+def clear_what_follows(start: Start, folder: Path, say: Callable[[str], None]) -> None:
+    """Cuts the files of a run folder where its training goes on: those iterations will come again.
+
+    Args:
+        start: where it goes on.
+        folder: the run folder.
+        say: is given a line if rows are missing.
+    """
+    n_rows = keep_rows(folder / METRICS_FILE, start.iteration)
+    keep_rows(folder / WINDOWS_FILE, start.iteration)
+    if n_rows < start.iteration:
+        say(f"{METRICS_FILE} lacks {start.iteration - n_rows} of the first {start.iteration} iterations")
+    if not start.is_over:
+        (folder / RESULT_FILE).unlink(missing_ok=True)  # it is that of fewer iterations
+
+
+def keep_rows(path: Path, last_iteration: int) -> int:
+    """Cuts a CSV file after the row of an iteration; it is replaced as a whole.
+
+    Args:
+        path: the file, with a header and the iteration in the first column; need not exist.
+        last_iteration: that of the last row to keep.
+
+    Returns:
+        The number of rows kept.
+    """
+    if not path.is_file():
+        return 0
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = file.readlines() or [""]
+    # A row without its newline was being written when the process was killed.
+    whole = [row for row in rows if row.endswith("\n") and row.partition(",")[0].isdigit()]
+    kept = [row for row in whole if int(row.partition(",")[0]) <= last_iteration]
+    if len(kept) < len(rows):
+        unfinished = path.with_name(f"unfinished-{path.name}")
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            file.writelines([header, *kept])
+        os.replace(unfinished, path)
+    return len(kept)
+
+
+def fit_from(
+    start: Start,
+    vmc: VariationalMonteCarlo,
+    settings: Settings,
+    folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Trains from a start on, with checkpoints; where training is over, does only what comes at its end.
+
+    Args:
+        start: where to begin.
+        vmc: the compiled trainer; what `start` knows of it is restored here.
+        settings: all settings.
+        folder: the run folder.
+        callbacks: all others.
+    """
+    iterations, checkpoints = settings.training.iterations, settings.checkpoint
+    saving = RunCheckpoint(
+        folder / CHECKPOINT_FOLDER,
+        iterations,
+        callbacks,
+        {"settings": comparable(settings), "transfer": start.transfer},
+        checkpoints.checkpoint_minutes,
+        checkpoints.checkpoint_iterations,
+        checkpoints.checkpoints_kept,
+        start.checkpoint,
+    )
+    everything = [*callbacks, saving]
+    if start.checkpoint:
+        vmc.needs_burn_in = False
+        resume_callbacks(callbacks, start.checkpoint.facts["callbacks"])
+    if not start.is_over:
+        vmc.fit(iterations, callbacks=everything, done=start.iteration)
+        return
+    hooks = keras.callbacks.CallbackList(everything, model=vmc)
+    hooks.on_train_begin()
+    ended_by = "iterations" if start.iteration >= iterations else "time_limit"
+    vmc.stop_reason = start.checkpoint.facts["stop_reason"] or ended_by
+    hooks.on_train_end()
