@@ -74,7 +74,8 @@ def run_chain(chain: Chain) -> str:
         for number, settings in enumerate(chain.stages, start=1):
             head = f"stage {number} of {len(chain.stages)}"
             say(f"{head}: finished before" if number <= first else head)
-            result = found[number - 1] if number <= first else _run_stage(number, settings)
+            earlier = found[number - 1] if number <= first else None
+            result = _run_stage(number, settings) if earlier is None else earlier
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
             if result["stop_reason"] in _ENDS_THE_CHAIN:
@@ -142,7 +143,7 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is finished, but had other settings.
     """
-    folder = Path(settings.run.run_dir)
+    folder = _folder(settings)
     try:
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         before = settings_from(str(folder / CONFIG_FILE))
@@ -160,6 +161,11 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
     return result
 
 
+def _folder(settings: Settings) -> Path:
+    assert settings.run.run_dir is not None  # every stage of a chain has its own
+    return Path(settings.run.run_dir)
+
+
 def _comparable(settings: Settings) -> dict[str, Any]:
     """Returns the settings that decide what a run gives, by leaf name; a stage as source by its name alone.
 
@@ -173,7 +179,7 @@ def _comparable(settings: Settings) -> dict[str, Any]:
 
 
 def _run_stage(number: int, settings: Settings) -> dict[str, Any]:
-    folder = Path(settings.run.run_dir)
+    folder = _folder(settings)
     try:
         if folder.is_dir() and any(folder.iterdir()):
             folder.rename(_free_name(folder))

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -124,11 +125,11 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     return target
 
 
-def _model_file(folder):
+def _model_file(folder: Path) -> Path:
     return folder / VERSION_FOLDER / "saved_model.pb"
 
 
-def _summary(ansatz, system):
+def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
     """What was exported, by what, for those who find the model one day."""
     return {
         "n_particles": system.n_particles,
@@ -142,7 +143,9 @@ def _summary(ansatz, system):
     }
 
 
-def _save(ansatz, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path) -> None:
+def _save(
+    ansatz: keras.Model, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path
+) -> None:
     """Writes the model; its texts become assets in the folder of that name."""
     module = tf.Module()
     signatures = make_signatures(functions, summary["n_particles"], summary["dtype"])

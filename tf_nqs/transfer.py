@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -196,7 +197,7 @@ def weight_name(weight: keras.Variable) -> str:
     return weight.path.partition("/")[2]
 
 
-def _sizes(weights) -> dict[str, int]:
+def _sizes(weights: Iterable[Any]) -> dict[str, int]:
     return {weight_name(weight): math.prod(weight.shape) for weight in weights}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict
@@ -55,15 +56,15 @@ class EnergyEarlyStopping(WindowCallback):
         self.counters = Counters()
         self.has_stopped = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.start_anew()
         if self.path:
             checks = [f"{name}{suffix}" for name in self.criterion.names for suffix in ("", "_threshold", "_passed")]
             columns = ["iteration", "first_iteration", "energy", "energy_error", *checks]
-            self._write("w", [*columns, "passed", "n_successes", "n_failures"])
+            self._write(self.path, "w", [*columns, "passed", "n_successes", "n_failures"])
 
-    def on_window(self, window):
+    def on_window(self, window: Window) -> None:
         if self.has_stopped:
             return
         self.windows.append(window)
@@ -105,10 +106,12 @@ class EnergyEarlyStopping(WindowCallback):
         """Writes the verdict on a window to the file and to the terminal."""
         passed = int(not self.blocking_criteria) if self.last_checks else ""
         if self.path:
-            cells = [cell for check in self.last_checks for cell in (check.value, check.threshold, int(check.passed))]
+            cells: list[Any] = [
+                cell for check in self.last_checks for cell in (check.value, check.threshold, int(check.passed))
+            ]
             cells = cells or [""] * (3 * len(self.criterion.names))
             head = [window.last_iteration, window.first_iteration, window.energy, window.energy_error]
-            self._write("a", [*head, *cells, passed, *self.counters])
+            self._write(self.path, "a", [*head, *cells, passed, *self.counters])
         if self._say:
             found = (
                 ", ".join(_words(check) + " blocks" * (not check.passed) for check in self.last_checks)
@@ -124,9 +127,10 @@ class EnergyEarlyStopping(WindowCallback):
                 + (counted if self.criterion.n_successes > 1 else "")
             )
 
-    def _write(self, mode: str, cells: list) -> None:
+    @staticmethod
+    def _write(path: Path, mode: str, cells: list) -> None:
         # Opened anew for each row: windows are rare, and nothing is left open by an interrupted training.
-        with open(self.path, mode, newline="", encoding="utf-8") as file:
+        with open(path, mode, newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(cells)
 
 

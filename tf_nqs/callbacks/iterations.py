@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -18,7 +20,7 @@ class IterationCallback(keras.callbacks.Callback):
 
     call_period: int | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch, logs
         self.on_iterations(self.model.recent_iterations())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,10 @@ class TimeLimit(IterationCallback):
         super().__init__()
         self.max_seconds = max_seconds
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if time.monotonic() - self._started >= self.max_seconds:
             self.stop("time_limit")
 
@@ -31,6 +32,6 @@ class TimeLimit(IterationCallback):
 class StopOnNonFinite(IterationCallback):
     """Stops training as failed once an iteration had no finite energy at all."""
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if not np.all(np.isfinite(rows["energy"])):
             self.stop("failed")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
+from typing import Any, TextIO
 
+import numpy as np
 import tensorflow as tf
 
 from tf_nqs.callbacks.iterations import IterationCallback
@@ -46,21 +48,22 @@ class RunLog(IterationCallback):
     def __init__(self, folder: str | Path):
         super().__init__()
         self.folder = Path(folder)
-        self._file = self._events = None
+        self._file: TextIO | None = None
         self._last = 0
 
-    def on_train_begin(self, logs=None):
-        self._file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        file = open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8")
+        self._file, self._writer = file, csv.writer(file)
         self._writer.writerow(METRICS_COLUMNS)
-        self._file.flush()
+        file.flush()
         self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         self._before = time.monotonic()
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
+        assert self._file, "Keras calls on_train_begin first"
         now = time.monotonic()
         count = len(rows["iteration"])
-        rows = {**rows, "seconds": [(now - self._before) / count] * count}
+        rows = {**rows, "seconds": np.full(count, (now - self._before) / count)}
         self._before = now
         self._last = int(rows["iteration"][-1])
         for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
@@ -70,7 +73,7 @@ class RunLog(IterationCallback):
             for name in METRICS_COLUMNS[1:]:
                 tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._file and not self._file.closed:
             rows = self.model.recent_iterations()  # Ctrl-C may have kept the last call from being reported
             if len(rows["iteration"]) and rows["iteration"][-1] > self._last:
@@ -84,6 +87,6 @@ class RunLog(IterationCallback):
             self._events.close()
 
 
-def _shown(name, value):
+def _shown(name: str, value: float) -> int | str:
     """Whole numbers without a decimal point, everything else so that it reads back to the same float64."""
     return int(value) if name in WHOLE_NUMBERS else repr(float(value))

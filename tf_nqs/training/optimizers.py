@@ -19,7 +19,7 @@ def make_optimizer(
     damping: float = defaults.DAMPING,
     damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
-    **natural_gradient,
+    **natural_gradient: Any,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
 
