@@ -75,8 +75,10 @@ def export(
         ExportError: the reloaded model gives other numbers.
 
     Example:
-        >>> system, ansatz, _ = tf_nqs.load("runs/a4")  # doctest: +SKIP
-        >>> tf_nqs.export(ansatz, system, "exported/a4")  # doctest: +SKIP
+        >>> system, ansatz, _ = tf_nqs.load("runs/a4")
+        >>> deviations = tf_nqs.export(ansatz, system, "exported/a4")
+        >>> sorted(deviations)
+        ['gradient_and_laplacian', 'local_energy', 'log_psi', 'orbitals', 'psi']
     """
     if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")

@@ -42,7 +42,7 @@ def make_optimizer(
         ValueError: the name is unknown, or an argument out of its range.
 
     Example:
-        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))  # doctest: +SKIP
+        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))
     """
     if name not in defaults.LEARNING_RATE:
         raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.LEARNING_RATE)}")

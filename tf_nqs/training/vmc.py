@@ -62,10 +62,10 @@ class VariationalMonteCarlo(keras.Model):
             system have different numbers of particles.
 
     Example:
-        >>> vmc = VariationalMonteCarlo(FermionAnsatz(4), TrappedFermions(4, interaction_strength=10.0))
-        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-4))
-        >>> vmc.fit(iterations=1000)
-        >>> vmc.evaluate_energy(target_error=1e-2).energy
+        >>> vmc = VariationalMonteCarlo(tf_nqs.FermionAnsatz(2), TrappedFermions(2, interaction_strength=10.0))
+        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+        >>> history = vmc.fit(iterations=20)
+        >>> measured = vmc.evaluate_energy(target_error=0.1)
 
     Reference: thesis, Secs. 2.3.2 and 2.3.3.
     """
