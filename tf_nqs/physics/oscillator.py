@@ -19,7 +19,7 @@ def oscillator_orbitals(positions: Tensor, n_orbitals: int) -> Tensor:
         n_orbitals: how many, at least 1.
 
     Returns:
-        Values in a_ho^(-1/2), shape (*positions.shape, n_orbitals).
+        Values in a_ho^(-1/2), shape positions.shape + (n_orbitals,).
     """
     return tf.exp(-0.5 * positions[..., None] ** 2) * _hermite_polynomials(positions, n_orbitals)
 
