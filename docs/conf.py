@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = "tf_nqs"
 exclude_patterns = ["_build"]
 default_role = "code"  # `name` in docstrings means what it means in Markdown
+autodoc_inherit_docstrings = False  # what Keras says of an overridden method is in its own guide
 autodoc_member_order = "bysource"
 napoleon_custom_sections = [("Call arguments", "params_style")]
 napoleon_use_ivar = True  # else the fields of named tuples would be described twice
