@@ -13,6 +13,8 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,13 +22,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def sample(signatures, seed: int, n_walkers: int, n_steps: int) -> tf.Tensor:
+def sample(signatures: dict[str, Callable], seed: int, n_walkers: int, n_steps: int) -> tf.Tensor:
     """Returns walkers drawn from |Psi|^2, shape (n_walkers, n_particles), in a_ho."""
     arguments = {"seed": [0, seed], "n_walkers": n_walkers, "n_steps": n_steps}
     return signatures["sample"](**{name: tf.constant(value) for name, value in arguments.items()})["positions"]
 
 
-def derivatives(log_psi, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def derivatives(log_psi: Callable, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns gradient (n_walkers, n_particles) and Laplacian (n_walkers,) of ln|Psi|, by nested GradientTapes.
 
     Args:
@@ -46,7 +48,7 @@ def derivatives(log_psi, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return gradient, tf.add_n(second)
 
 
-def evaluate(signatures, positions: tf.Tensor) -> dict[str, np.ndarray]:
+def evaluate(signatures: dict[str, Callable], positions: tf.Tensor) -> dict[str, Any]:
     """Returns `signature/output` -> numbers, for all signatures that take positions."""
     names = sorted(signatures.keys() - {"sample", "serving_default"})
     numbers = {

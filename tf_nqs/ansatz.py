@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from tf_nqs import defaults
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
-from tf_nqs.types import LogDerivatives, SignedLog, Tensor
+from tf_nqs.types import LogDerivatives, Shape, SignedLog, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -45,7 +47,7 @@ class FermionAnsatz(keras.Model):
         n_features: int = defaults.N_FEATURES,
         n_layers: int = defaults.N_LAYERS,
         n_determinants: int = defaults.N_DETERMINANTS,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         for name, value in (("n_particles", n_particles), ("n_layers", n_layers)):
@@ -65,7 +67,7 @@ class FermionAnsatz(keras.Model):
         self.determinant = SlaterDeterminant(name="determinant", **policy)
         self.build((None, n_particles))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self._check_shape(input_shape)
         for layer, n_inputs in zip(self.equivariant_layers, [1] + [self.n_features] * self.n_layers, strict=False):
             layer.build((None, self.n_particles, n_inputs))
@@ -75,7 +77,7 @@ class FermionAnsatz(keras.Model):
         self.determinant.build(matrices, matrices)
         self.built = True
 
-    def call(self, positions):
+    def call(self, positions: Tensor) -> SignedLog:
         self._check_shape(positions.shape)
         return self.determinant(self._orbitals_without_envelope(positions), self.envelope(positions))
 
@@ -111,8 +113,8 @@ class FermionAnsatz(keras.Model):
         """
         self._check_shape(positions.shape)
         first_layer, *others = self.equivariant_layers
-        jet = first_layer.forward_laplacian_of_positions(positions)
-        jet = others[0].forward_laplacian_of_separable(jet) if others else jet.expanded()
+        separable = first_layer.forward_laplacian_of_positions(positions)
+        jet = others[0].forward_laplacian_of_separable(separable) if others else separable.expanded()
         for layer in others[1:]:
             jet = layer.forward_laplacian(jet)
         first, second = self.envelope.derivatives(positions)
@@ -120,17 +122,17 @@ class FermionAnsatz(keras.Model):
             self.orbital_layer.forward_laplacian(jet), self.envelope(positions), first, second
         )
 
-    def _check_shape(self, shape):
+    def _check_shape(self, shape: Shape) -> None:
         if len(shape) != 2 or shape[1] != self.n_particles:
             raise ValueError(f"positions of shape {tuple(shape)}: must be (n_walkers, {self.n_particles})")
 
-    def _orbitals_without_envelope(self, positions):
+    def _orbitals_without_envelope(self, positions: Tensor) -> Tensor:
         features = positions[:, :, None]
         for layer in self.equivariant_layers:
             features = layer(features)
         return self.orbital_layer(features)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "n_particles": self.n_particles,

@@ -57,6 +57,7 @@ def run_apart(settings: Settings, continued: Path | None = None, kept: Path | No
     except EOFError:
         process.join()
         status = process.exitcode
+        assert status is not None  # it has been joined
         how = f"was killed by signal {-status}; out of memory?" if status < 0 else f"ended with status {status}"
         outcome = Outcome(problem=f"its process {how}")
     finally:
@@ -86,5 +87,7 @@ def _run(sender: Connection, settings: Settings, continued: Path | None, kept: P
 
 def _end_with_parent() -> None:
     """Ends this process when the one that started it has ended, however that happened."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent  # this runs in a child alone
+    parent.join()
     os._exit(1)

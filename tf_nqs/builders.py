@@ -100,8 +100,8 @@ def load(run_dir: str | Path) -> Run:
         RunFolderError: the folder holds no run.
 
     Example:
-        >>> system, ansatz, settings = tf_nqs.load("runs/a4")  # doctest: +SKIP
-        >>> sign, log_abs_psi = ansatz(positions)  # doctest: +SKIP
+        >>> system, ansatz, settings = tf_nqs.load("runs/a4")
+        >>> sign, log_abs_psi = ansatz(np.array([[-1.5, -0.5, 0.5, 1.5]]))
     """
     folder = Path(run_dir)
     for name in (CONFIG_FILE, WEIGHTS_FILE):

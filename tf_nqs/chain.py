@@ -149,7 +149,7 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
     Raises:
         RunFolderError: it is finished, but had other settings.
     """
-    folder = Path(settings.run.run_dir)
+    folder = _folder(settings)
     try:
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         before = settings_from(str(folder / CONFIG_FILE))

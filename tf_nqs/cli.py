@@ -85,7 +85,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 
 def _define(name: str, help_text: str, is_boolean: bool, flag_values: flags.FlagValues) -> None:
-    flag = flags.Flag(flags.ArgumentParser(), None, name, None, help_text, boolean=is_boolean)
+    flag: flags.Flag[str] = flags.Flag(flags.ArgumentParser(), None, name, None, help_text, boolean=is_boolean)
     flags.DEFINE_flag(flag, flag_values)
 
 
@@ -137,7 +137,7 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     flag_values = flags.FlagValues()
     define_flags(flag_values)
     parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
-    given = {name: flag_values[name].value for name in flag_values if flag_values[name].value is not None}
+    given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
     switches = (given.get(name) == "true" for name in ("help", "version", "resume"))
     return CommandLine(given.get("config"), overrides, *switches)

@@ -4,6 +4,8 @@ Constructors and the settings of `tf_nqs.config` both read them from here, so th
 and the presets cannot disagree. Lengths are in units of a_ho, energies in units of hbar*omega.
 """
 
+from typing import Final
+
 # System
 INTERACTION_STRENGTH = 0.0
 INTERACTION_RANGE = 0.5
@@ -12,25 +14,25 @@ INTERACTION_RANGE = 0.5
 N_FEATURES = 64
 N_LAYERS = 2
 N_DETERMINANTS = 1
-DTYPE = "float32"
+DTYPE: Final = "float32"
 
 # Sampling
-SAMPLER = "metropolis"
+SAMPLER: Final = "metropolis"
 N_WALKERS = 512
 N_STEPS = 10
 N_BURN_IN = 500
 PROPOSAL_WIDTH = 0.5
-SAMPLING_DTYPE = "ansatz"
+SAMPLING_DTYPE: Final = "ansatz"
 GLOBAL_MOVES = True
 TARGET_ACCEPTANCE = {"metropolis": 0.5, "mala": 0.6}
 
 # Training
 ITERATIONS = 1000
 ITERATIONS_PER_CALL = 10
-OPTIMIZER = "spring"
+OPTIMIZER: Final = "spring"
 LEARNING_RATE = {"adam": 1e-4, "minsr": 0.2, "sr": 0.2, "spring": 0.2}
 DECAY_ITERATIONS = {"adam": 0, "minsr": 100, "sr": 100, "spring": 100}
-LAPLACIAN = "auto"
+LAPLACIAN: Final = "auto"
 CLIP_DEVIATIONS = 10.0
 CLIP_DOUBLING_ITERATIONS = 50
 DAMPING = 3e-3
@@ -43,7 +45,7 @@ JIT_COMPILE = True
 CHUNK_MEBIBYTES = 1024
 
 # Early stopping: the thresholds and counters are those of the thesis for four particles
-EARLY_STOPPING = "none"
+EARLY_STOPPING: Final = "none"
 WINDOW = 1000
 MAX_SLOPE = 3e-7
 MAX_SLOPE_DIFFERENCE = 3e-6
@@ -57,7 +59,7 @@ CONFIDENCE = 0.95
 RESTORE_BEST = False
 
 # Re-weighting
-RESAMPLING = "every_iteration"
+RESAMPLING: Final = "every_iteration"
 SENSITIVITY = 1e-2
 LONGEST_WAIT = 100
 SHORTEST_WAIT = 1

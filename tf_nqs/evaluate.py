@@ -40,7 +40,7 @@ def evaluate_run(request: Request) -> int:
     warm_up_evaluation(run.vmc)
     started = time.monotonic()
 
-    def report(estimate):
+    def report(estimate: Any) -> None:
         energy = format_with_error(estimate.mean, estimate.error)
         say(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
 
@@ -67,7 +67,7 @@ def _evaluation(run: OpenedRun, measurement: Any, seconds: float) -> dict[str, A
 
     keys = ("reference_energy", "reference_kind", "reference_uncertainty")
     known = run.result.get("reference_energy") is not None
-    reference = Reference(*(run.result.get(key) for key in keys)) if known else find_reference(run.settings)
+    reference = Reference._make(run.result.get(key) for key in keys) if known else find_reference(run.settings)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):
@@ -110,12 +110,12 @@ def _more(evaluation: dict[str, Any]) -> str:
     """Returns the lines below the table: what only an evaluation knows, with errors."""
     from tf_nqs.analysis import format_with_error
 
-    def value(key, unit=""):
+    def value(key: str, unit: str = "") -> str:
         return (
             "-" if evaluation[key] is None else f"{_number(evaluation[key], evaluation[f'{key}_error'])} {unit}".strip()
         )
 
-    def _number(number, error):
+    def _number(number: float, error: float | None) -> str:
         return format_with_error(number, error)
 
     rows = [

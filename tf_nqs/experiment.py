@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -231,9 +232,10 @@ def _result(
     seconds_total: float,
 ) -> RunResult:
     """Puts the result together; numbers that are not finite become None, as JSON has no NaN."""
-    measured = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
+    known = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
+    measured: dict[str, Any] = {name: finite_or_none(value) for name, value in known.items()}
     return RunResult(
-        **{name: finite_or_none(value) for name, value in measured.items()},
+        **measured,
         reference_energy=reference.energy,
         reference_kind=reference.kind,
         reference_uncertainty=reference.uncertainty,
@@ -254,7 +256,7 @@ def _result(
 
 def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
     """Returns how many of its errors, that of the reference included, an energy is off; None if that is not known."""
-    if reference.energy is None:
+    if reference.energy is None or reference.uncertainty is None:
         return None
     sigma = math.hypot(measurement.energy_error, reference.uncertainty)
     return finite_or_none((measurement.energy - reference.energy) / sigma) if sigma > 0 else None

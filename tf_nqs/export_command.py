@@ -56,7 +56,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     flag_values = flags.FlagValues()
     for name in (*ALLOWED, "help"):
         is_boolean = name in ("overwrite", "help")
-        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
+        flag: flags.Flag[str] = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
         flags.DEFINE_flag(flag, flag_values)
     parse_flags(flag_values, argv, ALLOWED)
     if flag_values["help"].value == "true":
@@ -66,15 +66,18 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
 
 def _checked(run_dir: str | None, output: str | None, overwrite: str | None) -> Request:
     """Returns the request, its values checked as far as they can be without looking at the disk."""
-    for name, value in (("run_dir", run_dir), ("output", output)):
-        if value is None:
-            raise SettingsError(f"{name}: must be given; {ALLOWED[name]}")
-        if not value:
-            raise SettingsError(f"{name} = '': must be {ALLOWED[name]}")
     choice = {None: False, "true": True, "false": False}.get(overwrite and overwrite.lower())
     if choice is None:
         raise SettingsError(f"overwrite = {shown(overwrite)}: must be {ALLOWED['overwrite']}")
-    return Request(run_dir, output, choice)
+    return Request(_required("run_dir", run_dir), _required("output", output), choice)
+
+
+def _required(name: str, value: str | None) -> str:
+    if value is None:
+        raise SettingsError(f"{name}: must be given; {ALLOWED[name]}")
+    if not value:
+        raise SettingsError(f"{name} = '': must be {ALLOWED[name]}")
+    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tf_nqs.analysis import format_with_error
@@ -90,7 +90,7 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
     )
 
 
-def _facts(summary, result_text):
+def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str]:
     """What is known of this wave function, name -> value."""
     facts = {"system": _system(summary), "parameters": f"{summary['n_parameters']:,}", "energy": "not measured"}
     result = json.loads(result_text) if result_text else {}
@@ -102,7 +102,7 @@ def _facts(summary, result_text):
     return facts
 
 
-def _system(summary):
+def _system(summary: Mapping[str, Any]) -> str:
     trap = {True: "harmonic trap", False: "no trap"}.get(summary["trap"], "a trap of its own")
     if summary["interaction_strength"] is None:
         return f"A = {summary['n_particles']}, {trap}, an interaction of its own"
@@ -110,7 +110,7 @@ def _system(summary):
     return f"A = {summary['n_particles']}, {trap}, Gaussian interaction, {interaction}"
 
 
-def _rows(signatures, dtype):
+def _rows(signatures: Iterable[str], dtype: str) -> Iterator[str]:
     """The rows of the table of signatures."""
     inputs = {"sample": "`seed` int32 (2,), `n_walkers` int32 (), `n_steps` int32 ()"}
     for signature in signatures:

@@ -6,6 +6,7 @@ Exit status: 0 measured, 2 bad input, 130 interrupted.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
@@ -35,9 +36,10 @@ def observe_run(request: Request) -> int:
     )
     exact = _exact(run, observed.x)
 
-    def write(path):
+    def write(path: Path) -> None:
         with path.open("wb") as file:
-            np.savez_compressed(file, **file_entries(observed, exact))
+            entries: dict[str, Any] = file_entries(observed, exact)
+            np.savez_compressed(file, **entries)
 
     write_beside(run.folder / OBSERVABLES_FILE, write)
     system = run.settings.system

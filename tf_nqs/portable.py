@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -34,7 +35,7 @@ def portable(function: Callable, *specs: tf.TensorSpec) -> tf.types.experimental
     names = [tensor.name for tensor in concrete.inputs]
     outputs = [tensor.name for tensor in tf.nest.flatten(concrete.structured_outputs)]
 
-    def imported(*arguments):
+    def imported(*arguments: Any) -> Any:
         # Handles of variables must become tensors of the graph that is being built.
         captured = [tf.convert_to_tensor(handle) for handle in concrete.captured_inputs]
         values = dict(zip(names, [*arguments, *captured], strict=True))

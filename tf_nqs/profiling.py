@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -100,7 +101,7 @@ def _unchanged(vmc: VariationalMonteCarlo) -> Iterator[Callable[[], None]]:
     values = [variable.numpy() for variable in variables]
     stop_reason = getattr(vmc, "stop_reason", "iterations")
 
-    def restore():
+    def restore() -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         vmc.stop_reason = stop_reason
@@ -118,7 +119,7 @@ def _stopwatches(vmc: VariationalMonteCarlo) -> Iterator[dict[str, list[float]]]
     kept = {name: vars(vmc).get(name) for names in PHASES.values() for name in names}
     run_eagerly, train_function = vmc.run_eagerly, vmc.train_function
     # The other phases are compiled functions already; this one is a method, compiled as a part of the iteration.
-    vmc.update_parameters = tf.function(vmc.update_parameters, autograph=False)
+    vmc.update_parameters = tf.function(vmc.update_parameters, autograph=False)  # type: ignore[method-assign]
     for phase, names in PHASES.items():
         for name in names:
             setattr(vmc, name, _timed(getattr(vmc, name), seconds[phase]))
@@ -132,7 +133,7 @@ def _stopwatches(vmc: VariationalMonteCarlo) -> Iterator[dict[str, list[float]]]
 
 
 def _timed(function: Callable, seconds: list[float]) -> Callable:
-    def timed(*arguments):
+    def timed(*arguments: Any) -> Any:
         results = []
         seconds.append(_seconds(lambda: results.append(function(*arguments))))
         return results[0]
@@ -153,10 +154,10 @@ def _seconds_of_iterations(vmc: VariationalMonteCarlo, n_iterations: int) -> flo
     """Returns the seconds of an iteration in `fit`, the median over its calls of many iterations."""
     times: list[float] = []
 
-    def begin(epoch, logs=None):
+    def begin(epoch: int, logs: dict[str, Any] | None = None) -> None:
         times.append(time.perf_counter())
 
-    def end(epoch, logs=None):
+    def end(epoch: int, logs: dict[str, Any] | None = None) -> None:
         n_done = len(vmc.recent_iterations()["iteration"])  # reading it waits for the call
         times[-1] = (time.perf_counter() - times[-1]) / n_done
 

@@ -112,12 +112,14 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
     """
     flag_values = flags.FlagValues()
     for name in ("run_dir", *command.leaves, "help"):
-        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=name == "help" or _is_switch(name))
+        flag: flags.Flag[str] = flags.Flag(
+            flags.ArgumentParser(), None, name, None, "", boolean=name == "help" or _is_switch(name)
+        )
         flags.DEFINE_flag(flag, flag_values)
     parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | {leaf: allowed(leaf) for leaf in command.leaves})
     if flag_values["help"].value == "true":
         return None
-    given = {leaf: flag_values[leaf].value for leaf in command.leaves if flag_values[leaf].value is not None}
+    given = {leaf: text for leaf in command.leaves if (text := flag_values[leaf].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), text) for leaf, text in given.items()}
     settings_from(None, {"n_particles": 1} | overrides)  # bad values are told at once, without TensorFlow
     run_dir = flag_values["run_dir"].value

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -74,8 +75,10 @@ def export(
         ExportError: the reloaded model gives other numbers.
 
     Example:
-        >>> system, ansatz, _ = tf_nqs.load("runs/a4")  # doctest: +SKIP
-        >>> tf_nqs.export(ansatz, system, "exported/a4")  # doctest: +SKIP
+        >>> system, ansatz, _ = tf_nqs.load("runs/a4")
+        >>> deviations = tf_nqs.export(ansatz, system, "exported/a4")
+        >>> sorted(deviations)
+        ['gradient_and_laplacian', 'local_energy', 'log_psi', 'orbitals', 'psi']
     """
     if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
@@ -124,11 +127,11 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     return target
 
 
-def _model_file(folder):
+def _model_file(folder: Path) -> Path:
     return folder / VERSION_FOLDER / "saved_model.pb"
 
 
-def _summary(ansatz, system):
+def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
     """What was exported, by what, for those who find the model one day."""
     return {
         "n_particles": system.n_particles,
@@ -142,7 +145,9 @@ def _summary(ansatz, system):
     }
 
 
-def _save(ansatz, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path) -> None:
+def _save(
+    ansatz: keras.Model, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path
+) -> None:
     """Writes the model; its texts become assets in the folder of that name."""
     module = tf.Module()
     signatures = make_signatures(functions, summary["n_particles"], summary["dtype"])

@@ -29,7 +29,7 @@ def search_folder(search: Search) -> Iterator[Path]:
     Raises:
         RunFolderError: the folder holds something else or another search, cannot be written, or is in use.
     """
-    name = search.settings.run.run_dir
+    name = _name(search)
     folder = Path(os.path.expanduser(name))
     if not os.path.isfile(folder / SEARCH_FILE):
         folder = claim_run_folder(name)
@@ -45,6 +45,12 @@ def search_folder(search: Search) -> Iterator[Path]:
             raise RunFolderError(f"run_dir = {shown(name)}: cannot be written ({error.strerror})") from error
         check_same_search(search, folder)
         yield folder
+
+
+def _name(search: Search) -> str:
+    name = search.settings.run.run_dir
+    assert name is not None  # the command line gives a search that names none a dated folder
+    return name
 
 
 def check_same_search(search: Search, folder: Path) -> None:
@@ -80,7 +86,7 @@ def wait_for_search(search: Search, max_seconds: float) -> Path:
     Raises:
         RunFolderError: no search was begun in it, or another one.
     """
-    folder = Path(os.path.expanduser(search.settings.run.run_dir))
+    folder = Path(os.path.expanduser(_name(search)))
     deadline = time.monotonic() + max_seconds
     while not os.path.isfile(folder / SEARCH_FILE):
         if time.monotonic() > deadline:

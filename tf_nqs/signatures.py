@@ -5,7 +5,7 @@ Shapes are written with n for the number of walkers, A for that of particles, D 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import keras
@@ -69,29 +69,29 @@ def functions_of_positions(
     """
     derivatives = log_derivatives(ansatz, choose_laplacian(ansatz, laplacian))
 
-    def log_psi(positions):
+    def log_psi(positions: Tensor) -> dict[str, Tensor]:
         return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))
 
-    def psi(positions):
+    def psi(positions: Tensor) -> dict[str, Tensor]:
         sign, log_abs_psi = ansatz(positions)
         return {"psi": sign * tf.exp(log_abs_psi)}
 
-    def local_energy(positions):
+    def local_energy(positions: Tensor) -> dict[str, Tensor]:
         energy = system.local_energy(positions, derivatives(positions))
         return {"total": energy.total, **energy._asdict()}
 
-    def gradient_and_laplacian(positions):
+    def gradient_and_laplacian(positions: Tensor) -> dict[str, Tensor]:
         gradient, laplacian_of_psi = derivatives(positions)
         return {"gradient": gradient, "laplacian": laplacian_of_psi - tf.reduce_sum(gradient**2, axis=1)}
 
-    functions = {f.__name__: f for f in (log_psi, psi, local_energy, gradient_and_laplacian)}
+    functions: dict[str, Callable] = {f.__name__: f for f in (log_psi, psi, local_energy, gradient_and_laplacian)}
     if hasattr(ansatz, "orbitals"):
         functions["orbitals"] = lambda positions: {"orbitals": ansatz.orbitals(positions)}
     return functions
 
 
 def make_signatures(
-    functions: dict[str, Callable], n_particles: int, dtype: str
+    functions: Mapping[str, Callable], n_particles: int, dtype: str
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns signature -> graph function that can be saved; with `sample` besides the given ones.
 
@@ -102,13 +102,13 @@ def make_signatures(
     """
     positions = tf.TensorSpec((None, n_particles), dtype, name="positions")
 
-    def signature(function):
+    def signature(function: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
         graph = portable(function, positions)
         return tf.function(lambda positions: graph(positions), input_signature=[positions], autograph=False)
 
     signatures = {name: signature(function) for name, function in functions.items()}
 
-    def log_abs_psi(positions):
+    def log_abs_psi(positions: Tensor) -> Tensor:
         return signatures["log_psi"](positions)["log_abs_psi"]
 
     signatures["sample"] = tf.function(
@@ -145,7 +145,7 @@ def _sample(
     state = WalkerState(positions, seed, tf.constant(sampler.proposal_width, dtype))
     n_adaptations = n_steps // 2 // STEPS_PER_ADAPTATION
 
-    def adapt(index, state):
+    def adapt(index: Tensor, state: WalkerState) -> tuple[Tensor, WalkerState]:
         return index + 1, sampler.adapt(*sampler.sample(log_abs_psi, state, STEPS_PER_ADAPTATION))
 
     _, state = tf.while_loop(lambda index, _: index < n_adaptations, adapt, (0, state))

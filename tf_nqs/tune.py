@@ -54,7 +54,7 @@ GENERAL = {
     "run_dir": "Folder of the search: a new one, or that of the same search, which is resumed; a dated one in runs/ "
     "where it is left out.",
     "seed": "Seed of all random numbers, in every trial and in the search itself.",
-    "quiet": FIELDS["quiet"].description,
+    "quiet": str(FIELDS["quiet"].description),
     "help": "Show this help.",
 }
 
@@ -88,10 +88,12 @@ def read_command_line(argv: Sequence[str]) -> Search | None:
     fields |= SearchSettings.model_fields
     flag_values = flags.FlagValues()
     for name in ("config", "help", *fields):
-        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=name in ("help", "quiet"))
+        flag: flags.Flag[str] = flags.Flag(
+            flags.ArgumentParser(), None, name, None, "", boolean=name in ("help", "quiet")
+        )
         flags.DEFINE_flag(flag, flag_values)
     parse_flags(flag_values, argv, {name: field_allowed(field) for name, field in fields.items()})
-    given = {name: flag_values[name].value for name in flag_values if flag_values[name].value is not None}
+    given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     if given.pop("help", None) == "true":
         return None
     if "config" not in given:
@@ -175,7 +177,7 @@ def run(search: Search, role: Role) -> int:
     return 0
 
 
-def _tuning():
+def _tuning() -> Any:
     """Imports TensorFlow and what needs it, here and not earlier."""
     with collection_paused():
         import_tensorflow()

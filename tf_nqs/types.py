@@ -20,6 +20,9 @@ from typing import Any, NamedTuple
 Tensor = Any
 """A TensorFlow tensor, or anything that converts to one."""
 
+Shape = tuple[Any, ...]
+"""Sizes; None where one is not known yet."""
+
 LogAbsPsi = Callable[[Tensor], Tensor]
 """positions (n_walkers, n_particles) -> ln|Psi| (n_walkers,)."""
 

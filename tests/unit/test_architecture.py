@@ -182,7 +182,7 @@ def test_what_is_never_imported_is_needed_all_the_same(distribution, user):
 
 
 def test_every_requirement_has_a_floor_and_a_ceiling():
-    for requirement in declared("test", "dev"):
+    for requirement in declared("test", "dev", "docs"):
         assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", requirement), requirement
 
 
@@ -191,7 +191,7 @@ def test_constraints_fix_every_requirement_and_name_no_place():
     pins = [line for line in lines if not line.startswith("#")]
     for pin in pins:  # a name and a version, perhaps for some Pythons only; no address, no option
         assert re.fullmatch(r'[\w.-]+==[\w.]+(; python_version [<>=]+ "3\.\d+")?', pin), pin
-    assert {distribution_name(one) for one in declared("test", "dev")} <= {distribution_name(pin) for pin in pins}
+    assert {distribution_name(one) for one in declared("test", "dev", "docs")} <= {distribution_name(pin) for pin in pins}
 
 
 def test_wheel_holds_every_package_and_the_presets():

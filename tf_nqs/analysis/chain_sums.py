@@ -104,7 +104,7 @@ class ChainSums:
         n_samples = int(counts.sum())
         n_non_finite = self.n_rows * counts.shape[1] - n_samples
         if n_samples == 0:
-            return ChainEstimate(*[np.nan] * 9, 0, n_non_finite)
+            return ChainEstimate(*(np.nan,) * 9, n_samples=0, n_non_finite=n_non_finite)
         offset = sums.sum() / n_samples
         spare = self._squares[quantity].sum() - n_samples * offset**2
         variance = max(spare, 0.0) / (n_samples - 1) if n_samples > 1 else np.nan
@@ -158,19 +158,19 @@ class ChainSums:
         counts, sums = self._counts[:, quantity].sum(axis=0), self._sums[:, quantity].sum(axis=0)
         return counts, sums, self._squares[quantity], float(self._origin[quantity, 0])
 
-    def _join_blocks(self):
+    def _join_blocks(self) -> None:
         for kept in (self._sums, self._counts):
             kept[: _MAX_BLOCKS // 2] = kept[::2] + kept[1::2]
             kept[_MAX_BLOCKS // 2 :] = 0
         self._rows_per_block *= 2
 
-    def _keep(self, row):
+    def _keep(self, row: np.ndarray) -> None:
         self._kept_rows.append(row)
         if len(self._kept_rows) == _MAX_ROWS:
             del self._kept_rows[1::2]
             self._stride *= 2
 
-    def _record(self):
+    def _record(self) -> np.ndarray:
         """The kept rows, shape (n_kept, n_walkers); holes take the mean of their walker, lost walkers are left out."""
         rows = np.stack(self._kept_rows)
         finite = np.isfinite(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class ThesisCriterion:
     names: ClassVar = ("slope", "previous_slope", "slope_difference", "mean_difference", "variance", "spread")
     least_window: ClassVar = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.n_successes < 1:
             raise ValueError(f"n_successes = {self.n_successes}: must be at least 1")
 
@@ -186,7 +186,7 @@ class StatisticalCriterion:
     n_successes: ClassVar = 1
     n_failures: ClassVar = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence = {self.confidence}: must be between 0 and 1")
 
@@ -211,7 +211,7 @@ Criterion = ThesisCriterion | StatisticalCriterion
 """Anything with `checks`, `names`, `least_window`, `n_successes` and `n_failures` as these two have them."""
 
 
-def make_criterion(early_stopping: str, **thresholds) -> Criterion | None:
+def make_criterion(early_stopping: str, **thresholds: Any) -> Criterion | None:
     """Returns the criterion of a name, with those of the thresholds that it has.
 
     Args:

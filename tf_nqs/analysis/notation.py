@@ -27,6 +27,10 @@ def format_with_error(value: float | None, error: float | None) -> str:
 
     Raises:
         ValueError: if the error is negative.
+
+    Example:
+        >>> format_with_error(10.89163, 0.00134)
+        '10.8916(13)'
     """
     text, error_text = round_to_error(value, error)
     if error_text is None:

@@ -174,8 +174,7 @@ def _draw_levels(
 ) -> None:
     """Draws the reference, and the measured one with its error as a band and a point at the end of the run."""
     if measured is not None:
-        energy, error = measured
-        error = _finite_or_none(error)
+        energy, error = measured[0], _finite_or_none(measured[1])
         panel.axhspan(energy - (error or 0.0), energy + (error or 0.0), color=ACCENT, alpha=0.18, lw=0)
         last = iterations[-1] if iterations.size else 0.0
         label = f"measured {format_with_error(energy, error)}"

@@ -58,7 +58,7 @@ def read_profile(path: str | Path) -> list[PhaseTime]:
     """Returns the rows that `write_profile` wrote."""
     with open(path, newline="", encoding="utf-8") as file:
         return [
-            PhaseTime(row["phase"], *(_number(row[name]) for name in PhaseTime._fields[1:]))
+            PhaseTime._make([row["phase"], *(_number(row[name]) for name in PhaseTime._fields[1:])])
             for row in csv.DictReader(file)
         ]
 

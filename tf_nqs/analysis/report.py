@@ -140,7 +140,7 @@ def _reference(result: Mapping[str, Any]) -> str:
     if energy is None:
         return UNKNOWN
     uncertainty = _number(result, "reference_uncertainty")
-    words = REFERENCE_WORDS.get(kind, _text(kind))
+    words = REFERENCE_WORDS.get(str(kind), _text(kind))
     if uncertainty == 0.0:
         return f"{round_to_error(energy, None)[0]} ħω ({words}, exact)"
     return f"{format_with_error(energy, uncertainty)} ħω ({words})"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
 
@@ -27,7 +29,7 @@ class WeightsCheckpoint(IterationCallback):
     def begin(self, state):
         self._last = time.monotonic()
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if time.monotonic() - self._last >= self.seconds:
             save_weights(self.model.ansatz, self.path)
             self._last = time.monotonic()

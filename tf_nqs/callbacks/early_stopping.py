@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class EnergyEarlyStopping(WindowCallback):
         if self.path and (state is None or not self.path.exists()):
             checks = [f"{name}{suffix}" for name in self.criterion.names for suffix in ("", "_threshold", "_passed")]
             columns = ["iteration", "first_iteration", "energy", "energy_error", *checks]
-            self._write("w", [*columns, "passed", "n_successes", "n_failures"])
+            self._write(self.path, "w", [*columns, "passed", "n_successes", "n_failures"])
 
     def get_state(self):
         windows = [
@@ -125,10 +126,12 @@ class EnergyEarlyStopping(WindowCallback):
         """Writes the verdict on a window to the file and to the terminal."""
         passed = int(not self.blocking_criteria) if self.last_checks else ""
         if self.path:
-            cells = [cell for check in self.last_checks for cell in (check.value, check.threshold, int(check.passed))]
+            cells: list[Any] = [
+                cell for check in self.last_checks for cell in (check.value, check.threshold, int(check.passed))
+            ]
             cells = cells or [""] * (3 * len(self.criterion.names))
             head = [window.last_iteration, window.first_iteration, window.energy, window.energy_error]
-            self._write("a", [*head, *cells, passed, *self.counters])
+            self._write(self.path, "a", [*head, *cells, passed, *self.counters])
         if self._say:
             found = (
                 ", ".join(_words(check) + " blocks" * (not check.passed) for check in self.last_checks)
@@ -144,9 +147,10 @@ class EnergyEarlyStopping(WindowCallback):
                 + (counted if self.criterion.n_successes > 1 else "")
             )
 
-    def _write(self, mode: str, cells: list) -> None:
+    @staticmethod
+    def _write(path: Path, mode: str, cells: list) -> None:
         # Opened anew for each row: windows are rare, and nothing is left open by an interrupted training.
-        with open(self.path, mode, newline="", encoding="utf-8") as file:
+        with open(path, mode, newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(cells)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
+import numpy as np
 
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
@@ -58,7 +60,8 @@ class _Switch(IterationCallback):
         if self.switched_at is not None:
             return
         # Another callback may have ended training in the same call, for a better reason.
-        if self.when_converged and self.early_stopping.has_stopped and self.model.stop_reason == "early_stopping":
+        has_converged = self.when_converged and self.early_stopping and self.early_stopping.has_stopped
+        if has_converged and self.model.stop_reason == "early_stopping":
             self.model.stop_training, self.model.stop_reason = False, "iterations"
             self._switch()
         elif self._n_done == self.at_iteration and not self.model.stop_training:
@@ -98,7 +101,14 @@ class FreezeLayers(_Switch):
 
     _trainable, _done = False, "froze"
 
-    def __init__(self, layers, at_iteration=0, early_stopping=None, when_converged=False, say=None):
+    def __init__(
+        self,
+        layers: Iterable[keras.layers.Layer],
+        at_iteration: int | None = 0,
+        early_stopping: EnergyEarlyStopping | None = None,
+        when_converged: bool = False,
+        say: Callable[[str], None] | None = None,
+    ):
         super().__init__(layers, at_iteration, early_stopping, when_converged, say)
 
 

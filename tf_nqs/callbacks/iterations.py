@@ -50,7 +50,7 @@ class IterationCallback(keras.callbacks.Callback):
         state, self._resumed = self._resumed, None
         self.begin(state)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch, logs
         self.on_iterations(self.model.recent_iterations())
 

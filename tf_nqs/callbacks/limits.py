@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class TimeLimit(IterationCallback):
     def begin(self, state):
         self._started = time.monotonic() - self.seconds_before
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if time.monotonic() - self._started >= self.max_seconds:
             self.stop("time_limit")
 
@@ -50,6 +51,6 @@ class StopOnSignal(IterationCallback):
 class StopOnNonFinite(IterationCallback):
     """Stops training as failed once an iteration had no finite energy at all."""
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if not np.all(np.isfinite(rows["energy"])):
             self.stop("failed")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -40,7 +42,7 @@ class ProgressLine(IterationCallback):
             self._task = self._bar.add_task("training", total=self.iterations, completed=self.done)
             self._bar.start()
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         self._done += len(rows["iteration"])
         if self._bar:
             self._bar.update(self._task, completed=self._done, description=self._text(rows))
@@ -50,7 +52,7 @@ class ProgressLine(IterationCallback):
             print(self._text(rows), flush=True)
             self._last_line = now
 
-    def _text(self, rows):
+    def _text(self, rows: dict[str, np.ndarray]) -> str:
         energy, error = rows["energy"].mean(), rows["energy_error"].mean() / len(rows["energy"]) ** 0.5
         parts = [
             f"iteration {int(rows['iteration'][-1])}/{self.iterations}",
@@ -63,7 +65,7 @@ class ProgressLine(IterationCallback):
             parts.insert(2, f"above reference by {energy - self.reference_energy:+.1e}")
         return "  ".join(parts)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.close()
 
     def close(self) -> None:

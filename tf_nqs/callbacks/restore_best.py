@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tf_nqs import defaults
+from tf_nqs.analysis.convergence import Window
 from tf_nqs.callbacks.windows import WindowCallback
 
 _LEAST_ITERATIONS = 10
@@ -30,8 +32,8 @@ class RestoreBestWeights(WindowCallback):
         super().__init__(window)
         self._forget()
 
-    def _forget(self):
-        self.best_iteration = None
+    def _forget(self) -> None:
+        self.best_iteration: int | None = None
         self._best_bound = math.inf
         self._best_weights = None
 
@@ -46,13 +48,13 @@ class RestoreBestWeights(WindowCallback):
         best = {"best_iteration": self.best_iteration, "best_bound": self._best_bound}
         return super().get_state() | best | {"best_weights": self._best_weights}
 
-    def on_window(self, window):
+    def on_window(self, window: Window) -> None:
         if window.energy + window.energy_error < self._best_bound:
             self._best_bound = window.energy + window.energy_error
             self._best_weights = self.model.ansatz.get_weights()
             self.best_iteration = window.last_iteration
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         last = self.incomplete_window()
         if last is not None and last.energies.size >= _LEAST_ITERATIONS:
             self.on_window(last)

@@ -6,7 +6,9 @@ import csv
 import os
 import time
 from pathlib import Path
+from typing import Any, TextIO
 
+import numpy as np
 import tensorflow as tf
 
 from tf_nqs.callbacks.iterations import IterationCallback
@@ -47,7 +49,7 @@ class RunLog(IterationCallback):
     def __init__(self, folder: str | Path):
         super().__init__()
         self.folder = Path(folder)
-        self._file = self._events = None
+        self._file: TextIO | None = None
         self._last = 0
 
     def begin(self, state):
@@ -66,7 +68,7 @@ class RunLog(IterationCallback):
     def on_iterations(self, rows):
         now = time.monotonic()
         count = len(rows["iteration"])
-        rows = {**rows, "seconds": [(now - self._before) / count] * count}
+        rows = {**rows, "seconds": np.full(count, (now - self._before) / count)}
         self._before = now
         self._last = int(rows["iteration"][-1])
         for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
@@ -76,7 +78,7 @@ class RunLog(IterationCallback):
             for name in METRICS_COLUMNS[1:]:
                 tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._file and not self._file.closed:
             rows = self.model.recent_iterations()  # Ctrl-C may have kept the last call from being reported
             if len(rows["iteration"]) and rows["iteration"][-1] > self._last:
@@ -90,6 +92,6 @@ class RunLog(IterationCallback):
             self._events.close()
 
 
-def _shown(name, value):
+def _shown(name: str, value: float) -> int | str:
     """Whole numbers without a decimal point, everything else so that it reads back to the same float64."""
     return int(value) if name in WHOLE_NUMBERS else repr(float(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -23,10 +24,10 @@ class TrainerState(keras.callbacks.Callback):
         self.continued = continued
         self.kept = kept
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.continued is not None:
             self.model.load_weights(self.continued)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.kept is not None:
             self.model.save_weights(self.kept)

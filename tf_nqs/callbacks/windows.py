@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tf_nqs.analysis.convergence import Window, make_window
@@ -27,7 +29,7 @@ class WindowCallback(IterationCallback):
         super().__init__()
         if window < 2:
             raise ValueError(f"window = {window}: must be at least 2")
-        self.call_period = window
+        self.window = self.call_period = window
         self._pending = np.empty((len(_COLUMNS), 0))
 
     def begin(self, state):
@@ -36,10 +38,10 @@ class WindowCallback(IterationCallback):
     def get_state(self):
         return {"pending": self._pending}
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         self._pending = np.hstack([self._pending, np.stack([rows[name] for name in _COLUMNS])])
-        while self._pending.shape[1] >= self.call_period:
-            complete, self._pending = np.split(self._pending, [self.call_period], axis=1)
+        while self._pending.shape[1] >= self.window:
+            complete, self._pending = np.split(self._pending, [self.window], axis=1)
             self.on_window(make_window(*complete))
 
     def on_window(self, window: Window) -> None:

@@ -83,6 +83,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
 def _checked_run_dir(given: Any) -> str:
     """The folder of the chain, checked as that of a run is, whatever else the settings are."""
     run_dir = settings_from(None, {"n_particles": 1, "run_dir": given}).run.run_dir
+    assert run_dir is not None  # TOML and flags cannot say None
     try:
         return str(Path(run_dir).expanduser())
     except RuntimeError:  # no such user; the folder is refused when it is claimed

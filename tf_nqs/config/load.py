@@ -100,6 +100,11 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
 
     Raises:
         SettingsError: a file or a setting cannot be used.
+
+    Example:
+        >>> settings = settings_from("quickstart", {"interaction_strength": 5.0})
+        >>> settings.system.n_particles, settings.training.optimizer
+        (4, 'spring')
     """
     leaves = {} if config is None else leaves_of(read_table(config), shown(str(config)))
     leaves |= overrides or {}

@@ -260,7 +260,8 @@ def _allowed_value(leaf: str, value: Any) -> Any:
     """
     field = FIELDS[leaf]
     strict = ConfigDict(strict=True, allow_inf_nan=False)
-    adapter = TypeAdapter(Annotated[field.annotation, field], config=strict)
+    annotation: Any = Annotated[field.annotation, field]
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=strict)
     try:
         checked = adapter.validate_python(value)
     except ValidationError as error:

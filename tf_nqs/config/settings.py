@@ -5,7 +5,7 @@ The descriptions of the fields are the help texts of the flags. Lengths are in a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_type_hints
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -242,7 +242,7 @@ class Settings(Section):
         return self
 
 
-SECTIONS: dict[str, type[Section]] = {name: field.annotation for name, field in Settings.model_fields.items()}
+SECTIONS: dict[str, type[Section]] = {name: get_type_hints(Settings)[name] for name in Settings.model_fields}
 """Section name -> its model, in order."""
 
 FIELDS: dict[str, FieldInfo] = {

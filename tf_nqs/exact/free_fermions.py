@@ -17,7 +17,7 @@ def oscillator_orbitals(n_orbitals: int, x: ArrayLike) -> NDArray[np.float64]:
         x: places in units of a_ho, any shape.
 
     Returns:
-        Array of shape (n_orbitals, *x.shape), in units of a_ho^(-1/2).
+        Array of shape (n_orbitals,) + x.shape, in units of a_ho^(-1/2).
 
     Raises:
         ValueError: if `n_orbitals` is below 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ def exact_observables(
     frequency = max(1.0, best_frequency(*system, cut=_SEARCH_CUT))
     state = ground_state(*system, cut=CUTS[n_particles], frequency=frequency)
 
-    def pair_energy(distances):
+    def pair_energy(distances: np.ndarray) -> np.ndarray:
         height = interaction_strength / (np.sqrt(2.0 * np.pi) * interaction_range)
         return height * np.exp(-0.5 * (distances / interaction_range) ** 2)
 
@@ -111,7 +112,9 @@ def free_fermion_observables(n_particles: int, x: NDArray[np.float64]) -> ExactO
     )
 
 
-def state_observables(state: GroundState, x: NDArray[np.float64], pair_energy) -> ExactObservables:
+def state_observables(
+    state: GroundState, x: NDArray[np.float64], pair_energy: Callable[[np.ndarray], np.ndarray]
+) -> ExactObservables:
     """Returns the observables of a diagonalised ground state of two to four particles, its centre of mass the trap's.
 
     Psi(x, x', rest) is put on the grid, and summed over the rest: trapezoid sums of such a smooth function that

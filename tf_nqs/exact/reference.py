@@ -50,6 +50,11 @@ def reference_energy(
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+        >>> reference = reference_energy(2, interaction_strength=10.0, interaction_range=0.5)
+        >>> round(reference.energy, 6), reference.kind
+        (2.425619, 'relative_coordinate')
     """
     n_particles = check_n_particles(n_particles)
     strength = check_finite("interaction_strength", interaction_strength)

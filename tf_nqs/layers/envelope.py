@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from tf_nqs import defaults
-from tf_nqs.types import Tensor
+from tf_nqs.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -31,7 +33,7 @@ class LogEnvelope(keras.layers.Layer):
     Reference: thesis, Eq. 9.
     """
 
-    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs):
+    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs: Any):
         super().__init__(**kwargs)
         for name, value in (("n_orbitals", n_orbitals), ("n_determinants", n_determinants)):
             if value < 1:
@@ -39,14 +41,14 @@ class LogEnvelope(keras.layers.Layer):
         self.n_orbitals = n_orbitals
         self.n_determinants = n_determinants
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.inverse_width = self.add_weight(
             shape=(self.n_determinants, self.n_orbitals),
             initializer=keras.initializers.Constant(0.5**0.5),
             name="inverse_width",
         )
 
-    def call(self, positions):
+    def call(self, positions: Tensor) -> Tensor:
         return -((positions[:, None, :, None] * self.inverse_width[None, :, None, :]) ** 2)
 
     def derivatives(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +62,8 @@ class LogEnvelope(keras.layers.Layer):
         second = -2 * self.inverse_width[None, :, None, :] ** 2
         return positions[:, None, :, None] * second, second
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.n_determinants, input_shape[1], self.n_orbitals)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_orbitals": self.n_orbitals, "n_determinants": self.n_determinants}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_nqs.layers.initializers import uniform_by_fan_in
 from tf_nqs.layers.separable_jet import SeparableJet
-from tf_nqs.types import Jet, Tensor
+from tf_nqs.types import Jet, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -36,14 +38,14 @@ class EquivariantLayer(keras.layers.Layer):
     Reference: thesis, Eqs. 4-7.
     """
 
-    def __init__(self, n_features: int, residual: bool = True, **kwargs):
+    def __init__(self, n_features: int, residual: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         if n_features < 1:
             raise ValueError(f"n_features = {n_features}: must be at least 1")
         self.n_features = n_features
         self.residual = residual
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         n_inputs = input_shape[-1]
         if self.residual and n_inputs != self.n_features:
             raise ValueError(f"residual = True: needs {self.n_features} input features, got {n_inputs}")
@@ -53,14 +55,14 @@ class EquivariantLayer(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.n_features,), initializer=start, name="bias")
 
     @property
-    def _own_kernel(self):
+    def _own_kernel(self) -> Tensor:
         return self.kernel[: self.n_inputs]
 
     @property
-    def _shared_kernel(self):
+    def _shared_kernel(self) -> Tensor:
         return self.kernel[self.n_inputs :]
 
-    def _linear(self, features):
+    def _linear(self, features: Tensor) -> Tensor:
         """h_i W_self + mean_j(h_j) W_mean over the axes (..., particles, features)."""
         # Sums of slices and products with a single feature become parts of XLA's loops over all walkers; a reduction
         # over the particles and a matrix product would not (5 to 10 % of an iteration).
@@ -69,7 +71,7 @@ class EquivariantLayer(keras.layers.Layer):
             return features * self._own_kernel[0] + mean * self._shared_kernel[0]
         return tf.tensordot(features, self._own_kernel, 1) + tf.tensordot(mean, self._shared_kernel, 1)
 
-    def call(self, features):
+    def call(self, features: Tensor) -> Tensor:
         output = tf.tanh(self._linear(features) + self.bias)
         return output + features if self.residual else output
 
@@ -137,8 +139,8 @@ class EquivariantLayer(keras.layers.Layer):
         result = Jet(output, slope[:, None] * jacobian, slope * (self._linear(jet.laplacian) + curvature))
         return Jet(*(new + old for new, old in zip(result, jet, strict=True))) if self.residual else result
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.n_features)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_features": self.n_features, "residual": self.residual}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.layers.initializers import uniform_by_fan_in
-from tf_nqs.types import Jet
+from tf_nqs.types import Jet, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -31,7 +33,7 @@ class OrbitalLayer(keras.layers.Layer):
     Reference: thesis, Eq. 8.
     """
 
-    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs):
+    def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs: Any):
         super().__init__(**kwargs)
         for name, value in (("n_orbitals", n_orbitals), ("n_determinants", n_determinants)):
             if value < 1:
@@ -39,13 +41,13 @@ class OrbitalLayer(keras.layers.Layer):
         self.n_orbitals = n_orbitals
         self.n_determinants = n_determinants
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         start = uniform_by_fan_in(input_shape[-1])
         n_outputs = self.n_determinants * self.n_orbitals
         self.kernel = self.add_weight(shape=(input_shape[-1], n_outputs), initializer=start, name="kernel")
         self.bias = self.add_weight(shape=(n_outputs,), initializer=start, name="bias")
 
-    def call(self, features):
+    def call(self, features: Tensor) -> Tensor:
         return self._by_determinant(tf.tensordot(features, self.kernel, 1) + self.bias)
 
     def forward_laplacian(self, jet: Jet) -> Jet:
@@ -65,7 +67,7 @@ class OrbitalLayer(keras.layers.Layer):
             self._by_determinant(tf.tensordot(jet.laplacian, self.kernel, 1)),
         )
 
-    def _by_determinant(self, outputs):
+    def _by_determinant(self, outputs: Tensor) -> Tensor:
         """(..., particles, D * A) -> (..., D, particles, A)."""
         shape = tf.shape(outputs)
         split = tf.reshape(outputs, tf.concat([shape[:-1], [self.n_determinants, self.n_orbitals]], axis=0))
@@ -73,8 +75,8 @@ class OrbitalLayer(keras.layers.Layer):
         rank = split.shape.rank
         return tf.transpose(split, [*range(rank - 3), rank - 2, rank - 3, rank - 1])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-2], self.n_determinants, input_shape[-2], self.n_orbitals)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_orbitals": self.n_orbitals, "n_determinants": self.n_determinants}

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.physics.determinant import signed_log_sum_of_determinants, sum_of_determinants_derivatives
-from tf_nqs.types import Jet, LogDerivatives, SignedLog, Tensor
+from tf_nqs.types import Jet, LogDerivatives, Shape, SignedLog, Tensor
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -31,7 +31,7 @@ class SlaterDeterminant(keras.layers.Layer):
     Reference: thesis, Eq. 10 and Fig. 1.
     """
 
-    def call(self, orbitals, log_envelope):
+    def call(self, orbitals: Tensor, log_envelope: Tensor) -> SignedLog:
         envelope, log_scales = self._without_row_maxima(log_envelope)
         return self._normalised(signed_log_sum_of_determinants(orbitals * envelope, log_scales))
 
@@ -63,7 +63,7 @@ class SlaterDeterminant(keras.layers.Layer):
         return self._normalised(psi), LogDerivatives(gradient, laplacian)
 
     @staticmethod
-    def _without_row_maxima(log_envelope):
+    def _without_row_maxima(log_envelope: Tensor) -> tuple[Tensor, Tensor]:
         """The envelope over each row's largest, and the sum of the logarithms taken out, (n_walkers, D).
 
         Psi does not depend on what is taken out, so no derivative goes through it.
@@ -71,12 +71,12 @@ class SlaterDeterminant(keras.layers.Layer):
         row_maxima = tf.stop_gradient(tf.reduce_max(log_envelope, axis=-1, keepdims=True))
         return tf.exp(log_envelope - row_maxima), tf.reduce_sum(row_maxima, axis=(-2, -1))
 
-    def _normalised(self, psi):
+    def _normalised(self, psi: SignedLog) -> SignedLog:
         """(A!)^(-1/2) Psi."""
         return SignedLog(psi.sign, psi.log_abs_psi - 0.5 * math.lgamma(self.n_particles + 1))
 
-    def build(self, orbitals_shape, log_envelope_shape):
+    def build(self, orbitals_shape: Shape, log_envelope_shape: Shape) -> None:
         self.n_particles = orbitals_shape[-1]
 
-    def compute_output_shape(self, orbitals_shape, log_envelope_shape):
+    def compute_output_shape(self, orbitals_shape: Shape, log_envelope_shape: Shape) -> SignedLog:
         return SignedLog(orbitals_shape[:1], orbitals_shape[:1])

@@ -16,7 +16,7 @@ class Estimate(NamedTuple):
 
 
 def jackknife(
-    statistic: Callable[..., np.ndarray], group_sums: Sequence[np.ndarray], group_counts: np.ndarray
+    statistic: Callable[..., np.ndarray | float], group_sums: Sequence[np.ndarray], group_counts: np.ndarray
 ) -> Estimate:
     """Returns a function of means with its honest error, its bias of first order in 1/n_groups removed.
 

@@ -121,8 +121,8 @@ def measure_observables(
 
 def _empty(n_walkers: int, n_places: int) -> _Sums:
     n_groups = min(_MAX_GROUPS, n_walkers)
-    matrices = (np.zeros((n_groups, n_places, n_places)) for _ in range(2))
-    return _Sums(np.zeros((n_groups, 2), int), *matrices, np.zeros((n_groups, len(LocalEnergy._fields))))
+    matrix, pairs = (np.zeros((n_groups, n_places, n_places)) for _ in range(2))
+    return _Sums(np.zeros((n_groups, 2), int), matrix, pairs, np.zeros((n_groups, len(LocalEnergy._fields))))
 
 
 def _grouped(values: np.ndarray, n_groups: int) -> np.ndarray:
@@ -146,7 +146,7 @@ def _add(sums: _Sums, x: np.ndarray, positions: np.ndarray, orbitals: np.ndarray
 
 def _add_parts(sums: _Sums, energy: LocalEnergy) -> None:
     parts = np.stack([np.asarray(part, np.float64) for part in energy], axis=1)
-    counted = np.isfinite(parts).all(axis=1)
+    counted = np.all(np.isfinite(parts), axis=1)
     grouped = _grouped(np.where(counted[:, np.newaxis], parts, 0.0), len(sums.counts))
     np.add(sums.parts, grouped.sum(axis=1), out=sums.parts)
     sums.counts[:, 1] += _grouped(counted, len(sums.counts)).sum(axis=1)
@@ -155,21 +155,21 @@ def _add_parts(sums: _Sums, energy: LocalEnergy) -> None:
 def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_equilibrium: bool) -> Observables:
     spacing, counts = x[1] - x[0], sums.counts[:, 0]
 
-    def mean_matrix(matrix):
+    def mean_matrix(matrix: np.ndarray) -> np.ndarray:
         matrix = 0.5 * (matrix + matrix.T)
         return 0.5 * (matrix + matrix[::-1, ::-1]) if even else matrix
 
-    def density(matrix):
+    def density(matrix: np.ndarray) -> np.ndarray:
         return np.diag(mean_matrix(matrix)) / spacing
 
-    def distribution(matrix, pairs):
+    def distribution(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         product = np.multiply.outer(density(matrix), density(matrix))
         return mean_matrix(pairs) / np.where(product > _LEAST_PRODUCT * product.max(), product, np.nan)
 
-    def of_matrix(statistic):
+    def of_matrix(statistic: Callable[..., np.ndarray | float]) -> Estimate:
         return jackknife(statistic, [sums.matrix], counts)
 
-    def part(name):
+    def part(name: str) -> Estimate:
         index = LocalEnergy._fields.index(name)
         return jackknife(lambda mean: mean, [sums.parts[:, index]], sums.counts[:, 1])
 
@@ -180,7 +180,7 @@ def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_eq
     if even:
         of_even = np.arange(len(x)) <= len(x) // 2
         mixing[of_even[:, np.newaxis] != of_even] = 0.0
-    errors = error_with_repulsion(*occupations, mixing)
+    errors = error_with_repulsion(occupations.value, occupations.error, mixing)
     return Observables(
         x=x,
         density=of_matrix(density),

@@ -18,6 +18,7 @@ Inside this file walkers are the last axis, so that every operation is a long co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +67,11 @@ def signed_log_sum_of_determinants(matrices: Tensor, log_scales: Tensor) -> Sign
 
 
 @tf.custom_gradient
-def _signed_log_sum(matrices, log_scales):
+def _signed_log_sum(matrices: Tensor, log_scales: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
     """The value, and d ln|Psi| = sum_d sign(Psi) exp(s_d - ln|Psi|) (d det_d + det_d ds_d)."""
     sign, log_abs = _combine(*_eliminate(matrices), log_scales)
 
-    def gradient(_, upstream):
+    def gradient(_: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
         # Called anew, not captured: a second derivative must also see how ln|Psi| itself changes.
         psi_sign, log_abs_psi = _signed_log_sum(matrices, log_scales)
         factor = (upstream * psi_sign)[:, None]
@@ -82,12 +83,12 @@ def _signed_log_sum(matrices, log_scales):
 
 
 @tf.custom_gradient
-def _scaled_determinants(matrices, log_scales):
+def _scaled_determinants(matrices: Tensor, log_scales: Tensor) -> tuple[Tensor, Callable]:
     """exp(s) det(phi), shape (n_walkers, n_determinants), and its gradient exp(s) cof(phi)."""
     signs, log_abs = _eliminate(matrices)
     values = signs * tf.exp(log_abs + log_scales)
 
-    def gradient(upstream):
+    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
         cofactors = _scaled_cofactors(matrices, log_scales)
         return upstream[..., None, None] * cofactors, upstream * _scaled_determinants(matrices, log_scales)
 
@@ -95,14 +96,14 @@ def _scaled_determinants(matrices, log_scales):
 
 
 @tf.custom_gradient
-def _scaled_cofactors(matrices, log_scales):
+def _scaled_cofactors(matrices: Tensor, log_scales: Tensor) -> tuple[Tensor, Callable]:
     """exp(s) d det(phi) / d phi, shape of `matrices`; its gradient contracts the second differential above."""
     factors = _factorise(matrices)
     scales = _flat(log_scales)
     minors = _minors(factors, scales)
     cofactors = _walkers_first(_rotate_back(_as_diagonal(minors), factors), matrices)
 
-    def gradient(upstream):
+    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
         rotated = _rotate(_walkers_last(upstream), factors)
         diagonal, pair_minors = _diagonal(rotated), _pair_minors(factors, scales)
         contracted = _as_diagonal(tf.reduce_sum(pair_minors * diagonal[None], axis=1)) - pair_minors * _transpose(
@@ -154,13 +155,13 @@ def sum_of_determinants_derivatives(
         gradient.append(tf.reduce_sum(diagonal * minors, axis=0))
         second += tf.reduce_sum(pair_minors * pairs, axis=(0, 1))
 
-    def over_psi(values):
+    def over_psi(values: Tensor) -> Tensor:
         return psi.sign * tf.reduce_sum(tf.reshape(values, (-1, n_determinants)), axis=1)
 
     return DeterminantDerivatives(psi, tf.stack([over_psi(g) for g in gradient], axis=1), over_psi(second))
 
 
-def _combine(signs, log_abs, log_scales):
+def _combine(signs: Tensor, log_abs: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
     """Sign and ln|.| of sum_d signs_d exp(log_abs_d + log_scales_d), over the last axis, free of overflow."""
     exponents = log_abs + log_scales
     largest = _finite(tf.reduce_max(exponents, axis=-1))
@@ -168,7 +169,7 @@ def _combine(signs, log_abs, log_scales):
     return tf.sign(total), largest + tf.math.log(tf.abs(total))
 
 
-def _eliminate(matrices):
+def _eliminate(matrices: Tensor) -> tuple[Tensor, Tensor]:
     """Signs and ln|det| by Gaussian elimination with partial pivoting, shapes (n_walkers, n_determinants)."""
     work = _walkers_last(matrices)
     sign = tf.ones_like(work[0, 0])
@@ -187,7 +188,7 @@ def _eliminate(matrices):
     return tf.reshape(sign, shape), tf.reshape(log_abs, shape)
 
 
-def _factorise(matrices) -> _Factors:
+def _factorise(matrices: Tensor) -> _Factors:
     """phi = X diag(pivots) Y by elimination with complete pivoting; rows and columns are marked used, not swapped."""
     work = _walkers_last(matrices)
     n, dtype = work.shape[0], work.dtype
@@ -228,14 +229,14 @@ def _factorise(matrices) -> _Factors:
     return _Factors(tf.stack(inverse_left), tf.stack(inverse_right, axis=1), log_pivots, tf.sign(pivots), sign)
 
 
-def _minors(factors, scales):
+def _minors(factors: _Factors, scales: Tensor) -> Tensor:
     """exp(s) det X det Y prod_{k != i} p_k, shape (A, n)."""
     signs = _nonzero_signs(factors)
     log_minors = scales + tf.reduce_sum(factors.log_pivots, axis=0) - factors.log_pivots
     return factors.permutation_sign * tf.reduce_prod(signs, axis=0) * signs * tf.exp(log_minors)
 
 
-def _pair_minors(factors, scales):
+def _pair_minors(factors: _Factors, scales: Tensor) -> Tensor:
     """exp(s) det X det Y prod_{k != i, j} p_k for i != j, and 0 for i = j; shape (A, A, n)."""
     signs = _nonzero_signs(factors)
     log_pairs = factors.log_pivots[:, None] + factors.log_pivots[None]
@@ -246,52 +247,52 @@ def _pair_minors(factors, scales):
     return signs * tf.exp(tf.where(is_diagonal, tf.cast(-np.inf, log_minors.dtype), log_minors))
 
 
-def _nonzero_signs(factors):
+def _nonzero_signs(factors: _Factors) -> Tensor:
     return tf.where(factors.pivot_signs < 0, -tf.ones_like(factors.pivot_signs), tf.ones_like(factors.pivot_signs))
 
 
-def _rotate(matrix, factors):
+def _rotate(matrix: Tensor, factors: _Factors) -> Tensor:
     """B = X^-1 matrix Y^-1, all (A, A, n)."""
     return _matmul(_matmul(factors.inverse_left, matrix), factors.inverse_right)
 
 
-def _rotate_back(matrix, factors):
+def _rotate_back(matrix: Tensor, factors: _Factors) -> Tensor:
     """X^-T matrix Y^-T, the adjoint of `_rotate`."""
     return _matmul(_matmul(_transpose(factors.inverse_left), matrix), _transpose(factors.inverse_right))
 
 
-def _matmul(a, b):
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
     """Matrix product of (A, A, n) with (A, A, n)."""
     return tf.reduce_sum(a[:, :, None] * b[None], axis=1)
 
 
-def _transpose(matrix):
+def _transpose(matrix: Tensor) -> Tensor:
     return tf.transpose(matrix, [1, 0, 2])
 
 
-def _diagonal(matrix):
+def _diagonal(matrix: Tensor) -> Tensor:
     return tf.stack([matrix[i, i] for i in range(matrix.shape[0])])
 
 
-def _as_diagonal(values):
+def _as_diagonal(values: Tensor) -> Tensor:
     return tf.eye(values.shape[0], dtype=values.dtype)[..., None] * values[None]
 
 
-def _flat(values):
+def _flat(values: Tensor) -> Tensor:
     return tf.reshape(values, (-1,))
 
 
-def _walkers_last(matrices):
+def _walkers_last(matrices: Tensor) -> Tensor:
     """(n_walkers, n_determinants, A, A) -> (A, A, n_walkers * n_determinants)."""
     n_particles = matrices.shape[-1]
     return tf.transpose(tf.reshape(matrices, (-1, n_particles, n_particles)), [1, 2, 0])
 
 
-def _walkers_first(flat, like):
+def _walkers_first(flat: Tensor, like: Tensor) -> Tensor:
     """The inverse of `_walkers_last`, to the shape of `like`."""
     return tf.reshape(tf.transpose(flat, [2, 0, 1]), tf.shape(like))
 
 
-def _finite(values):
+def _finite(values: Tensor) -> Tensor:
     """Infinities replaced by 0: where Psi vanishes its derivatives are given unscaled, hence finite."""
     return tf.where(tf.math.is_finite(values), values, tf.zeros_like(values))

@@ -48,8 +48,8 @@ def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimat
     variance = weighted_mean((local_energy.total - energy) ** 2, masked)
     error = tf.sqrt(variance * tf.reduce_sum(masked**2)) / tf.reduce_sum(masked)
     n_non_finite = tf.reduce_sum(tf.cast(~tf.math.is_finite(local_energy.total), energy.dtype))
-    parts = (weighted_mean(part, masked) for part in local_energy)
-    return EnergyEstimate(energy, error, variance, *parts, n_non_finite)
+    kinetic, trap, interaction = (weighted_mean(part, masked) for part in local_energy)
+    return EnergyEstimate(energy, error, variance, kinetic, trap, interaction, n_non_finite)
 
 
 def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float | Tensor) -> Tensor:

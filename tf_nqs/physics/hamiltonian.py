@@ -50,7 +50,8 @@ class TrappedFermions:
         ValueError: n_particles is not an integer of at least 1, or interaction_range is not positive.
 
     Example:
-        >>> system = TrappedFermions(n_particles=4, interaction_strength=10.0, interaction_range=0.5)
+        >>> gaussian = TrappedFermions(n_particles=4, interaction_strength=10.0, interaction_range=0.5)
+        >>> cosine = TrappedFermions(n_particles=4, pair_potential=lambda r: 1.0 + tf.cos(r))
 
     Reference: thesis, Eq. 2.
     """

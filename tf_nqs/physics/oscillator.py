@@ -19,7 +19,7 @@ def oscillator_orbitals(positions: Tensor, n_orbitals: int) -> Tensor:
         n_orbitals: how many, at least 1.
 
     Returns:
-        Values in a_ho^(-1/2), shape (*positions.shape, n_orbitals).
+        Values in a_ho^(-1/2), shape positions.shape + (n_orbitals,).
     """
     return tf.exp(-0.5 * positions[..., None] ** 2) * _hermite_polynomials(positions, n_orbitals)
 
@@ -65,7 +65,7 @@ def sample_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: 
     return tf.gather(ascending, tf.argsort(keys, axis=1), axis=1, batch_dims=1)
 
 
-def _hermite_polynomials(positions, n_orbitals):
+def _hermite_polynomials(positions: Tensor, n_orbitals: int) -> Tensor:
     """psi_n exp(x^2/2): p_0 = pi^(-1/4), p_n = sqrt(2/n) x p_{n-1} - sqrt((n-1)/n) p_{n-2}."""
     polynomials = [tf.fill(tf.shape(positions), tf.constant(math.pi**-0.25, positions.dtype))]
     for n in range(1, n_orbitals):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.sampling.sampler import Sampler
@@ -10,7 +12,7 @@ SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (MetropolisHas
 """Name -> class."""
 
 
-def make_sampler(sampler: str, **arguments) -> Sampler:
+def make_sampler(sampler: str, **arguments: Any) -> Sampler:
     """Returns a sampler.
 
     Args:

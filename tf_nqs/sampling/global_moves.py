@@ -62,7 +62,7 @@ def global_kernel(log_probability: LogAbsPsi, candidates: Tensor) -> tfp.mcmc.Tr
     Reference: L. Tierney, Ann. Stat. 22, 1701 (1994), Sec. 2.3.3 (independence chains).
     """
 
-    def log_importance(positions):
+    def log_importance(positions: Tensor) -> Tensor:
         return log_probability(positions) - log_density(positions)
 
     # A walk whose moves do not depend on where it stands compares the importances |Psi|^2 / q of both places.

@@ -49,7 +49,7 @@ def _bound_gradient(positions: Tensor, largest: Tensor) -> Tensor:
         largest: scalar, in 1/a_ho.
     """
 
-    def backward(gradient):
+    def backward(gradient: Tensor) -> tuple[Tensor, None]:
         known = tf.where(tf.math.is_nan(gradient), tf.zeros_like(gradient), gradient)
         return tf.clip_by_value(known, -largest, largest), None
 

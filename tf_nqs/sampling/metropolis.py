@@ -22,7 +22,7 @@ class MetropolisHastings(Sampler):
     def kernel(self, log_probability: LogAbsPsi, proposal_width: Tensor, noise: Tensor) -> tfp.mcmc.TransitionKernel:
         """Returns TFP's random walk, which accepts or rejects the move that the noise proposes."""
 
-        def move(parts, seed):
+        def move(parts: list[Tensor], seed: Tensor) -> list[Tensor]:
             del seed
             return [positions + proposal_width * noise for positions in parts]
 

@@ -61,7 +61,7 @@ class ReusePolicy:
     least_effective_fraction: float = defaults.LEAST_EFFECTIVE_FRACTION
     largest_weight: float = defaults.LARGEST_WEIGHT
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rules = {
             "resampling": (self.resampling in ("every_iteration", "thesis", "guarded"), "one of those three"),
             "sensitivity": (self.sensitivity > 0, "above 0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -116,7 +116,7 @@ class Sampler(abc.ABC):
             jump_seed, tf.shape(state.positions)[0], state.positions.shape[1], state.positions.dtype.name
         )
 
-        def noise_of(index):
+        def noise_of(index: Tensor) -> Tensor:
             key = tf.random.experimental.stateless_fold_in(noise_seed, index)
             return tf.random.stateless_normal(tf.shape(state.positions), key, dtype=state.positions.dtype)
 
@@ -148,16 +148,16 @@ class Sampler(abc.ABC):
             The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed.
         """
 
-        def log_probability(positions):
+        def log_probability(positions: Tensor) -> Tensor:
             # TFP rejects every move away from -inf: a walker that starts on a node would never leave it.
             value = 2 * log_abs_psi(positions)
             return tf.where(tf.math.is_finite(value), value, tf.cast(_LEAST_LOG_PROBABILITY, value.dtype))
 
-        def kernel(index):
+        def kernel(index: Tensor) -> Any:
             noise = noise_of(index) if self.takes_noise else None
             return self.kernel(log_probability, state.proposal_width, noise)
 
-        def step(index, positions, results, accepted):
+        def step(index: Tensor, positions: Tensor, results: Any, accepted: Tensor) -> tuple[Tensor, Any, Any, Tensor]:
             key = tf.random.experimental.stateless_fold_in(state.seed, index)
             positions, results = kernel(index).one_step(positions, results, seed=key)
             return (

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -40,7 +41,7 @@ def phase_of_rows(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     bound = _estimate_allowed(chunk_mebibytes, jit_compile)
 
     @tf.function(autograph=False)
-    def run(*rows):
+    def run(*rows: Tensor) -> Any:
         n_walkers, size = rows[0].shape[0], walkers_per_chunk(compiled, rows, bound)
         if size == n_walkers:
             results = [compiled(*part) for part in zip(*map(in_parts, rows), strict=True)]
@@ -48,7 +49,7 @@ def phase_of_rows(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
         outputs = compiled.get_concrete_function(*_specs(rows, size)).structured_outputs
         results = tf.nest.map_structure(lambda one: _unwritten(one, n_walkers), outputs)
 
-        def add(results, first, chunk, is_new):
+        def add(results: Any, first: Tensor, chunk: tuple[Tensor, ...], is_new: Tensor) -> Any:
             del is_new
             return tf.nest.map_structure(lambda old, new: _with_rows(old, new, first), results, compiled(*chunk))
 
@@ -70,7 +71,7 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     bound = _estimate_allowed(chunk_mebibytes, jit_compile)
 
     @tf.function(autograph=False)
-    def run(positions, coefficients):
+    def run(positions: Tensor, coefficients: Tensor) -> Any:
         rows = (positions, coefficients)
         size = walkers_per_chunk(compiled, rows, bound)
         if size == positions.shape[0]:
@@ -79,7 +80,7 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
         outputs = compiled.get_concrete_function(*_specs(rows, size)).structured_outputs
         sums = tf.nest.map_structure(lambda one: tf.zeros(one.shape, one.dtype), outputs)
 
-        def add(sums, first, chunk, is_new):
+        def add(sums: Any, first: Tensor, chunk: tuple[Tensor, ...], is_new: Tensor) -> Any:
             del first
             positions, coefficients = chunk
             counted = tf.where(is_new, coefficients, tf.zeros_like(coefficients))
@@ -90,7 +91,9 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     return run
 
 
-def walkers_per_chunk(compiled: Callable, rows: tuple[Tensor, ...], max_bytes: float) -> int:
+def walkers_per_chunk(
+    compiled: tf.types.experimental.PolymorphicFunction, rows: tuple[Tensor, ...], max_bytes: float
+) -> int:
     """Returns how many walkers at a time keep a phase under a bound: all, or the least even chunks, at least 1.
 
     Args:
@@ -115,19 +118,19 @@ def in_parts(rows: Tensor) -> list[Tensor]:
     return tf.split(rows, n_parts(rows.shape[0]))
 
 
-def _estimate_allowed(chunk_mebibytes, jit_compile):
+def _estimate_allowed(chunk_mebibytes: float, jit_compile: bool) -> float:
     return chunk_mebibytes * 2**20 * (1 if jit_compile else _SHARE_IN_GRAPH_MODE)
 
 
-def _specs(rows, n_walkers):
+def _specs(rows: tuple[Tensor, ...], n_walkers: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec((n_walkers, *one.shape[1:]), one.dtype) for one in rows]
 
 
-def _over_chunks(add, start, rows, size):
+def _over_chunks(add: Callable, start: Any, rows: tuple[Tensor, ...], size: int) -> Any:
     """Folds add(results, first walker, rows of a chunk, which of them are new) over the chunks."""
     n_walkers = rows[0].shape[0]
 
-    def step(index, results):
+    def step(index: Tensor, results: Any) -> tuple[Tensor, Any]:
         first = tf.minimum(index * size, n_walkers - size)
         chunk = [tf.slice(one, [first] + [0] * (one.shape.rank - 1), [size, *one.shape[1:]]) for one in rows]
         is_new = first + tf.range(size) >= index * size
@@ -138,7 +141,7 @@ def _over_chunks(add, start, rows, size):
     return tf.while_loop(lambda index, _: index < n_chunks, step, (0, start), parallel_iterations=1)[1]
 
 
-def _unwritten(one, n_walkers):
+def _unwritten(one: Tensor, n_walkers: int) -> Tensor:
     """A tensor of n_walkers rows like those of `one`, every one still to be written.
 
     TensorFlow copies what it is started from once: zeros would take the memory of the results a second time.
@@ -147,7 +150,7 @@ def _unwritten(one, n_walkers):
     return tf.ensure_shape(tf.raw_ops.Empty(shape=shape, dtype=one.dtype), shape)
 
 
-def _with_rows(old, new, first):
+def _with_rows(old: Tensor, new: Tensor, first: Tensor) -> Tensor:
     """`old` with the rows from `first` on replaced by `new`, in place where TensorFlow can."""
     last = first + new.shape[0]
     updated = tf.raw_ops.TensorStridedSliceUpdate(input=old, begin=[first], end=[last], strides=[1], value=new)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_nqs.types import Tensor
 
 
-def compiled_phase(phase: Callable, jit_compile: bool) -> Callable:
+def compiled_phase(phase: Callable, jit_compile: bool) -> tf.types.experimental.PolymorphicFunction:
     """Returns the phase as a graph that calls its XLA-compiled self.
 
     XLA keeps what it compiled for eager calls apart from what it compiled for graphs; through the outer graph a call

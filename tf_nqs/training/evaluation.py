@@ -60,8 +60,11 @@ def settle(vmc: keras.Model, max_seconds: float) -> Equilibrium:
 def warm_up_evaluation(vmc: keras.Model) -> None:
     """Traces and compiles everything that an evaluation needs, side by side; changes no state."""
     positions = vmc.walkers.positions
-    relations = (_observed(vmc).deviations, (positions, positions[:, 0]))
-    warm_up(((vmc.local_energy, (positions,)), relations, (vmc.sample, (vmc.walkers,))))
+    _, deviations, _ = _observed(vmc)
+    assert deviations  # a trainer's own are always there
+    warm_up(
+        ((vmc.local_energy, (positions,)), (deviations, (positions, positions[:, 0])), (vmc.sample, (vmc.walkers,)))
+    )
 
 
 def _observed(vmc: keras.Model) -> Observed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,7 +159,7 @@ def _row(energy: LocalEnergy, positions: Tensor, observed: Observed) -> np.ndarr
     parts = np.array([np.asarray(part, np.float64) for part in energy])
     total = parts.sum(axis=0)
     rows = [total[np.newaxis], parts]
-    if observed.names:
+    if observed.deviations:
         rows.append(np.asarray(observed.deviations(positions, energy.kinetic), np.float64).T)
     return np.where(np.isfinite(total), np.concatenate(rows), np.nan)
 
@@ -173,13 +173,16 @@ def _is_reached(estimate: ChainEstimate, target_error: float, n_walkers: int) ->
 def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_particles: int) -> EnergyMeasurement:
     total, *rest = [record.estimate(quantity) for quantity in range(len(_PARTS) + len(observed.names))]
     parts, relations = rest[: len(_PARTS) - 1], rest[len(_PARTS) - 1 :]
+    kinetic, trap, interaction = parts
     tau = total.autocorrelation_time
     return EnergyMeasurement(
         energy=total.mean,
         energy_error=total.error,
         energy_error_naive=total.error_naive,
         variance=total.variance,
-        **{name: part.mean for name, part in zip(LocalEnergy._fields, parts, strict=True)},
+        kinetic=kinetic.mean,
+        trap=trap.mean,
+        interaction=interaction.mean,
         acceptance=acceptance,
         r_hat=record.r_hat(),
         effective_samples=total.effective_samples,
@@ -190,7 +193,9 @@ def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_par
         error_uncertainty=total.error_uncertainty,
         autocorrelation_time=WithError(tau, 2.0 * tau * total.error_uncertainty),
         v_score=_v_score(record, n_particles, observed.free_energy),
-        **{f"{name}_error": part.error for name, part in zip(LocalEnergy._fields, parts, strict=True)},
+        kinetic_error=kinetic.error,
+        trap_error=trap.error,
+        interaction_error=interaction.error,
         relations={name: WithError(one.mean, one.error) for name, one in zip(observed.names, relations, strict=True)},
     )
 
@@ -201,7 +206,7 @@ def _v_score(record: ChainSums, n_particles: int, free_energy: float | None) -> 
         return None
     counts, sums, squares, origin = record.moments()
 
-    def score(n, s, q):
+    def score(n: Any, s: Any, q: Any) -> Any:
         energy = s / n
         return n_particles * np.maximum(q / n - energy**2, 0.0) / (energy + origin - free_energy) ** 2
 

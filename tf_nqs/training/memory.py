@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -33,16 +35,16 @@ def peak_bytes(graph: tf.Graph, itemsize: int) -> int:
     return itemsize * _peak_elements(definition.node, [tensor.op.name for tensor in graph.outputs], library)
 
 
-def _peak_elements(nodes, outputs: list[str], library: dict) -> int:
-    sizes = [_n_elements(node) for node in nodes]
-    largest = max((size for size in sizes if size is not None), default=0)
+def _peak_elements(nodes: Sequence[Any], outputs: list[str], library: dict) -> int:
+    known = [_n_elements(node) for node in nodes]
+    largest = max((size for size in known if size is not None), default=0)
+    sizes = [largest if size is None else size for size in known]
     deaths = defaultdict(list)
     for birth, death in enumerate(_last_uses(nodes, outputs)):
         deaths[death].append(birth)
     alive = peak = 0
     for index, node in enumerate(nodes):
         inside = max((_peak_of_function(name, library) for name in _called_functions(node)), default=0)
-        sizes[index] = largest if sizes[index] is None else sizes[index]
         peak = max(peak, alive + inside, alive + sizes[index])
         alive += sizes[index]
         alive -= sum(sizes[dead] for dead in deaths[index])
@@ -54,11 +56,11 @@ def _peak_of_function(name: str, library: dict) -> int:
     return _peak_elements(function.node_def, [_node_name(value) for value in function.ret.values()], library)
 
 
-def _called_functions(node) -> list[str]:
+def _called_functions(node: Any) -> list[str]:
     return [attribute.func.name for attribute in node.attr.values() if attribute.HasField("func")]
 
 
-def _last_uses(nodes, outputs: list[str]) -> list[int]:
+def _last_uses(nodes: Sequence[Any], outputs: list[str]) -> list[int]:
     """Returns for each operation the index of the last one that reads its result, the number of all for outputs."""
     position = {node.name: index for index, node in enumerate(nodes)}
     last = list(range(len(nodes)))
@@ -75,7 +77,7 @@ def _last_uses(nodes, outputs: list[str]) -> list[int]:
     return last
 
 
-def _n_elements(node) -> int | None:
+def _n_elements(node: Any) -> int | None:
     """Number of elements of all outputs; None if a shape is not known."""
     if node.op in _NOT_COUNTED:
         return 0

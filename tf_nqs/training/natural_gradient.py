@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor
     """
 
     @tf.autograph.experimental.do_not_convert  # `vectorized_map` would, and reading all sources takes seconds
-    def of_one_walker(position):
+    def of_one_walker(position: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             value = log_abs_psi(position[None])[0]
         gradients = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -123,7 +124,7 @@ def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor
     return tf.cast(_solve_damped(fisher, right_side, damping), centred.dtype)
 
 
-def _solve_damped(matrix, right_side, damping):
+def _solve_damped(matrix: Tensor, right_side: Tensor, damping: Tensor) -> Tensor:
     """(matrix + damping + rounding)^-1 right_side by Cholesky in float64.
 
     Entry (n, m) of a product of rows carries a rounding error of about eps |row n| |row m|. Some walkers, next to a
@@ -177,7 +178,7 @@ class NaturalGradient(keras.layers.Layer):
         max_step_norm: float = defaults.MAX_STEP_NORM,
         leverage_bound: float = defaults.LEVERAGE_BOUND,
         form: str = "auto",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not 0 <= momentum < 1:
@@ -196,7 +197,7 @@ class NaturalGradient(keras.layers.Layer):
         self.leverage_bound = leverage_bound
         self.form = form
 
-    def build(self, n_parameters: int, dtype: str | None = None):
+    def build(self, n_parameters: int, dtype: str | None = None) -> None:
         self.previous = self.add_weight(
             shape=(n_parameters,), initializer="zeros", trainable=False, dtype=dtype, name="previous_direction"
         )
@@ -246,11 +247,11 @@ class NaturalGradient(keras.layers.Layer):
         residuals -= tf.linalg.matvec(centred, start)
         damping = self.damping_factor * self._damping_now()
 
-        def solve(attempt, damping, phi):
+        def solve(attempt: Tensor, damping: Tensor, phi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             del phi
             return attempt + 1, damping * _DAMPING_RAISE, start + self._solver(centred)(centred, residuals, damping)
 
-        def failed(attempt, damping, phi):
+        def failed(attempt: Tensor, damping: Tensor, phi: Tensor) -> Tensor:
             del damping
             return (attempt == 0) | ((attempt < _MOST_ATTEMPTS) & ~tf.reduce_all(tf.math.is_finite(phi)))
 
@@ -277,7 +278,7 @@ class NaturalGradient(keras.layers.Layer):
         use_samples = self.form == "sample" or (self.form == "auto" and n_walkers <= n_parameters)
         return solve_in_sample_space if use_samples else solve_in_parameter_space
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("momentum", "max_step_norm", "leverage_bound", "form")
         damping = keras.optimizers.schedules.serialize(self.damping) if callable(self.damping) else self.damping
         return {**super().get_config(), "damping": damping, **{name: getattr(self, name) for name in names}}

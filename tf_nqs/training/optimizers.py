@@ -19,7 +19,7 @@ def make_optimizer(
     damping: float = defaults.DAMPING,
     damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
-    **natural_gradient,
+    **natural_gradient: Any,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
 
@@ -42,7 +42,7 @@ def make_optimizer(
         ValueError: the name is unknown, or an argument out of its range.
 
     Example:
-        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))  # doctest: +SKIP
+        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))
     """
     if name not in defaults.LEARNING_RATE:
         raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.LEARNING_RATE)}")

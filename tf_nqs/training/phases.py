@@ -66,7 +66,7 @@ def make_phases(
         raise ValueError(f"chunk_mebibytes = {chunk_mebibytes}: must be above 0")
     derivatives = log_derivatives(ansatz, laplacian)
 
-    def compiled(function):
+    def compiled(function: Callable) -> Callable:
         return compiled_phase(function, jit_compile)
 
     sampling = sampling_in(sampling_dtype, sampler, ansatz, system.n_particles, compiled)
@@ -87,7 +87,7 @@ def make_gradients(ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: floa
         chunk_mebibytes: bound on their working memory, in MiB.
     """
 
-    def log_abs_psi(positions):
+    def log_abs_psi(positions: Tensor) -> Tensor:
         return ansatz(positions)[1]
 
     return (
@@ -108,10 +108,12 @@ def phases_with_arguments(vmc: keras.Model) -> list[tuple[Callable, tuple[Tensor
     return calls if vmc.reuse.never_reuses else [*calls, (vmc.log_abs_psi, (positions,))]
 
 
-def _energy_gradient(log_abs_psi: LogAbsPsi, ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: float):
+def _energy_gradient(
+    log_abs_psi: LogAbsPsi, ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: float
+) -> Callable:
     """The surrogate loss' gradient, sum_n c_n d ln|Psi(x_n)| with c_n = d loss / d ln|Psi(x_n)| over all walkers."""
 
-    def weighted_gradient(positions, coefficients):
+    def weighted_gradient(positions: Tensor, coefficients: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
             value = log_abs_psi(positions)
         return tape.gradient(
@@ -123,7 +125,7 @@ def _energy_gradient(log_abs_psi: LogAbsPsi, ansatz: keras.Model, jit_compile: b
 
     summed = phase_of_sums(weighted_gradient, jit_compile, chunk_mebibytes)
 
-    def energy_gradient(positions, local_energy, weights):
+    def energy_gradient(positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor]:
         anywhere = tf.zeros_like(local_energy)  # the loss is linear in ln|Psi|
         with tf.GradientTape() as tape:
             tape.watch(anywhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -45,14 +46,16 @@ def sampling_in(
     dtype = ansatz.compute_dtype if dtype == "ansatz" else dtype
     twin = None if dtype == ansatz.compute_dtype else _twin(ansatz, dtype, n_particles)
 
-    def walk(positions, seed, proposal_width, noise, candidates=None):
+    def walk(
+        positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, candidates: Tensor | None = None
+    ) -> Any:
         log_abs_psi = _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
         state = WalkerState(positions, seed, proposal_width)
         return sampler.walk(log_abs_psi, state, sampler.n_steps, lambda index: noise[:, index], candidates)
 
     walk = compiled(walk)
 
-    def sample(walkers):
+    def sample(walkers: WalkerState) -> tuple[WalkerState, Tensor]:
         own, (n_walkers, _) = walkers.positions.dtype, walkers.positions.shape
         next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(walkers.seed, 4))
         shape = (n_walkers, sampler.n_steps, n_particles if sampler.takes_noise else 0)
@@ -77,7 +80,7 @@ def _with_weights_of(ansatz: keras.Model, twin: keras.Model) -> LogAbsPsi:
     pairs = zip(twin.variables, ansatz.variables, strict=True)
     weights = [(variable, tf.cast(source, variable.dtype)) for variable, source in pairs]
 
-    def log_abs_psi(positions):
+    def log_abs_psi(positions: Tensor) -> Tensor:
         with keras.StatelessScope(state_mapping=weights):
             return twin(positions)[1]
 
@@ -104,7 +107,7 @@ def _twin(ansatz: keras.Model, dtype: str, n_particles: int) -> keras.Model:
     return twin
 
 
-def _with_dtype(config, dtype: str):
+def _with_dtype(config: Any, dtype: str) -> Any:
     """Returns a Keras configuration with the dtype of the model and of all layers in it replaced."""
     if isinstance(config, dict):
         return {key: dtype if key == "dtype" else _with_dtype(value, dtype) for key, value in config.items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
+from tf_nqs.types import Tensor
 
 _LEARNING_RATE = 1e-2
 """Of Adam: a coarse fit in few updates. It need not be good, only have the nodes of the fermions and few others."""
@@ -47,7 +50,7 @@ def pretrain(
     optimizer = keras.optimizers.Adam(_LEARNING_RATE)
     optimizer.build(variables)
 
-    def update(iteration, loss):
+    def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
         del loss
         key = tf.random.experimental.stateless_fold_in([seed, 1], iteration)
         positions = sample_free_fermions(key, n_walkers, n_particles, dtype)
@@ -59,7 +62,7 @@ def pretrain(
         return iteration + 1, loss
 
     @tf.function(autograph=False)
-    def updates():
+    def updates() -> Any:
         return tf.while_loop(lambda iteration, _: iteration < iterations, update, (0, tf.zeros((), dtype)))[1]
 
     return float(updates.get_concrete_function()())

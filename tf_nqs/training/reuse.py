@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -79,7 +79,7 @@ class SampleReuse(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
     """
 
-    def __init__(self, policy: ReusePolicy, n_walkers: int, **kwargs):
+    def __init__(self, policy: ReusePolicy, n_walkers: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.policy = policy
         self.n_walkers = n_walkers
@@ -122,19 +122,19 @@ class SampleReuse(keras.layers.Layer):
         if self.never_reuses:
             moved, acceptance = sample(walkers)
             self.n_samplings.assign_add(1)
-            worth = (0, 1, 1, self.n_walkers, 1, 1, SampleReason.EVERY_ITERATION)
-            log = SampleLog(acceptance, moved.proposal_width, *worth)
+            reason = SampleReason.EVERY_ITERATION
+            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason)
             return Samples(moved.positions, tf.ones_like(moved.positions[:, 0]), log), adapt(moved, acceptance)
 
         state = ReuseState(tf.convert_to_tensor(self.log_probability), tf.convert_to_tensor(self.n_waited))
         reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
 
-        def draw():
+        def draw() -> tuple[WalkerState, Tensor, ReuseState, Tensor, Tensor]:
             moved, acceptance = sample(walkers)
             fresh = fresh_samples(2 * log_abs_psi(moved.positions))
             return adapt(moved, acceptance), tf.ones_like(reuse.weights), fresh, acceptance, moved.proposal_width
 
-        def keep():
+        def keep() -> tuple[WalkerState, Tensor, ReuseState, Tensor, Tensor]:
             last = (tf.convert_to_tensor(self.acceptance), tf.convert_to_tensor(self.proposal_width))
             return walkers, reuse.weights, state, *last
 
@@ -148,9 +148,9 @@ class SampleReuse(keras.layers.Layer):
         log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth)
         return Samples(next_walkers.positions, weights, log), next_walkers
 
-    def _remember(self, state: ReuseState):
+    def _remember(self, state: ReuseState) -> None:
         self.log_probability.assign(state.log_probability)
         self.n_waited.assign(state.n_waited)
 
-    def _add_state(self, name, shape, dtype):
+    def _add_state(self, name: str, shape: tuple[int, ...], dtype: Any) -> keras.Variable:
         return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)

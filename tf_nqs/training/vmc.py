@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,10 +62,10 @@ class VariationalMonteCarlo(keras.Model):
             system have different numbers of particles.
 
     Example:
-        >>> vmc = VariationalMonteCarlo(FermionAnsatz(4), TrappedFermions(4, interaction_strength=10.0))
-        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-4))
-        >>> vmc.fit(iterations=1000)
-        >>> vmc.evaluate_energy(target_error=1e-2).energy
+        >>> vmc = VariationalMonteCarlo(tf_nqs.FermionAnsatz(2), TrappedFermions(2, interaction_strength=10.0))
+        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+        >>> history = vmc.fit(iterations=20)
+        >>> measured = vmc.evaluate_energy(target_error=0.1)
 
     Reference: thesis, Secs. 2.3.2 and 2.3.3.
     """
@@ -81,7 +82,7 @@ class VariationalMonteCarlo(keras.Model):
         clip_doubling_iterations: int = defaults.CLIP_DOUBLING_ITERATIONS,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
         seed: int = defaults.SEED,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(dtype=ansatz.dtype_policy, **kwargs)
         self.ansatz = ansatz
@@ -111,8 +112,8 @@ class VariationalMonteCarlo(keras.Model):
         natural_gradient: NaturalGradient | None = None,
         jit_compile: bool = defaults.JIT_COMPILE,
         chunk_mebibytes: float = defaults.CHUNK_MEBIBYTES,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Sets the optimiser, and compiles the phases of an iteration at their first use.
 
         Args:
@@ -161,7 +162,7 @@ class VariationalMonteCarlo(keras.Model):
             Means over these iterations of what Keras' callbacks may monitor.
         """
 
-        def iterate(index):
+        def iterate(index: Tensor) -> list[Tensor]:
             sampling = self.sample, self.sampler.adapt, self.log_abs_psi
             samples, walkers = self.reuse.next_samples(self.walkers, *sampling)
             local_energy = self.local_energy(samples.positions)
@@ -225,7 +226,7 @@ class VariationalMonteCarlo(keras.Model):
         counts = call_lengths(iterations, self.iterations_per_call, periods, done)
         return self._fit_calls(counts, callbacks=callbacks, **kwargs)
 
-    def _fit_calls(self, counts: list[int], **kwargs) -> keras.callbacks.History:
+    def _fit_calls(self, counts: list[int], **kwargs: Any) -> keras.callbacks.History:
         """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""
         calls = tf.data.Dataset.from_tensor_slices(np.array(counts, np.int32))
         options = {"verbose": 0, "shuffle": False, **kwargs}
@@ -262,7 +263,7 @@ class VariationalMonteCarlo(keras.Model):
         self._check_compiled()
         return evaluate_energy(self, target_error, max_seconds, relations, report)
 
-    def evaluate(self, **kwargs) -> dict[str, float]:
+    def evaluate(self, **kwargs: Any) -> dict[str, float]:
         """Returns `evaluate_energy(**kwargs)` as a dictionary, as Keras' own `evaluate` does."""
         return self.evaluate_energy(**kwargs)._asdict()
 
@@ -272,26 +273,26 @@ class VariationalMonteCarlo(keras.Model):
         return WalkerState(*map(tf.convert_to_tensor, (self.positions, self.seed, self.proposal_width)))
 
     @walkers.setter
-    def walkers(self, state: WalkerState):
+    def walkers(self, state: WalkerState) -> None:
         self._assign_walkers(state)
         self.reuse.forget()
 
-    def _assign_walkers(self, state):
+    def _assign_walkers(self, state: WalkerState) -> None:
         for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
             variable.assign(value)
 
-    def call(self, positions):
+    def call(self, positions: Tensor) -> Any:
         return self.ansatz(positions)
 
-    def _check_compiled(self):
+    def _check_compiled(self) -> None:
         if not self.compiled:
             raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
 
-    def _record(self, index, numbers):
+    def _record(self, index: Tensor, numbers: tuple[Tensor, ...]) -> None:
         self.iteration.assign_add(1)
         self.record.assign(with_row(self.record, index, (self.iteration, *numbers)))
 
-    def _add_state(self, name, value):
+    def _add_state(self, name: str, value: Tensor) -> keras.Variable:
         variable = self.add_weight(
             shape=value.shape, dtype=value.dtype.name, initializer="zeros", trainable=False, name=name
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from tf_nqs.config.search import Range, Search
+from tf_nqs.config.search import Choices, Range, Search
 from tf_nqs.exact import Reference
 from tf_nqs.tuning.summary import TrialRecord, best_record
 
@@ -82,14 +83,20 @@ def _heights(records: Sequence[TrialRecord], reference: Reference) -> np.ndarray
     return objectives if reference.energy is None else np.abs(objectives - reference.energy)
 
 
+def _best_trial(records: Sequence[TrialRecord]) -> str:
+    best = best_record(records)
+    assert best is not None  # nothing is drawn without a completed trial
+    return best.trial
+
+
 def _draw_order(panel: Axes, search: Search, records: Sequence[TrialRecord], reference: Reference) -> None:
     heights, order = _heights(records, reference), np.arange(len(records))
     errors = np.array([record.energy_error or np.nan for record in records], dtype=np.float64)
-    best = [one.trial for one in records].index(best_record(records).trial)
+    best = [one.trial for one in records].index(_best_trial(records))
     finished = np.isfinite(heights)
     running = np.fmin.accumulate(heights)
     panel.plot(order, running, color=_POINT, lw=1.0, alpha=0.5, drawstyle="steps-post", label="lowest so far")
-    bars = {"fmt": "o", "capsize": 2, "elinewidth": 1.0}
+    bars: dict[str, Any] = {"fmt": "o", "capsize": 2, "elinewidth": 1.0}
     panel.errorbar(order[finished], heights[finished], errors[finished], color=_POINT, ms=5, label="trial", **bars)
     if reference.energy is None:
         # One trial that ran away must not flatten all others.
@@ -115,8 +122,10 @@ def _draw_order(panel: Axes, search: Search, records: Sequence[TrialRecord], ref
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, fontsize=9, frameon=False)
 
 
-def _draw_dependence(panel: Axes, records: Sequence[TrialRecord], reference: Reference, leaf: str, dimension) -> None:
-    heights, best = _heights(records, reference), best_record(records).trial
+def _draw_dependence(
+    panel: Axes, records: Sequence[TrialRecord], reference: Reference, leaf: str, dimension: Range | Choices
+) -> None:
+    heights, best = _heights(records, reference), _best_trial(records)
     values = [record.values[leaf] for record in records]
     if isinstance(dimension, Range):
         places = np.array(values, dtype=np.float64)

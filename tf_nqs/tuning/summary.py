@@ -71,7 +71,7 @@ def trial_records(search: Search, folder: Path, oracle: keras_tuner.Oracle) -> l
     return [_record(search, folder, trial) for _, trial in sorted(oracle.trials.items())]
 
 
-def _record(search: Search, folder: Path, trial) -> TrialRecord:
+def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial) -> TrialRecord:
     status = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}.get(trial.status, "unfinished")
     result = read_result(folder, trial.trial_id) if status == "completed" else {}
     objective = result["energy"] + search.search.error_weight * result["energy_error"] if result else None
@@ -110,6 +110,7 @@ def write_best(search: Search, record: TrialRecord, folder: Path) -> Path:
         record: of the trial.
         folder: of the search.
     """
+    assert record.n_iterations is not None  # a trial without a result is not the best
     path = folder / BEST_FILE
     energy = format_with_error(record.energy, record.energy_error)
     head = (

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine import base_tuner, trial
@@ -23,13 +24,13 @@ _NEVER = 10**9
 """So many failed trials in a row would end a search."""
 
 
-class _InTime:
+class _InTime(keras_tuner.Oracle):
     """An oracle that starts no trial after its deadline."""
 
     deadline = math.inf
 
     @keras_tuner.synchronized
-    def create_trial(self, tuner_id):
+    def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial, or one that says that the search has ended."""
         if self.trials and time.monotonic() >= self.deadline:
             self.max_trials = len(self.trials)

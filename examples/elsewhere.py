@@ -1,0 +1,47 @@
+"""Evaluate elsewhere: a wave function as a SavedModel, used by a program that knows TensorFlow alone.
+
+The network is brought near free fermions, whose energy is A^2/2; a trained one comes from `tf_nqs.load("runs/a4")`.
+
+    python examples/elsewhere.py
+"""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import tf_nqs
+
+A = 2
+
+
+def write(folder):
+    """Writes the model, and returns the network that it was made of."""
+    keras.utils.set_random_seed(1)
+    ansatz = tf_nqs.FermionAnsatz(A, n_features=16)
+    tf_nqs.training.pretrain(ansatz, 200, 256, 1)
+    tf_nqs.export(ansatz, tf_nqs.TrappedFermions(A), folder)
+    return ansatz
+
+
+def use(folder):
+    """Samples and measures; this part needs no tf_nqs. Returns walkers, ln|Psi| and local energies."""
+    model = tf.saved_model.load(str(Path(folder, "1")))
+    sample, log_psi, local_energy = (model.signatures[name] for name in ("sample", "log_psi", "local_energy"))
+    drawn = sample(seed=tf.constant([0, 1]), n_walkers=tf.constant(1000), n_steps=tf.constant(400))
+    positions = drawn["positions"]
+    return positions, log_psi(positions=positions)["log_abs_psi"], local_energy(positions=positions)["total"]
+
+
+def main():
+    """Returns the network, and what the program elsewhere computes."""
+    with tempfile.TemporaryDirectory() as folder:
+        ansatz = write(Path(folder, "free"))
+        return ansatz, *use(Path(folder, "free"))
+
+
+if __name__ == "__main__":
+    _, _, _, energies = main()
+    error = float(tf.math.reduce_std(energies)) / len(energies) ** 0.5
+    print(f"energy {float(tf.reduce_mean(energies)):.4f} +- {error:.4f}, exact {A**2 / 2}")

@@ -1,0 +1,82 @@
+"""The scripts in examples/, which are the recipes of the guide, do what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tf_nqs
+
+ROOT = Path(__file__).parents[2]
+EXACT_PAIR = 2.425619
+"""Energy of two particles with V0 = 10 and sigma0 = 0.5, in hbar*omega."""
+
+pytestmark = pytest.mark.slow
+
+
+def example(name):
+    """A script as a module; its main is not called."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def assert_near(measured, exact):
+    """Seeded and variational: below by at most 4 honest errors, above by at most 0.02 more, as trainings are short."""
+    assert -4 * measured.energy_error < measured.energy - exact < 0.02 + 4 * measured.energy_error
+
+
+def test_own_interaction():
+    script = example("own_interaction")
+    assert script.EXACT == pytest.approx(0.5 + math.sqrt(4.0) * 1.5)
+    assert_near(script.main(), script.EXACT)
+
+
+def test_own_layer():
+    measured, model = example("own_layer").main()
+    assert_near(measured, EXACT_PAIR)
+    assert float(model.jastrow.height) != 0.0, "the factor was not trained"
+    positions = np.array([[0.3, -0.8]], np.float32)
+    sign, log_abs_psi = model(positions)
+    swapped_sign, swapped = model(positions[:, ::-1])
+    assert float(swapped_sign[0]) == -float(sign[0])
+    assert float(swapped[0]) == pytest.approx(float(log_abs_psi[0]), abs=1e-5)  # some float32 roundings
+
+
+def test_transfer():
+    report, release, vmc = example("transfer").main()
+    # 4H + 2H^2 numbers of the two equivariant layers with their biases, H = 16
+    assert sum(report.copied.values()) == sum(report.frozen.values()) == 4 * 16 + 2 * 16**2
+    assert (release.switched_at, int(vmc.iteration)) == (40, 60)
+    assert all(layer.trainable for layer in vmc.ansatz.equivariant_layers)
+    assert np.isfinite(vmc.recent_iterations()["energy"]).all()
+
+
+def test_reweighting():
+    script = example("reweighting")
+    measured, n_samplings = script.main()
+    assert_near(measured, EXACT_PAIR)
+    assert n_samplings < script.ITERATIONS
+
+
+def test_elsewhere():
+    ansatz, positions, log_abs_psi, energies = example("elsewhere").main()
+    _, own = ansatz(positions)
+    np.testing.assert_allclose(log_abs_psi, own, rtol=0, atol=1e-4)  # float32, |ln|Psi|| of at most some tens
+    assert np.isfinite(energies).all() and len(energies) == 1000
+
+
+def test_every_example_is_a_recipe_and_tested():
+    names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert {name for name in names if f"../examples/{name}.py" in recipes} == names
+    assert {f"test_{name}" for name in names} <= globals().keys()
+
+
+def test_the_pair_energy_is_what_the_package_computes():
+    assert tf_nqs.reference_energy(2, 10.0, 0.5).energy == pytest.approx(EXACT_PAIR, abs=1e-6)

@@ -1,0 +1,35 @@
+"""The guide's reference of all settings says what the settings say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from tf_nqs.config.settings import FIELDS, SECTIONS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def reference():
+    return runpy.run_path(str(DOCS / "settings_reference.py"))["settings_reference"]()
+
+
+def test_every_setting_has_a_row_with_its_meaning():
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(FIELDS)
+    for row, (leaf, field) in zip(rows, FIELDS.items(), strict=True):
+        assert row.startswith(f"| `{leaf}` <br> `--")
+        assert row.endswith("| " + field.description.replace("|", r"\|") + " |")
+
+
+def test_sections_and_values_are_shown():
+    text = reference()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## `[{name}]`" for name in SECTIONS]
+    assert (
+        "| `n_particles` <br> `--n_particles` | required | an integer from 1 to 24 | Number of fermions, A. |" in text
+    )
+    assert "| `trap` <br> `--[no]trap` | `true` | true or false |" in text
+
+
+def test_the_page_asks_for_the_reference():
+    assert "<!-- settings -->" in (DOCS / "settings.md").read_text(encoding="utf-8").splitlines()
