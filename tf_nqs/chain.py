@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from tf_nqs import experiment
 from tf_nqs.analysis.notation import format_with_error
-from tf_nqs.builders import CONFIG_FILE, RESULT_FILE
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.chain import Chain
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import NO_MATTER, comparable
-from tf_nqs.run_folder import CHAIN_MARK, claim_run_folder, holds_checkpoint
+from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, RESULT_FILE, claim_run_folder, holds_checkpoint
 
 LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
@@ -77,7 +76,8 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
         for number, settings in enumerate(chain.stages, start=1):
             head = f"stage {number} of {len(chain.stages)}"
             say(f"{head}: finished before" if number <= first else head)
-            result = found[number - 1] if number <= first else _run_stage(number, settings, number == first + 1)
+            earlier = found[number - 1] if number <= first else None
+            result = _run_stage(number, settings, number == first + 1) if earlier is None else earlier
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
             if result["stop_reason"] in _ENDS_THE_CHAIN:
@@ -167,8 +167,13 @@ def _finished(settings: Settings) -> dict[str, Any] | None:
     return result
 
 
+def _folder(settings: Settings) -> Path:
+    assert settings.run.run_dir is not None  # every stage of a chain has its own
+    return Path(settings.run.run_dir)
+
+
 def _run_stage(number: int, settings: Settings, may_resume: bool) -> dict[str, Any]:
-    folder = Path(settings.run.run_dir)
+    folder = _folder(settings)
     resume = may_resume and holds_checkpoint(folder) and not _has_failed(folder)
     try:
         if not resume and folder.is_dir() and any(folder.iterdir()):

@@ -43,10 +43,10 @@ class _Facts(tf.train.experimental.PythonState):
     def __init__(self, facts: dict[str, Any] | None = None):
         self.facts = facts or {}
 
-    def serialize(self):
+    def serialize(self) -> bytes:
         return json.dumps(self.facts, default=_written_array).encode()
 
-    def deserialize(self, string_value):
+    def deserialize(self, string_value: bytes) -> None:
         self.facts = _read_facts(string_value)
 
 

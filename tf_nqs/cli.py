@@ -24,7 +24,7 @@ from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, default_run_dir, reopen_run_folder
+from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, default_run_dir, given_run_dir, reopen_run_folder
 
 BAD_INPUT = 2
 EXIT_STATUS = {"failed": 3, "interrupted": 130}
@@ -249,21 +249,15 @@ def _train(command_line: CommandLine) -> str:
         return _imported("tf_nqs.chain").run_chain(chain, resume=resume)
     settings = settings_from(config, overrides)
     if resume:
-        reopen_run_folder(_given_run_dir(settings.run.run_dir))  # refused before TensorFlow is loaded
+        reopen_run_folder(settings.run.run_dir)  # refused before TensorFlow is loaded
     elif settings.run.run_dir is None:
         settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
     return _imported("tf_nqs.experiment").run(settings, resume=resume).stop_reason
 
 
-def _given_run_dir(run_dir: str | None) -> str:
-    if run_dir is None:
-        raise SettingsError("run_dir: must be given with --resume; the folder of a run")
-    return run_dir
-
-
 def _config_of_run(run_dir: str | None) -> str:
     """Returns the file with the settings of the run that is to be resumed."""
-    run_dir = settings_from(None, {"n_particles": 1, "run_dir": _given_run_dir(run_dir)}).run.run_dir
+    run_dir = given_run_dir(settings_from(None, {"n_particles": 1, "run_dir": run_dir}).run.run_dir)
     try:
         folder = Path(run_dir).expanduser()
         if (folder / CONFIG_FILE).is_file():

@@ -19,17 +19,7 @@ import tensorflow_probability as tfp
 
 import tf_nqs
 from tf_nqs.analysis import make_criterion, plot_energy, read_metrics, result_table
-from tf_nqs.builders import (
-    CONFIG_FILE,
-    METRICS_FILE,
-    PLOT_FILE,
-    RESULT_FILE,
-    WEIGHTS_FILE,
-    build_ansatz,
-    build_system,
-    build_trainer,
-    find_reference,
-)
+from tf_nqs.builders import build_ansatz, build_system, build_trainer, find_reference
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
     ProgressLine,
@@ -46,7 +36,17 @@ from tf_nqs.config import Settings, to_toml
 from tf_nqs.exact import Reference
 from tf_nqs.profiling import profile_run
 from tf_nqs.resume import Start, clear_what_follows, find_start, fit_from
-from tf_nqs.run_folder import claim_run_folder, locked_run_folder, release_run_folder, reopen_run_folder
+from tf_nqs.run_folder import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    PLOT_FILE,
+    RESULT_FILE,
+    WEIGHTS_FILE,
+    claim_run_folder,
+    locked_run_folder,
+    release_run_folder,
+    reopen_run_folder,
+)
 from tf_nqs.run_result import Convergence, RunResult
 from tf_nqs.stop_signals import StopSignals
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
@@ -145,7 +145,7 @@ def _prepare(
     return vmc, reference, start
 
 
-def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, start: Start, say: Callable[[str], None]):
+def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, start: Start, say: Callable[[str], None]) -> None:
     """Brings random start weights near free fermions; transferred ones stay, they are a better start already."""
     iterations = settings.training.pretrain_iterations
     if start.checkpoint:

@@ -16,6 +16,7 @@ from absl import flags
 from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, parse_flags
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE
 
 USAGE = """\
 Exports the wave function of a finished run as a SavedModel, which needs TensorFlow alone.
@@ -114,9 +115,9 @@ def export_run(request: Request) -> int:
     saved_model.check_output(request.output, request.overwrite)
     try:
         run = builders.load(request.run_dir)
-        files = [Path(request.run_dir, name) for name in (builders.CONFIG_FILE, builders.RESULT_FILE)]
+        files = [Path(request.run_dir, name) for name in (CONFIG_FILE, RESULT_FILE)]
         assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
-        json.loads(assets.get(builders.RESULT_FILE, "{}"))
+        json.loads(assets.get(RESULT_FILE, "{}"))
     except SettingsError:
         raise
     except (OSError, ValueError, KeyError) as error:

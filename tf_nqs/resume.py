@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tf_nqs.builders import METRICS_FILE, RESULT_FILE
 from tf_nqs.callbacks import RunCheckpoint, resume_callbacks
 from tf_nqs.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import MAY_CHANGE, comparable, differences
-from tf_nqs.run_folder import CHECKPOINT_FOLDER
+from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, RESULT_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
 WINDOWS_FILE = "windows.csv"
@@ -162,7 +161,7 @@ def fit_from(
     if start.checkpoint:
         vmc.needs_burn_in = False
         resume_callbacks(callbacks, start.checkpoint.facts["callbacks"])
-    if not start.is_over:
+    if start.checkpoint is None or not start.is_over:
         vmc.fit(iterations, callbacks=everything, done=start.iteration)
         return
     hooks = keras.callbacks.CallbackList(everything, model=vmc)

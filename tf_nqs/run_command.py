@@ -15,6 +15,7 @@ from tf_nqs.config import Settings, settings_from
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.settings import FIELDS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
+from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE
 
 _RUN_DIR = "the folder of a run"
 
@@ -144,11 +145,11 @@ def open_run(request: Request) -> OpenedRun:
 
     try:
         run = builders.load(request.run_dir)
-        settings = settings_from(str(request.run_dir / builders.CONFIG_FILE), request.overrides)
-        file = request.run_dir / builders.RESULT_FILE
+        settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
+        file = request.run_dir / RESULT_FILE
         result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         if not isinstance(result, Mapping):
-            raise ValueError(f"{builders.RESULT_FILE} holds no result")
+            raise ValueError(f"{RESULT_FILE} holds no result")
     except SettingsError:
         raise
     except (OSError, ValueError, KeyError) as error:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tf_nqs.config.errors import RunFolderError, shown
 
-CLAIM_FILE, CHAIN_MARK, CONFIG_FILE = ".claimed", ".chain", "config.toml"
-CHECKPOINT_FOLDER = "checkpoints"
+CLAIM_FILE, CHAIN_MARK, CHECKPOINT_FOLDER = ".claimed", ".chain", "checkpoints"
+CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
+RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
 
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""
@@ -83,16 +84,28 @@ def holds_checkpoint(run_dir: str | Path) -> bool:
         return False
 
 
-def reopen_run_folder(run_dir: str | Path) -> Path:
+def given_run_dir(run_dir: str | Path | None) -> str:
+    """Returns the setting of that name.
+
+    Raises:
+        RunFolderError: it is not given, but only a folder that exists can be resumed.
+    """
+    if run_dir is None:
+        raise RunFolderError("run_dir: must be given with --resume; the folder of a run")
+    return str(run_dir)
+
+
+def reopen_run_folder(run_dir: str | Path | None) -> Path:
     """Returns the folder of a run that can be resumed.
 
     Args:
         run_dir: the folder.
 
     Raises:
-        RunFolderError: it holds neither a checkpoint nor a run that was killed before its training began.
+        RunFolderError: it is not given, or holds neither a checkpoint nor a run that was killed before its
+            training began.
     """
-    folder = Path(run_dir)
+    folder = Path(given_run_dir(run_dir))
     if holds_checkpoint(folder):
         return folder.expanduser()
     try:

@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 
-REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+REASONS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """Signal -> stop reason of the training that it ends."""
 
 
@@ -29,7 +30,7 @@ class StopSignals:
     def __init__(self, say: Callable[[str], None]):
         self.reason: str | None = None
         self._say = say
-        self._handlers: dict[signal.Signals, object] = {}
+        self._handlers: dict[int, signal._HANDLER] = {}
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> StopSignals:
@@ -44,7 +45,7 @@ class StopSignals:
                     self._handlers[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._thread:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
@@ -54,12 +55,12 @@ class StopSignals:
             os.close(self._reader)
             os.close(self._writer)
 
-    def _note(self, number, frame):
+    def _note(self, number: int, frame: FrameType | None) -> None:
         """Python's handler: so that the reason is known at the latest when the code that was interrupted goes on."""
         del frame
         self.reason = "terminated" if self.reason == "terminated" else REASONS[number]
 
-    def _listen(self):
+    def _listen(self) -> None:
         told = False
         while number := os.read(self._reader, 1)[0]:
             if number not in self._handlers:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tf_nqs.builders import CONFIG_FILE, WALKERS_FILE, load
+from tf_nqs.builders import load
 from tf_nqs.callbacks import set_trainable
 from tf_nqs.config import RunFolderError, SettingsError, TransferSettings
 from tf_nqs.config.errors import shown
+from tf_nqs.run_folder import CONFIG_FILE, WALKERS_FILE
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
 

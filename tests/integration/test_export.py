@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs import builders, export_command
+from tf_nqs import builders, export_command, run_folder
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import settings_from, to_toml
 
@@ -27,9 +27,9 @@ def make_run(folder, dtype="float64", n_particles=2):
     )
     keras.utils.set_random_seed(1)
     folder.mkdir()
-    (folder / builders.CONFIG_FILE).write_text(to_toml(settings))
-    (folder / builders.RESULT_FILE).write_text(json.dumps({"energy": 2.5, "energy_error": 0.01}))
-    save_weights(builders.build_ansatz(settings), folder / builders.WEIGHTS_FILE)
+    (folder / run_folder.CONFIG_FILE).write_text(to_toml(settings))
+    (folder / run_folder.RESULT_FILE).write_text(json.dumps({"energy": 2.5, "energy_error": 0.01}))
+    save_weights(builders.build_ansatz(settings), folder / run_folder.WEIGHTS_FILE)
     return folder
 
 
@@ -119,7 +119,7 @@ def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ("run", "broken"):
         make_run(tmp_path / folder)
-    Path("broken", builders.WEIGHTS_FILE).write_bytes(b"no HDF5")
+    Path("broken", run_folder.WEIGHTS_FILE).write_bytes(b"no HDF5")
     Path("notes").mkdir()
     Path("notes/energy.csv").write_text("precious")
     before = sorted(tmp_path.rglob("*"))

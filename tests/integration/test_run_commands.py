@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from tf_nqs import builders, evaluate, observe
+from tf_nqs import builders, evaluate, observe, run_folder
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.run_command import main
@@ -30,10 +30,10 @@ def run_dir(tmp_path_factory):
     overrides = {"n_particles": 2, "interaction_strength": 5.0, "n_features": 8, "jit_compile": False}
     settings = settings_from(None, overrides | {"n_walkers": 128, "n_burn_in": 100, "target_error": 0.2})
     keras.utils.set_random_seed(1)
-    (folder / builders.CONFIG_FILE).write_text(to_toml(settings))
-    save_weights(builders.build_ansatz(settings), folder / builders.WEIGHTS_FILE)
+    (folder / run_folder.CONFIG_FILE).write_text(to_toml(settings))
+    save_weights(builders.build_ansatz(settings), folder / run_folder.WEIGHTS_FILE)
     known = {"reference_energy": 2.25, "reference_kind": "relative_coordinate", "reference_uncertainty": 0.0}
-    (folder / builders.RESULT_FILE).write_text(json.dumps(known | {"n_iterations": 7}))
+    (folder / run_folder.RESULT_FILE).write_text(json.dumps(known | {"n_iterations": 7}))
     return folder
 
 
@@ -108,12 +108,12 @@ def test_bad_input_is_answered_in_one_line(command, arguments, message, capsys):
 
 
 def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
-    for name in (builders.CONFIG_FILE, builders.WEIGHTS_FILE):
+    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
-    (tmp_path / builders.RESULT_FILE).write_text("{")
+    (tmp_path / run_folder.RESULT_FILE).write_text("{")
     assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
-    (tmp_path / builders.RESULT_FILE).unlink()
-    (tmp_path / builders.WEIGHTS_FILE).write_bytes(b"no weights")
+    (tmp_path / run_folder.RESULT_FILE).unlink()
+    (tmp_path / run_folder.WEIGHTS_FILE).write_bytes(b"no weights")
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("cannot be read (") == 2
 

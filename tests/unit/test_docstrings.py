@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs.builders import CONFIG_FILE, WEIGHTS_FILE, build_ansatz, build_trainer
+from tf_nqs.builders import build_ansatz, build_trainer
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE
 
 RUNS = {"a4": {"n_particles": 4, "interaction_strength": 10.0}, "a2v5": {"n_particles": 2, "interaction_strength": 5.0}}
 """Run folders that examples read -> their settings."""

@@ -8,9 +8,9 @@ import pytest
 
 import tf_nqs
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.builders import CONFIG_FILE, WEIGHTS_FILE
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from tf_nqs.sampling import MetropolisAdjustedLangevin, MetropolisHastings
 from tf_nqs.training.vmc import VariationalMonteCarlo
 from tf_nqs.transfer import TransferError, carry_walkers, save_walkers, transfer_from

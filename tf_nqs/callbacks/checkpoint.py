@@ -26,7 +26,7 @@ class WeightsCheckpoint(IterationCallback):
         self.path = Path(path)
         self.seconds = seconds
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         self._last = time.monotonic()
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:

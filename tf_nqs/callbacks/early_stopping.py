@@ -58,11 +58,11 @@ class EnergyEarlyStopping(WindowCallback):
         self.counters = Counters()
         self.has_stopped = False
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         super().begin(state)
         self.start_anew()
         if state:
-            judged, length = state["windows"], self.call_period
+            judged, length = state["windows"], self.window
             self.windows = [make_window(*judged[:, i : i + length]) for i in range(0, judged.shape[1], length)]
             self.last_checks = self.criterion.checks(self.windows) if self.windows else ()
             self.n_blocked, self.has_stopped = state["n_blocked"], state["has_stopped"]
@@ -72,7 +72,7 @@ class EnergyEarlyStopping(WindowCallback):
             columns = ["iteration", "first_iteration", "energy", "energy_error", *checks]
             self._write(self.path, "w", [*columns, "passed", "n_successes", "n_failures"])
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         windows = [
             (np.arange(one.first_iteration, one.last_iteration + 1), one.energies, one.variances)
             for one in self.windows
@@ -84,7 +84,7 @@ class EnergyEarlyStopping(WindowCallback):
             "has_stopped": self.has_stopped,
         }
 
-    def on_window(self, window):
+    def on_window(self, window: Window) -> None:
         if self.has_stopped:
             return
         self.windows.append(window)

@@ -43,19 +43,20 @@ class _Switch(IterationCallback):
         self.early_stopping = early_stopping
         self.when_converged = when_converged
         self.switched_at: int | None = None
+        self._n_done = 0
         self._say = say or (lambda _: None)
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         self.switched_at, self._n_done = (state["switched_at"], state["n_done"]) if state else (None, 0)
         if self.switched_at is not None:
             self._set()
         elif self.at_iteration == 0:
             self._switch()
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {"switched_at": self.switched_at, "n_done": self._n_done}
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         self._n_done += len(rows["iteration"])
         if self.switched_at is not None:
             return
@@ -67,11 +68,11 @@ class _Switch(IterationCallback):
         elif self._n_done == self.at_iteration and not self.model.stop_training:
             self._switch()
 
-    def _set(self):
+    def _set(self) -> None:
         set_trainable(self.layers, self._trainable)
         self.model.follow_trainable()
 
-    def _switch(self):
+    def _switch(self) -> None:
         self._set()
         self.switched_at = self._n_done
         if self.early_stopping:

@@ -45,7 +45,7 @@ class IterationCallback(keras.callbacks.Callback):
             state: what to go on from; None for a training from its start.
         """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         del logs
         state, self._resumed = self._resumed, None
         self.begin(state)

@@ -24,7 +24,7 @@ class TimeLimit(IterationCallback):
         self.max_seconds = max_seconds
         self.seconds_before = seconds_before
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         self._started = time.monotonic() - self.seconds_before
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
@@ -43,7 +43,7 @@ class StopOnSignal(IterationCallback):
         super().__init__()
         self.signals = signals
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if self.signals.reason:
             self.stop(self.signals.reason)
 

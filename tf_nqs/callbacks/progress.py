@@ -30,9 +30,9 @@ class ProgressLine(IterationCallback):
         self.iterations = iterations
         self.reference_energy = reference_energy
         self.done = done
-        self._bar = None
+        self._bar: Progress | None = None
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         self._started = self._last_line = time.monotonic()
         self._done = self.done
         self._bar = None

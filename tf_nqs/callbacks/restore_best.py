@@ -37,14 +37,14 @@ class RestoreBestWeights(WindowCallback):
         self._best_bound = math.inf
         self._best_weights = None
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         super().begin(state)
         self._forget()
         if state:
             self.best_iteration, self._best_bound = state["best_iteration"], state["best_bound"]
             self._best_weights = state["best_weights"]
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         best = {"best_iteration": self.best_iteration, "best_bound": self._best_bound}
         return super().get_state() | best | {"best_weights": self._best_weights}
 

@@ -55,7 +55,7 @@ class RunCheckpoint(IterationCallback):
         self._facts = facts or {}
         self._callbacks = dict(_named(callbacks))
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         now = time.monotonic()
         self._started = now - (self.resumed.facts["seconds"] if self.resumed else 0.0)
         self._last = now
@@ -64,14 +64,14 @@ class RunCheckpoint(IterationCallback):
         else:
             self._save()
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         iteration = int(rows["iteration"][-1])
         is_last = self.model.stop_training or iteration >= self.iterations
         by_time = self.minutes and time.monotonic() - self._last >= 60 * self.minutes
         if is_last or by_time or (self.call_period and iteration % self.call_period == 0):
             self._save(self.model.stop_reason if is_last else None)
 
-    def _save(self, stop_reason: str | None = None):
+    def _save(self, stop_reason: str | None = None) -> None:
         weights_are_finite = all(np.all(np.isfinite(weight)) for weight in self.model.ansatz.get_weights())
         if stop_reason == "failed" or not weights_are_finite:
             return
@@ -99,7 +99,8 @@ def resume_callbacks(callbacks: Iterable[keras.callbacks.Callback], states: dict
 
 def _named(callbacks: Iterable[keras.callbacks.Callback]) -> list[tuple[str, IterationCallback]]:
     """Pairs of name and callback, of those that have a state; the name is the class, numbered from the second on."""
-    named, counts = [], {}
+    named: list[tuple[str, IterationCallback]] = []
+    counts: dict[str, int] = {}
     for callback in callbacks:
         if isinstance(callback, IterationCallback):
             name = type(callback).__name__

@@ -36,6 +36,8 @@ METRICS_COLUMNS = (
 WHOLE_NUMBERS = ("iteration", "n_non_finite", "n_waited", "sampled", "sample_reason")
 """Columns that are written without a decimal point."""
 
+_BEGIN_FIRST = "Keras calls on_train_begin first"
+
 
 class RunLog(IterationCallback):
     """Writes `metrics.csv`, a row per iteration, and TensorBoard events, a point per call.
@@ -52,20 +54,22 @@ class RunLog(IterationCallback):
         self._file: TextIO | None = None
         self._last = 0
 
-    def begin(self, state):
-        self._file = open(self.folder / "metrics.csv", "w" if state is None else "a", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        if not self._file.tell():
+    def begin(self, state: dict[str, Any] | None) -> None:
+        file = open(self.folder / "metrics.csv", "w" if state is None else "a", newline="", encoding="utf-8")
+        self._file, self._writer = file, csv.writer(file)
+        if not file.tell():
             self._writer.writerow(METRICS_COLUMNS)
-        self._file.flush()
+        file.flush()
         self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         self._before = time.monotonic()
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
+        assert self._file, _BEGIN_FIRST
         os.fsync(self._file.fileno())  # a checkpoint must not outlive the rows before it, even if the power fails
         return {}
 
-    def on_iterations(self, rows):
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
+        assert self._file, _BEGIN_FIRST
         now = time.monotonic()
         count = len(rows["iteration"])
         rows = {**rows, "seconds": np.full(count, (now - self._before) / count)}

@@ -32,10 +32,10 @@ class WindowCallback(IterationCallback):
         self.window = self.call_period = window
         self._pending = np.empty((len(_COLUMNS), 0))
 
-    def begin(self, state):
+    def begin(self, state: dict[str, Any] | None) -> None:
         self._pending = state["pending"] if state else np.empty((len(_COLUMNS), 0))
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {"pending": self._pending}
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:

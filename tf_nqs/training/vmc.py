@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.callbacks import History
 
 from tf_nqs import defaults
 from tf_nqs.analysis.chain_sums import ChainEstimate
@@ -189,12 +190,11 @@ class VariationalMonteCarlo(keras.Model):
         variables = self.ansatz.trainable_variables
         if self.natural_gradient:
             rate = self.optimizer.learning_rate
-            derivatives = unflatten(
-                -self.natural_gradient.direction(derivatives, local_energy, weights, rate), variables
-            )
+            direction = self.natural_gradient.direction(derivatives, local_energy, weights, rate)
+            derivatives = unflatten(-direction, variables)
         self.optimizer.apply(derivatives, variables)
 
-    def fit(self, iterations: int, callbacks: list | None = None, done: int = 0, **kwargs) -> keras.callbacks.History:
+    def fit(self, iterations: int, callbacks: list | None = None, done: int = 0, **kwargs: Any) -> History:
         """Trains for a number of iterations; walkers burn in before the very first one.
 
         To Keras an epoch is one call of up to `iterations_per_call` iterations: its callbacks see means over the call,
@@ -222,11 +222,11 @@ class VariationalMonteCarlo(keras.Model):
         if self.needs_burn_in and int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
         self.stop_reason = "iterations"
-        periods = {getattr(callback, "call_period", None) for callback in callbacks or ()} - {None}
+        periods = {one for callback in callbacks or () if (one := getattr(callback, "call_period", None)) is not None}
         counts = call_lengths(iterations, self.iterations_per_call, periods, done)
         return self._fit_calls(counts, callbacks=callbacks, **kwargs)
 
-    def _fit_calls(self, counts: list[int], **kwargs: Any) -> keras.callbacks.History:
+    def _fit_calls(self, counts: list[int], **kwargs: Any) -> History:
         """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""
         calls = tf.data.Dataset.from_tensor_slices(np.array(counts, np.int32))
         options = {"verbose": 0, "shuffle": False, **kwargs}
