@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tf_nqs.callbacks import RunCheckpoint, resume_callbacks
+from tf_nqs.callbacks import ProgressLine, RunCheckpoint, RunLog, resume_callbacks
 from tf_nqs.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import shown
@@ -162,10 +163,22 @@ def fit_from(
         vmc.needs_burn_in = False
         resume_callbacks(callbacks, start.checkpoint.facts["callbacks"])
     if start.checkpoint is None or not start.is_over:
-        vmc.fit(iterations, callbacks=everything, done=start.iteration)
+        try:
+            vmc.fit(iterations, callbacks=everything, done=start.iteration)
+        except BaseException:
+            _close(callbacks)
+            raise
         return
     hooks = keras.callbacks.CallbackList(everything, model=vmc)
     hooks.on_train_begin()
     ended_by = "iterations" if start.iteration >= iterations else "time_limit"
     vmc.stop_reason = start.checkpoint.facts["stop_reason"] or ended_by
     hooks.on_train_end()
+
+
+def _close(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Closes files and the live line, of which Keras reports no end after an error."""
+    for callback in callbacks:
+        if isinstance(callback, ProgressLine | RunLog):
+            with contextlib.suppress(OSError):  # of a full disk, which is being reported already
+                callback.close()

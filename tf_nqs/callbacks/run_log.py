@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -78,7 +81,7 @@ class RunLog(IterationCallback):
         for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
             self._writer.writerow([_shown(name, value) for name, value in zip(METRICS_COLUMNS, values, strict=True)])
         self._file.flush()
-        with self._events.as_default():
+        with _telling_what_failed(), self._events.as_default():
             for name in METRICS_COLUMNS[1:]:
                 tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
 
@@ -93,7 +96,18 @@ class RunLog(IterationCallback):
         """Closes both files; to be called when training was interrupted, which Keras does not report."""
         if self._file:
             self._file.close()
-            self._events.close()
+            with _telling_what_failed():
+                self._events.close()
+
+
+@contextlib.contextmanager
+def _telling_what_failed() -> Iterator[None]:
+    """Turns TensorFlow's error about a file that cannot be written into Python's."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        number = next((number for number in errno.errorcode if os.strerror(number) in error.message), errno.EIO)
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _shown(name: str, value: float) -> int | str:
