@@ -11,11 +11,13 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings, settings_from
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE
+from tf_nqs.run_folder import METRICS_FILE as METRICS_FILE
+from tf_nqs.run_folder import PLOT_FILE as PLOT_FILE
+from tf_nqs.run_folder import RESULT_FILE as RESULT_FILE
+from tf_nqs.run_folder import WALKERS_FILE as WALKERS_FILE
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
-
-CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
-RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
 
 
 class Run(NamedTuple):

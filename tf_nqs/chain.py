@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import csv
-import fcntl
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import tensorflow as tf
 
 from tf_nqs import experiment
 from tf_nqs.analysis.notation import format_with_error
-from tf_nqs.builders import CONFIG_FILE, RESULT_FILE
-from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
+from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.config.chain import Chain
-from tf_nqs.config.errors import shown
-from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.finished_run import UNFINISHED, finished_result, set_aside
+from tf_nqs.run_folder import lock_folder
 
 LOCK_FILE, SUMMARY_FILE = ".chain", "summary.csv"
 
@@ -40,9 +37,6 @@ SUMMARY_COLUMNS = (
     "seconds_total",
 )
 """Header of summary.csv; energies in hbar*omega, deviation = energy - reference_energy."""
-
-_ENDS_THE_CHAIN = ("failed", "interrupted")
-"""Stop reasons of a stage that is run once more when the chain is resumed."""
 
 
 def run_chain(chain: Chain) -> str:
@@ -66,9 +60,9 @@ def run_chain(chain: Chain) -> str:
     # Every stage is traced anew on purpose.
     tf.get_logger().addFilter(_is_not_about_retracing)
     say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
-    with _claim(chain.run_dir):
+    with lock_folder(chain.run_dir, LOCK_FILE, "another process is running this chain"):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
-        found = [_finished(settings) for settings in chain.stages]
+        found = [finished_result(settings, "the chain") for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
         rows: list[dict[str, Any]] = []
         for number, settings in enumerate(chain.stages, start=1):
@@ -77,7 +71,7 @@ def run_chain(chain: Chain) -> str:
             result = found[number - 1] if number <= first else _run_stage(number, settings)
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
-            if result["stop_reason"] in _ENDS_THE_CHAIN:
+            if result["stop_reason"] in UNFINISHED:
                 break
     say(summary_table(rows))
     return rows[-1]["stop_reason"]
@@ -115,81 +109,16 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def _claim(run_dir: str) -> TextIO:
-    """Returns the locked file that marks the folder of a chain; the lock ends with the process, however it ends."""
-    folder = Path(run_dir)
-    try:
-        is_known = (folder / LOCK_FILE).is_file()
-    except OSError:  # e.g. a name that is too long, which claiming refuses in words
-        is_known = False
-    if not is_known:
-        claim_run_folder(run_dir)
-    try:
-        lock = open(folder / LOCK_FILE, "a", encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"run_dir = {shown(run_dir)}: cannot be written ({error.strerror})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise RunFolderError(f"run_dir = {shown(run_dir)}: another process is running this chain") from error
-    return lock
-
-
-def _finished(settings: Settings) -> dict[str, Any] | None:
-    """Returns the result of a stage that is finished, else None.
-
-    Raises:
-        RunFolderError: it is finished, but had other settings.
-    """
-    folder = Path(settings.run.run_dir)
-    try:
-        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-        before = settings_from(str(folder / CONFIG_FILE))
-    except (OSError, ValueError):
-        return None
-    if result["stop_reason"] in _ENDS_THE_CHAIN:
-        return None
-    was, now = _comparable(before), _comparable(settings)
-    for name, value in now.items():
-        if was[name] != value:
-            raise RunFolderError(
-                f"run_dir = {shown(str(folder))}: was run with {name} = {shown(was[name])}, not {shown(value)}; "
-                "the chain must be as it was, or in a new folder"
-            )
-    return result
-
-
-def _comparable(settings: Settings) -> dict[str, Any]:
-    """Returns the settings that decide what a run gives, by leaf name; a stage as source by its name alone.
-
-    So a chain can be resumed where its folder was moved, or is called by another path.
-    """
-    leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
-    if leaves["transfer_from"] is not None:
-        source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
-        leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
-    return {leaf: value for leaf, value in leaves.items() if leaf not in ("run_dir", "quiet")}
-
-
 def _run_stage(number: int, settings: Settings) -> dict[str, Any]:
     folder = Path(settings.run.run_dir)
     try:
-        if folder.is_dir() and any(folder.iterdir()):
-            folder.rename(_free_name(folder))
+        set_aside(folder)
     except OSError as error:
         raise RunFolderError(f"stage {number}: {folder} cannot be set aside ({error.strerror})") from error
     try:
         return asdict(experiment.run(settings))
     except SettingsError as error:
         raise SettingsError(f"stage {number}: {error}") from error
-
-
-def _free_name(folder: Path) -> Path:
-    number = 1
-    while (name := folder.with_name(f"{folder.name}_unfinished_{number}")).exists():
-        number += 1
-    return name
 
 
 def _summary_row(number: int, settings: Settings, result: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.analysis.profile import WHOLE, PhaseTime, plot_profile, profile_table, write_profile
+from tf_nqs.run_folder import PROFILE_FILE, PROFILE_PLOT_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
 PHASES = {
@@ -22,8 +23,6 @@ PHASES = {
     "update": ("update_parameters",),
 }
 """Phase -> the attributes of the trainer that do it. The update of a natural gradient holds its linear system."""
-
-PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 N_ITERATIONS = 100
 """Iterations profiled; as many as samples may serve by default."""

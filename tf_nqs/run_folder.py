@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from pathlib import Path
+from typing import TextIO
 
 from tf_nqs.config.errors import RunFolderError, shown
 
 CLAIM_FILE = ".claimed"
+CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
+RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
+PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 
 def default_run_dir(config: str | None = None) -> str:
@@ -66,6 +71,39 @@ def release_run_folder(folder: Path) -> None:
         folder: as `claim_run_folder` returned it.
     """
     entries = list(folder.iterdir())
-    if all(entry.name in (CLAIM_FILE, "config.toml") for entry in entries):
+    if all(entry.name in (CLAIM_FILE, CONFIG_FILE) for entry in entries):
         for entry in entries:
             entry.unlink()
+
+
+def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> TextIO:
+    """Takes the folder of several runs for this process alone: a new or an empty one, or one with this very mark.
+
+    Args:
+        run_dir: the folder.
+        mark: name of the file in it that says what it is.
+        in_use: what to say where another process has it.
+
+    Returns:
+        The locked mark; the lock ends when it is closed, or with the process, however that ends.
+
+    Raises:
+        RunFolderError: the folder holds something else, cannot be written, or is in use.
+    """
+    folder = Path(run_dir)
+    try:
+        is_known = (folder / mark).is_file()
+    except OSError:  # e.g. a name that is too long, which claiming refuses in words
+        is_known = False
+    if not is_known:
+        claim_run_folder(run_dir)
+    try:
+        lock = open(folder / mark, "a", encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"run_dir = {shown(str(run_dir))}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise RunFolderError(f"run_dir = {shown(str(run_dir))}: {in_use}") from error
+    return lock
