@@ -62,7 +62,7 @@ def run_chain(chain: Chain) -> str:
     say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
     with lock_folder(chain.run_dir, LOCK_FILE, "another process is running this chain"):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
-        found = [finished_result(settings, "the chain") for settings in chain.stages]
+        found = [finished_result(settings, "the chain must be as it was") for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
         rows: list[dict[str, Any]] = []
         for number, settings in enumerate(chain.stages, start=1):

@@ -19,7 +19,7 @@ def finished_result(settings: Settings, whole: str) -> dict[str, Any] | None:
 
     Args:
         settings: of the run, with its folder.
-        whole: what the run is a part of, for the message: "the chain".
+        whole: what the run is a part of, for the message: "the chain must be as it was".
 
     Returns:
         What `result.json` holds; None where the run is still to be made.
@@ -40,7 +40,7 @@ def finished_result(settings: Settings, whole: str) -> dict[str, Any] | None:
         if was[name] != value:
             raise RunFolderError(
                 f"run_dir = {shown(str(folder))}: was run with {name} = {shown(was[name])}, not {shown(value)}; "
-                f"{whole} must be as it was, or in a new folder"
+                f"{whole}, or in a new folder"
             )
     return result
 

@@ -26,13 +26,17 @@ SAMPLINGS_AVERAGED = 5
 
 
 def draw_figure(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale: str, path: Path) -> None:
-    """Writes a figure as PNG.
+    """Writes a figure as PNG, see `make_picture`."""
+    make_picture(figure, outcomes, scale).savefig(path, dpi=130)
+
+
+def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale: str) -> Figure:
+    """Returns the picture of a figure.
 
     Args:
         figure: which.
         outcomes: name of an arm -> what it has left, for some of the figure's arms, at least one.
         scale: laptop or thesis.
-        path: the file.
     """
     curves = [curve for curve in figure.curves if curve.arm in outcomes]
     picture = Figure(figsize=(8.0, 4.4), layout="constrained")
@@ -48,7 +52,7 @@ def draw_figure(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale
         _draw_schedule(panel, outcomes[curves[0].arm], figure.zoom.get(scale))
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    picture.savefig(path, dpi=130)
+    return picture
 
 
 def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,9 @@ COLUMNS = (
 
 VERDICTS = {True: "agrees", False: "differs", None: "not decided"}
 
-REASONS = {"early_stopping": "early stopping", "iterations": "last iteration", "time_limit": "time limit"}
+REASONS = {"early_stopping": "early stopping", "iterations": "last iteration"}
+
+_ON_TERMINAL = tuple(name for name in COLUMNS if name not in ("reference", "total, s"))
 
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -83,11 +87,12 @@ def figures_table(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Ou
     is_terminal = sys.stdout.isatty()
     is_utf8 = "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     table = Table(box=box.ROUNDED if is_utf8 else box.ASCII)
-    for index, name in enumerate(("figure", *COLUMNS)):
+    for index, name in enumerate(("figure", *_ON_TERMINAL)):
         table.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
     for figure in figures:
         for index, row in enumerate(rows_of(figure, outcomes)):
-            table.add_row(figure.name if index == 0 else "", *row)
+            cells = [cell for name, cell in zip(COLUMNS, row, strict=True) if name in _ON_TERMINAL]
+            table.add_row(figure.name if index == 0 else "", *cells)
         table.add_section()
     out = io.StringIO()
     width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_WITHOUT_TERMINAL
@@ -96,10 +101,18 @@ def figures_table(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Ou
 
 
 def _row(curve: Curve, outcome: Outcome | None) -> list[str]:
-    thesis = [_count(curve.iterations), format_with_error(curve.energy, curve.energy_error)]
+    thesis = [_count(curve.iterations), thesis_energy(curve.energy, curve.energy_error)]
     if outcome is None:
         return [curve.label, *thesis, "not run", *[""] * (len(COLUMNS) - 4)]
     return [curve.label, *thesis, *_numbers(outcome)]
+
+
+def thesis_energy(energy: float | None, error: float | None) -> str:
+    """Returns an energy with the one digit of its error that the thesis states, 10.8938(7); "-" for none."""
+    if energy is None:
+        return "-"
+    decimals = -math.floor(math.log10(error))
+    return f"{energy:.{decimals}f}({round(error * 10**decimals)})"
 
 
 def _numbers(outcome: Outcome) -> list[str]:
@@ -110,7 +123,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     off += [] if sigmas is None else [f"({sigmas:+.1f} {SIGMA})"]
     return [
         _count(outcome.iterations),
-        REASONS.get(result["stop_reason"], result["stop_reason"]),
+        REASONS[result["stop_reason"]],
         format_with_error(outcome.energy, outcome.energy_error),
         format_with_error(reference, result["reference_uncertainty"]),
         " ".join(off) or "-",
@@ -133,7 +146,8 @@ def _head(scale: str, outcomes: Mapping[str, Outcome]) -> str:
 # The figures of the thesis, at {scale} scale
 
 Written by `python -m tf_nqs.reproduce`, all numbers by its runs: {len(outcomes)} arms in {minutes:.0f} minutes, the
-longest in {longest:.0f} seconds, with {", ".join(f"{name} {version}" for name, version in versions.items())}.
+longest in {longest:.0f} seconds, on {os.cpu_count()} CPU cores, with
+{", ".join(f"{name} {version}" for name, version in versions.items())}.
 
 Energies are in ħω. Ours are measured after training, with fresh samples and frozen weights, and their errors count the
 correlation along the Markov chains; those of the thesis are of its own kind (its Eq. 13), so compare centres only. The

@@ -29,7 +29,7 @@ def find_finished(arms: Mapping[str, Arm], names: Iterable[str]) -> dict[str, Ou
     Raises:
         RunFolderError: one is finished, but had other settings.
     """
-    results = {name: finished_result(arms[name].settings, "all arms") for name in names}
+    results = {name: finished_result(arms[name].settings, "all arms must be as they were") for name in names}
     return {name: Outcome(arms[name], result) for name, result in results.items() if _is_whole(result)}
 
 
