@@ -163,6 +163,12 @@ def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
     )
 
 
+def dips_no_more(reusing: Outcome, fresh: Outcome) -> Answer:
+    """Whether the energy of iterations does not sink below the ground state more often where samples are reused."""
+    answer = dips_below(reusing, fresh)
+    return answer._replace(agrees=not answer.agrees)
+
+
 def dips_less(guarded: Outcome, unguarded: Outcome) -> Answer:
     """Whether there are fewer dips in the first arm; nothing is decided where the second has none either."""
     now, before = _dips(guarded), _dips(unguarded)

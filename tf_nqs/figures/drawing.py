@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from tf_nqs.analysis.plots import GREY, LEGEND_STYLE, energy_limits, running_mean
+from tf_nqs.analysis.plots import GREY, LEGEND_STYLE, running_mean
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.figures.definitions import Curve, FigureDefinition
 from tf_nqs.figures.outcomes import Outcome
@@ -65,18 +65,27 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
         panel.plot(iterations, energies, color=colour, lw=0.5, alpha=0.35, rasterized=True)
         (labels[curve.label],) = panel.plot(iterations, smooth, color=colour, lw=1.6)
         panel.plot(iterations[-1:], smooth[-1:], "o", color=colour, ms=5)
-        limits += energy_limits(energies, smooth, outcome.result["reference_energy"], None)
+        limits += _extremes(energies)
     reference = outcomes[curves[0].arm].result["reference_energy"]
     if reference is not None:
+        limits.append(reference)
         labels[f"exact, {reference:.6g}"] = panel.axhline(reference, color="black", ls="--", lw=1.1, zorder=4)
     order = [*(curve.label for curve in curves), *(label for label in labels if label.startswith("exact"))]
     panel.legend([labels[label] for label in order], order, loc="upper right", **LEGEND_STYLE)
-    panel.set_ylim(min(limits), max(limits))
+    padding = 0.05 * (max(limits) - min(limits))
+    panel.set_ylim(min(limits) - padding, max(limits) + padding)
     panel.set_xlabel("Iteration")
     panel.set_ylabel("Energy (ħω)")
     panel.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(color=GREY, lw=0.5)
+
+
+def _extremes(energies: np.ndarray) -> list[float]:
+    """Returns what the axis must hold: 99.8 % of the energies after the first descent, spikes among them."""
+    later = energies[energies.size // 5 :]
+    later = later[np.isfinite(later)]
+    return [float(limit) for limit in np.percentile(later, [0.1, 99.9])] if later.size else []
 
 
 def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:

@@ -62,7 +62,7 @@ def write_report(
     """
     pictures = output.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
-    blocks, written = [_head(scale, outcomes)], []
+    blocks, written = [_head(scale, outcomes), _summary(figures, outcomes)], []
     for figure in figures:
         if not any(curve.arm in outcomes for curve in figure.curves):
             continue
@@ -153,6 +153,21 @@ Energies are in ħω. Ours are measured after training, with fresh samples and f
 correlation along the Markov chains; those of the thesis are of its own kind (its Eq. 13), so compare centres only. The
 reference is an upper bound by diagonalisation, whose uncertainty says how far below it the truth may lie. In the
 pictures, thin lines are single iterations, thick ones their running means, and a point is where training ended."""
+
+
+def _summary(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
+    """All statements of the thesis, by how they fared."""
+    lines = [
+        "Some of these answers are about this scale and this seed alone; a difference of energies counts beyond three "
+        "combined errors."
+    ]
+    given = [(figure, one) for figure in figures for one in answered(figure.name, outcomes)]
+    for agrees, verdict in VERDICTS.items():
+        these = [f"- {question.statement} ({figure.name})" for figure, (question, a) in given if a.agrees is agrees]
+        if these:
+            lines.append(f"**{verdict.capitalize()}, {len(these)} of {len(given)}:**")
+            lines.append("\n".join(these))
+    return "\n\n".join(["## What agrees with the thesis", *lines])
 
 
 def _section(figure: FigureDefinition, outcomes: Mapping[str, Outcome], picture: str) -> list[str]:

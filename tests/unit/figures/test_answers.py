@@ -130,6 +130,7 @@ def test_dips_count_beyond_four_errors_below_the_ground_state():
     assert answer.agrees is True
     assert "2 of 4 iterations are more than 4 of their errors below" in answer.text
     assert "The deepest is 1.000 ħω below it, 10.0 of its errors." in answer.text
+    assert answers.dips_no_more(dipping, clean).agrees is False
     assert answers.dips_less(clean, dipping).agrees is True
     assert answers.dips_less(clean, clean).agrees is None
 
