@@ -32,13 +32,16 @@ class Outcome(NamedTuple):
     problem: str | None = None
 
 
-def run_apart(settings: Settings, continued: Path | None = None, kept: Path | None = None) -> Outcome:
+def run_apart(
+    settings: Settings, continued: Path | None = None, kept: Path | None = None, resume: bool = False
+) -> Outcome:
     """Does what `experiment.run` does, in a new process.
 
     Args:
         settings: all settings of the run.
         continued: state of the training that is continued, see `callbacks.TrainerState`.
         kept: where the state is kept for a training that continues this one.
+        resume: whether to go on with the run that the folder holds, from its last checkpoint.
 
     Returns:
         Outcome.
@@ -48,7 +51,7 @@ def run_apart(settings: Settings, continued: Path | None = None, kept: Path | No
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with TensorFlow in it may hang
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, settings, continued, kept), daemon=True)
+    process = context.Process(target=_run, args=(sender, settings, continued, kept, resume), daemon=True)
     process.start()
     sender.close()  # the run's process alone holds it now, so that its end is seen
     try:
@@ -67,7 +70,7 @@ def run_apart(settings: Settings, continued: Path | None = None, kept: Path | No
     return outcome
 
 
-def _run(sender: Connection, settings: Settings, continued: Path | None, kept: Path | None) -> None:
+def _run(sender: Connection, settings: Settings, continued: Path | None, kept: Path | None, resume: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -75,7 +78,7 @@ def _run(sender: Connection, settings: Settings, continued: Path | None, kept: P
             import_tensorflow()
             from tf_nqs import experiment
             from tf_nqs.callbacks import TrainerState
-        result = experiment.run(settings, callbacks=[TrainerState(continued, kept)])
+        result = experiment.run(settings, callbacks=[TrainerState(continued, kept)], resume=resume)
     except SettingsError as error:
         sender.send(Outcome(problem=str(error)))
     except Exception as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,11 +13,11 @@ import tensorflow as tf
 
 from tf_nqs import experiment
 from tf_nqs.analysis.notation import format_with_error
-from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
+from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.config.chain import Chain
 from tf_nqs.config.errors import shown
-from tf_nqs.config.resume import NO_MATTER, comparable
-from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, RESULT_FILE, claim_run_folder, holds_checkpoint
+from tf_nqs.finished_run import UNFINISHED, finished_result, folder_of, resumes
+from tf_nqs.run_folder import CHAIN_MARK, bears_mark, lock_folder
 
 LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
@@ -40,9 +38,6 @@ SUMMARY_COLUMNS = (
     "seconds_total",
 )
 """Header of summary.csv; energies in hbar*omega, deviation = energy - reference_energy."""
-
-_ENDS_THE_CHAIN = ("failed", "interrupted")
-"""Stop reasons of a stage that is run once more when the chain is resumed."""
 
 
 def run_chain(chain: Chain, resume: bool = False) -> str:
@@ -68,9 +63,9 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
     # Every stage is traced anew on purpose.
     tf.get_logger().addFilter(_is_not_about_retracing)
     say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
-    with _claim(chain.run_dir, resume):
+    with _locked(chain.run_dir, resume):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
-        found = [_finished(settings) for settings in chain.stages]
+        found = [finished_result(settings, "the chain must be as it was") for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
         rows: list[dict[str, Any]] = []
         for number, settings in enumerate(chain.stages, start=1):
@@ -80,7 +75,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
             result = _run_stage(number, settings, number == first + 1) if earlier is None else earlier
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
-            if result["stop_reason"] in _ENDS_THE_CHAIN:
+            if result["stop_reason"] in UNFINISHED:
                 break
     say(summary_table(rows))
     return rows[-1]["stop_reason"]
@@ -118,86 +113,24 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def _claim(run_dir: str, resume: bool) -> TextIO:
-    """Returns the locked file that marks the folder of a chain; the lock ends with the process, however it ends."""
-    folder = Path(run_dir)
-    try:
-        is_known = (folder / LOCK_FILE).is_file()
-    except OSError:  # e.g. a name that is too long, which claiming refuses in words
-        is_known = False
-    if not is_known and resume:
+def _locked(run_dir: str, resume: bool) -> TextIO:
+    if resume and not bears_mark(run_dir, LOCK_FILE):
         raise RunFolderError(
             f"run_dir = {shown(run_dir)}: holds no chain; must be the folder of one, or be given without --resume"
         )
-    if not is_known:
-        claim_run_folder(run_dir)
-    try:
-        lock = open(folder / LOCK_FILE, "a", encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"run_dir = {shown(run_dir)}: cannot be written ({error.strerror})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise RunFolderError(f"run_dir = {shown(run_dir)}: another process is running this chain") from error
-    return lock
-
-
-def _finished(settings: Settings) -> dict[str, Any] | None:
-    """Returns the result of a stage that is finished, else None.
-
-    Raises:
-        RunFolderError: it is finished, but had other settings.
-    """
-    folder = _folder(settings)
-    try:
-        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-        before = settings_from(str(folder / CONFIG_FILE))
-    except (OSError, ValueError):
-        return None
-    if result["stop_reason"] in _ENDS_THE_CHAIN:
-        return None
-    was, now = comparable(before), comparable(settings)
-    for name, value in now.items():
-        if name not in NO_MATTER and was[name] != value:
-            raise RunFolderError(
-                f"run_dir = {shown(str(folder))}: was run with {name} = {shown(was[name])}, not {shown(value)}; "
-                "the chain must be as it was, or in a new folder"
-            )
-    return result
-
-
-def _folder(settings: Settings) -> Path:
-    assert settings.run.run_dir is not None  # every stage of a chain has its own
-    return Path(settings.run.run_dir)
+    return lock_folder(run_dir, LOCK_FILE, "another process is running this chain")
 
 
 def _run_stage(number: int, settings: Settings, may_resume: bool) -> dict[str, Any]:
-    folder = _folder(settings)
-    resume = may_resume and holds_checkpoint(folder) and not _has_failed(folder)
+    folder = folder_of(settings)
     try:
-        if not resume and folder.is_dir() and any(folder.iterdir()):
-            folder.rename(_free_name(folder))
+        resume = resumes(folder, may_resume)
     except OSError as error:
         raise RunFolderError(f"stage {number}: {folder} cannot be set aside ({error.strerror})") from error
     try:
         return asdict(experiment.run(settings, resume=resume))
     except SettingsError as error:
         raise SettingsError(f"stage {number}: {error}") from error
-
-
-def _has_failed(folder: Path) -> bool:
-    try:
-        return json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["stop_reason"] == "failed"
-    except (OSError, ValueError, LookupError):
-        return False
-
-
-def _free_name(folder: Path) -> Path:
-    number = 1
-    while (name := folder.with_name(f"{folder.name}_unfinished_{number}")).exists():
-        number += 1
-    return name
 
 
 def _summary_row(number: int, settings: Settings, result: dict[str, Any]) -> dict[str, Any]:

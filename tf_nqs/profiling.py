@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.analysis.profile import WHOLE, PhaseTime, plot_profile, profile_table, write_profile
+from tf_nqs.run_folder import PROFILE_FILE, PROFILE_PLOT_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
 PHASES = {
@@ -23,8 +24,6 @@ PHASES = {
     "update": ("update_parameters",),
 }
 """Phase -> the attributes of the trainer that do it. The update of a natural gradient holds its linear system."""
-
-PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 N_ITERATIONS = 100
 """Iterations profiled; as many as samples may serve by default."""
@@ -151,18 +150,23 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def _seconds_of_iterations(vmc: VariationalMonteCarlo, n_iterations: int) -> float:
-    """Returns the seconds of an iteration in `fit`, the median over its calls of many iterations."""
-    times: list[float] = []
+    """Returns the seconds of an iteration in `fit`, their mean.
+
+    No median over calls: where samples serve for longer than a call takes, most calls draw none.
+    """
+    seconds = started = 0.0
 
     def begin(epoch: int, logs: dict[str, Any] | None = None) -> None:
-        times.append(time.perf_counter())
+        nonlocal started
+        started = time.perf_counter()
 
     def end(epoch: int, logs: dict[str, Any] | None = None) -> None:
-        n_done = len(vmc.recent_iterations()["iteration"])  # reading it waits for the call
-        times[-1] = (time.perf_counter() - times[-1]) / n_done
+        nonlocal seconds
+        vmc.recent_iterations()  # reading them waits for the call
+        seconds += time.perf_counter() - started
 
     vmc.fit(n_iterations, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)])
-    return median(times)
+    return seconds / n_iterations
 
 
 def _seconds_of_forward(vmc: VariationalMonteCarlo) -> list[float]:

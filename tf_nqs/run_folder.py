@@ -9,12 +9,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from tf_nqs.config.errors import RunFolderError, shown
 
 CLAIM_FILE, CHAIN_MARK, CHECKPOINT_FOLDER = ".claimed", ".chain", "checkpoints"
 CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
 RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
+PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""
@@ -130,23 +132,15 @@ def locked_run_folder(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process is at it, or it cannot be written, at first or later.
     """
-    name = f"run_dir = {shown(str(folder))}"
-    try:
-        lock = open(folder / CLAIM_FILE, "a", encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"{name}: cannot be written ({error.strerror})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFolderError(f"{name}: another process is at this run; must wait until it has ended") from error
+    with _locked(folder, CLAIM_FILE, "another process is at this run; must wait until it has ended"):
         try:
             yield
         except OSError as error:
             if error.errno not in _CANNOT_WRITE:
                 raise
             raise RunFolderError(
-                f"{name}: cannot be written any more ({os.strerror(error.errno)}); --resume goes on once it can"
+                f"run_dir = {shown(str(folder))}: cannot be written any more ({os.strerror(error.errno)}); "
+                "--resume goes on once it can"
             ) from error
 
 
@@ -160,3 +154,44 @@ def release_run_folder(folder: Path) -> None:
     if all(entry.name in _BEFORE_TRAINING for entry in entries):
         for entry in entries:
             entry.unlink()
+
+
+def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> TextIO:
+    """Takes the folder of several runs for this process alone: a new or an empty one, or one with this very mark.
+
+    Args:
+        run_dir: the folder.
+        mark: name of the file in it that says what it is.
+        in_use: what to say where another process has it.
+
+    Returns:
+        The locked mark; the lock ends when it is closed, or with the process, however that ends.
+
+    Raises:
+        RunFolderError: the folder holds something else, cannot be written, or is in use.
+    """
+    if not bears_mark(run_dir, mark):
+        claim_run_folder(run_dir)
+    return _locked(Path(run_dir), mark, in_use)
+
+
+def bears_mark(run_dir: str | Path, mark: str) -> bool:
+    """Returns whether a folder holds a file of that name."""
+    try:
+        return Path(run_dir, mark).is_file()
+    except OSError:  # e.g. a name that is too long, which claiming refuses in words
+        return False
+
+
+def _locked(folder: Path, mark: str, in_use: str) -> TextIO:
+    name = f"run_dir = {shown(str(folder))}"
+    try:
+        lock = open(folder / mark, "a", encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{name}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise RunFolderError(f"{name}: {in_use}") from error
+    return lock

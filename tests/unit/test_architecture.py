@@ -25,7 +25,7 @@ LEVELS = (
     {"defaults", "portable", "quiet_import", "run_result", "stop_signals", "types"},
     {"config"},
     {"exact", "physics", "run_folder"},
-    {"checkpoints", "layers", "search_folder"},
+    {"checkpoints", "finished_run", "layers", "search_folder"},
     {"ansatz"},
     {"sampling"},
     {"analysis"},
@@ -35,8 +35,8 @@ LEVELS = (
     {"resume", "transfer"},
     {"experiment"},
     {"apart", "chain"},
-    {"cli", "saved_model", "tuning"},
-    {"export_command", "run_command", "tune"},
+    {"cli", "figures", "saved_model", "tuning"},
+    {"export_command", "reproduce", "run_command", "tune"},
     {"evaluate", "observe"},
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""

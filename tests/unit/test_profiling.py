@@ -11,7 +11,7 @@ import pytest
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.profiling import PHASES, profile_iterations, profile_run
+from tf_nqs.profiling import PHASES, _seconds_of_iterations, profile_iterations, profile_run
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
@@ -25,6 +25,22 @@ def make_vmc(optimizer, policy=None):
     vmc.compile(**make_optimizer(optimizer), jit_compile=False)
     vmc.fit(3)
     return vmc
+
+
+def test_the_whole_iteration_counts_samplings_that_few_calls_make(monkeypatch):
+    clock = iter([0.0, 1.0, 1.0, 2.0, 2.0, 12.0])  # three calls of four iterations; the last one samples
+    monkeypatch.setattr("tf_nqs.profiling.time.perf_counter", lambda: next(clock))
+
+    class Trainer:
+        def fit(self, n_iterations, callbacks):
+            for call in range(3):
+                callbacks[0].on_epoch_begin(call)
+                callbacks[0].on_epoch_end(call)
+
+        def recent_iterations(self):
+            return {}
+
+    assert _seconds_of_iterations(Trainer(), 12) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Run folders as arms leave them, with made-up numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from tf_nqs.analysis.profile import WHOLE, WORDS, PhaseTime, write_profile
+from tf_nqs.apart import Outcome
+from tf_nqs.config import to_toml
+from tf_nqs.run_folder import claim_run_folder, reopen_run_folder
+from tf_nqs.run_result import RunResult
+
+REFERENCE = 10.0
+
+
+def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
+    """Writes config, result, metrics and profile of an arm; `changes` are those of its result."""
+    folder = (reopen_run_folder if resume else claim_run_folder)(settings.run.run_dir)
+    (folder / "config.toml").write_text(to_toml(settings))
+    metrics = make_metrics(n_iterations, settings.reweighting.resampling != "every_iteration", seed)
+    result = {
+        "energy": 10.2,
+        "energy_error": 0.1,
+        "reference_energy": REFERENCE,
+        "reference_uncertainty": 0.01,
+        "deviation_in_sigma": 2.0,
+        "n_iterations": n_iterations,
+        "n_samplings": int(metrics["sampled"].sum()),
+        "n_parameters": 8712,
+        "n_trainable_parameters": 264 if settings.transfer.freeze_equivariant else 8712,
+        "stop_reason": "iterations",
+        "stop_explanation": "not converged: noise",
+        "seconds_training": 20.0,
+        "seconds_total": 30.0,
+        "versions": {"python": "3"},
+    }
+    numbers = dict.fromkeys((field.name for field in fields(RunResult)), None)
+    (folder / "result.json").write_text(json.dumps(numbers | result | changes))
+    with open(folder / "metrics.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(metrics)
+        writer.writerows(zip(*metrics.values(), strict=True))
+    if settings.run.profile:
+        rows = [PhaseTime(phase, 1e-3, 100, 1e-3, float("nan") if phase == WHOLE else 0.2) for phase in WORDS]
+        write_profile(rows, folder / "profile.csv")
+
+
+def make_metrics(n_iterations, reuses, seed):
+    """A falling, noisy energy; reused samples serve for four iterations."""
+    iterations = np.arange(1, n_iterations + 1)
+    n_waited = (iterations - 1) % 5 if reuses else np.zeros(n_iterations, int)
+    noise = np.random.default_rng(seed).normal(scale=0.02, size=n_iterations)
+    return {
+        "iteration": iterations,
+        "energy": REFERENCE + 1 / iterations + noise,
+        "energy_error": np.full(n_iterations, 0.02),
+        "n_waited": np.where((n_waited == 0) & (iterations > 1) & reuses, 5, n_waited),
+        "wait": np.full(n_iterations, 5.0),
+        "sampled": (n_waited == 0).astype(int),
+    }
+
+
+class Runs:
+    """Stands for `run_apart`: notes which arms run, and writes what they leave; `ends` says how one ends instead."""
+
+    def __init__(self):
+        self.ran, self.ends, self.resumed = [], {}, []
+
+    def __call__(self, settings, resume=False):
+        name = Path(settings.run.run_dir).name
+        self.ran.append(name)
+        self.resumed += [name] * resume
+        end = self.ends.get(name, {})
+        if isinstance(end, BaseException):
+            raise end
+        if "problem" in end:
+            return Outcome(problem=end["problem"])
+        write_run(settings, resume=resume, **end)
+        return Outcome(10.0, 0.1)

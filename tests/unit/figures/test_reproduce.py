@@ -1,0 +1,200 @@
+"""The command: which arms run, what is taken up again, what is written, what is refused; the runs are stand-ins."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.figures.stand_ins import REFERENCE, Runs
+from tf_nqs import reproduce
+from tf_nqs.analysis.report import SIGMA
+from tf_nqs.figures import load_arms, load_figures, running
+from tf_nqs.figures.drawing import make_picture
+from tf_nqs.figures.questions import QUESTIONS
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    runs = Runs()
+    monkeypatch.setattr(running, "run_apart", runs)
+    return runs
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Calls the command with folder and file in tmp_path."""
+
+    def call(*arguments):
+        places = [f"--run_dir={tmp_path / 'arms'}", f"--output={tmp_path / 'results.md'}"]
+        return reproduce.main(["reproduce", *arguments, *places])
+
+    return call
+
+
+def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
+    assert command("all") == 0
+    assert runs.ran == list(load_arms("laptop", tmp_path))
+    text = (tmp_path / "results.md").read_text()
+    pictures = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert pictures == sorted(f"{name}.png" for name in load_figures())
+    assert all(f"(results/{name})" in text for name in pictures)
+    assert all(question.statement in text for question in QUESTIONS)
+    assert (
+        f"| 23,022 | 10.89(2) | 40 | last iteration | 10.20(10) | 10.000(10) | +0.2000 (+2.0 {SIGMA}) | 40 | 20 |"
+        in text
+    )
+    printed = capsys.readouterr().out
+    assert f"arm 1 of {len(runs.ran)}, a4v10 (" in printed and "10.8938(7)" in printed
+    assert not list(tmp_path.glob("unfinished*"))
+
+
+def test_one_figure_runs_its_arms_and_their_sources_alone(runs, command, tmp_path):
+    assert command("fig3") == 0
+    assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"]
+    text = (tmp_path / "results.md").read_text()
+    assert "## Figure 3: " in text and "## Figure 2: " not in text
+    assert command("fig2") == 0
+    assert runs.ran[3:] == ["a4v10_full"]
+
+
+def test_goes_on_at_the_arm_that_is_not_finished(runs, command, tmp_path):
+    runs.ends["a4v5"] = KeyboardInterrupt()
+    assert command("fig3") == 130
+    (tmp_path / "arms" / "a4v5").mkdir()
+    (tmp_path / "arms" / "a4v5" / "metrics.csv").touch()
+    runs.ends, runs.ran = {}, []
+    assert command("fig3") == 0
+    assert runs.ran == ["a4v5", "a4v10_transfer"]
+    assert (tmp_path / "arms" / "a4v5_unfinished_1").is_dir()
+    assert command("fig3") == 0 and len(runs.ran) == 2
+
+
+def test_an_arm_with_a_checkpoint_is_resumed_unless_its_source_was_run_anew(runs, command, tmp_path):
+    assert command("fig3") == 0
+    for name in ("a4v5", "a4v10_transfer"):
+        (tmp_path / "arms" / name / "checkpoints").mkdir()
+        (tmp_path / "arms" / name / "checkpoints" / "ckpt-1.index").touch()
+        (tmp_path / "arms" / name / "result.json").unlink()
+    assert command("fig3") == 0
+    assert runs.ran[3:] == ["a4v5", "a4v10_transfer"] and runs.resumed == ["a4v5"]
+    assert (tmp_path / "arms" / "a4v10_transfer_unfinished_1").is_dir()
+
+
+def test_statuses(runs, command, capsys):
+    runs.ends["a4v10"] = KeyboardInterrupt()
+    assert command("fig3") == 130
+    runs.ends["a4v10"] = {"energy": None, "stop_reason": "failed"}
+    assert command("fig3") == 3
+    assert "error: arm a4v10: training failed" in capsys.readouterr().err
+    runs.ends["a4v10"] = {"problem": "its process was killed by signal 9; out of memory?"}
+    assert command("fig3") == 2
+    assert "error: arm a4v10: its process was killed" in capsys.readouterr().err
+
+
+def test_some_arms_alone(runs, command, tmp_path):
+    assert command("all", "--arms=a4v10_transfer,a4v10") == 0
+    assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"]
+    text = (tmp_path / "results.md").read_text()
+    assert "| no early stopping | 100,000 | 10.892(5) | not run |" in text
+    assert "## Figure 10: " not in text  # none of its arms is there
+
+
+def test_a_finished_arm_of_another_scale_is_refused_before_anything_runs(runs, command, capsys):
+    assert command("fig2") == 0
+    ran = list(runs.ran)
+    assert command("fig2", "fig3", "--scale=thesis") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "was run with n_walkers = 512, not 4096; all arms must be as they were, or in a new folder" in error
+    assert runs.ran == ran
+
+
+def test_a_folder_in_use_is_refused(runs, command, tmp_path, capsys):
+    assert command("fig8") == 0
+    with open(tmp_path / "arms" / reproduce.LOCK_FILE) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert command("fig8") == 2
+    assert "another process is running these arms" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "figure: must be given; all or one of fig2, fig3"),
+        (["fig33"], "'fig33': no such figure; must be all or one of fig2"),
+        (["fig3", "--scale=desktop"], "scale = 'desktop': must be laptop or thesis"),
+        (["fig3", "--scale", "thesis"], "--scale thesis: must be given as --scale=thesis"),
+        (["fig3", "--arms=a4v11"], "arms = 'a4v11': no such arm; --help lists them; did you mean a4v10?"),
+        (["fig3", "--seed=-1"], "seed = -1: must be an integer from 0 to 2147483647"),
+        (["fig3", "--output=results.txt"], "output = 'results.txt': must be a file name that ends in .md"),
+        (["fig3", "--walkers=3"], "--walkers: no such flag"),
+        (["fig3", "--output=/proc/no/results.md"], "output = '/proc/no/results.md': cannot be written ("),
+    ],
+)
+def test_bad_input_is_one_line(arguments, line, runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(["reproduce", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {line}") and error.count("\n") == 1
+    assert runs.ran == []
+
+
+def test_where_results_go():
+    def read(*arguments):
+        return reproduce.read_command_line(["reproduce", *arguments])
+
+    assert str(read("all").output) == "docs/results.md"
+    assert str(read("all", "--scale=thesis").output) == "docs/results_thesis.md"
+    assert str(read("fig3", "--run_dir=here").output) == "here/results.md"
+    assert str(read("fig3").run_dir) == "runs/figures_laptop"
+
+
+def test_help_names_figures_and_arms_without_tensorflow():
+    code = (
+        "import sys; from tf_nqs import reproduce; status = reproduce.main(['reproduce', '--help']);"
+        "print(status, sorted({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.endswith("\n0 []\n")
+    for name in (*load_arms("laptop", "."), "fig2, fig3", "--scale", "--run_dir", "--output", "--arms", "--seed"):
+        assert name in printed
+
+
+def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
+    arms = load_arms("laptop", tmp_path)
+    outcomes = running.run_arms(arms, arms, lambda line: None)
+    for figure in load_figures().values():
+        (panel,) = make_picture(figure, outcomes, "laptop").axes
+        labels = [text.get_text() for text in panel.get_legend().get_texts()]
+        if figure.kind == "energy":
+            assert labels == [*(curve.label for curve in figure.curves), f"exact, {REFERENCE:g}"]
+            dashed = [line for line in panel.lines if line.get_linestyle() == "--"]
+            assert [set(line.get_ydata()) for line in dashed] == [{REFERENCE}]
+            assert (panel.get_xlabel(), panel.get_ylabel()) == ("Iteration", "Energy (ħω)")
+        elif figure.kind == "profile":
+            assert labels == [curve.label for curve in figure.curves]
+            assert len(panel.patches) == 6 * len(figure.curves)
+            assert panel.get_xlabel() == "Milliseconds per iteration"
+        else:
+            assert labels == ["schedule, Eq. 20", "iterations waited", "mean of 5 waits"]
+            means = panel.lines[2].get_ydata()
+            assert len(means) and set(means) == {5.0}  # every fifth iteration samples
+
+
+@pytest.mark.slow
+def test_real_arms_at_a_tiny_scale(tmp_path):
+    """Processes, transfer, profile and re-weighting as they are; about half a minute."""
+    tiny = {"n_walkers": 16, "n_steps": 1, "n_burn_in": 2, "iterations": 24, "window": 10, "iterations_per_call": 4}
+    tiny |= {"n_features": 4, "n_layers": 1, "jit_compile": False, "quiet": True}
+    tiny |= {"evaluation_max_seconds": 0.5, "target_error": 1.0, "reference_max_seconds": 5.0}
+    request = reproduce.Request(("fig3", "fig7"), "laptop", tmp_path / "arms", tmp_path / "results.md", None, tiny)
+    assert reproduce.reproduce(request) == 0
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["fig3.png", "fig7.png"]
+    with open(tmp_path / "arms" / "a4v10_reused" / "profile.csv", newline="") as file:
+        assert [row["phase"] for row in csv.DictReader(file)][:2] == ["sampling", "forward"]
+    assert "from a4v5" not in (tmp_path / "results.md").read_text()
+    assert 'transfer_from = "' in (tmp_path / "arms" / "a4v10_transfer" / "config.toml").read_text()

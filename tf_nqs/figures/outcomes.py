@@ -1,0 +1,73 @@
+"""What an arm has left in its run folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_nqs.analysis import read_metrics
+from tf_nqs.analysis.profile import PhaseTime, read_profile
+from tf_nqs.figures.definitions import Arm
+from tf_nqs.finished_run import folder_of
+from tf_nqs.run_folder import METRICS_FILE, PROFILE_FILE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished arm.
+
+    Attributes:
+        arm: which.
+        result: what `result.json` holds.
+    """
+
+    arm: Arm
+    result: Mapping[str, Any]
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """The columns of `metrics.csv`, see `read_metrics`."""
+        return read_metrics(self._file(METRICS_FILE))
+
+    @functools.cached_property
+    def profile(self) -> dict[str, PhaseTime]:
+        """Phase -> its row of `profile.csv`; empty for an arm that was not profiled."""
+        path = self._file(PROFILE_FILE)
+        return {row.phase: row for row in read_profile(path)} if path.is_file() else {}
+
+    @property
+    def energy(self) -> float:
+        """Measured after training, in hbar*omega."""
+        return self.result["energy"]
+
+    @property
+    def energy_error(self) -> float:
+        """The honest standard error of `energy`, in hbar*omega."""
+        return self.result["energy_error"]
+
+    @property
+    def iterations(self) -> int:
+        """Optimiser updates."""
+        return self.result["n_iterations"]
+
+    @property
+    def has_converged(self) -> bool:
+        """Whether early stopping ended training."""
+        return self.result["stop_reason"] == "early_stopping"
+
+    def last(self, column: str, count: int) -> np.ndarray:
+        """Returns a column of the last iterations.
+
+        Args:
+            column: of `metrics.csv`.
+            count: iterations.
+        """
+        return self.metrics[column][-count:]
+
+    def _file(self, name: str) -> Path:
+        return folder_of(self.arm.settings) / name
