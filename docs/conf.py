@@ -22,7 +22,7 @@ release = version = tf_nqs.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "tf_nqs"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "results*.md"]  # reports of `tf_nqs.reproduce`, to be read as they are
 default_role = "code"  # `name` in docstrings means what it means in Markdown
 autodoc_inherit_docstrings = False  # what Keras says of an overridden method is in its own guide
 autodoc_member_order = "bysource"

@@ -110,7 +110,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     if measurement.energy_error > target_error:
         say("target_error was not reached within evaluation_max_seconds")
     save_walkers(vmc, folder)
-    seconds_total = time.monotonic() - started
+    seconds_total = start.seconds + time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     _write_result(result, settings, folder)
     say(result_table(asdict(result)))

@@ -30,8 +30,9 @@ example: python -m tf_nqs.reproduce fig3 fig6
 example: python -m tf_nqs.reproduce all --scale=laptop
 
 Each curve is an arm, a run of its own; arms that several figures share, or others start from, are run once. An arm
-that is finished in the folder is taken as it is, so the same command goes on where an interrupted one stopped. At
-laptop scale every arm takes less than two minutes on two cores, and all figures take less than an hour."""
+that is finished in the folder is taken as it is, and one that is not goes on from its last checkpoint, so the same
+command goes on where an interrupted one stopped. At laptop scale every arm takes less than two minutes on two cores,
+and all figures take less than an hour."""
 
 OUTCOME = """\
 Writes one Markdown file with picture, table and comparison of every figure asked for, its pictures in a folder of the

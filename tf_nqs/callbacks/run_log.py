@@ -58,12 +58,13 @@ class RunLog(IterationCallback):
         self._last = 0
 
     def begin(self, state: dict[str, Any] | None) -> None:
+        with _telling_what_failed():
+            self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         file = open(self.folder / "metrics.csv", "w" if state is None else "a", newline="", encoding="utf-8")
         self._file, self._writer = file, csv.writer(file)
         if not file.tell():
             self._writer.writerow(METRICS_COLUMNS)
         file.flush()
-        self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         self._before = time.monotonic()
 
     def get_state(self) -> dict[str, Any]:
