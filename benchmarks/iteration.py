@@ -172,7 +172,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), metavar="NAME/DTYPE", help=f"of {', '.join(MODULES)}")
     parser.add_argument("--n_rounds", type=int, default=9, help="repeats, interleaved over the arms")
-    parser.add_argument("--n_iterations", type=int, default=10, help="iterations of one repeat of the total")
+    parser.add_argument("--n_iterations", type=int, default=20, help="iterations of one repeat of the total")
     parser.add_argument("--output", help="JSON file")
     for name, value in asdict(Problem()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)

@@ -17,7 +17,7 @@ from tf_nqs.analysis.chain_sums import ChainEstimate
 from tf_nqs.physics.energy import estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, Sampler
-from tf_nqs.training.calls import call_lengths
+from tf_nqs.training.calls import call_lengths, dataset_of
 from tf_nqs.training.clipping import Clipping
 from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.derivatives import choose_laplacian
@@ -228,9 +228,8 @@ class VariationalMonteCarlo(keras.Model):
 
     def _fit_calls(self, counts: list[int], **kwargs: Any) -> History:
         """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""
-        calls = tf.data.Dataset.from_tensor_slices(np.array(counts, np.int32))
         options = {"verbose": 0, "shuffle": False, **kwargs}
-        return super().fit(calls, epochs=len(counts), steps_per_epoch=1, **options)
+        return super().fit(dataset_of(counts), epochs=len(counts), steps_per_epoch=1, **options)
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""
