@@ -139,8 +139,15 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
-    switches = (given.get(name) == "true" for name in ("help", "version", "resume"))
+    switches = (_is_on(name, given.get(name, "false")) for name in ("help", "version", "resume"))
     return CommandLine(given.get("config"), overrides, *switches)
+
+
+def _is_on(name: str, text: str) -> bool:
+    value = from_text(bool, text)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} = {shown(text)}: must be true or false")
+    return value
 
 
 def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], allowed: Mapping[str, str]) -> None:

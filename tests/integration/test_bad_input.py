@@ -83,7 +83,7 @@ BAD_COMMAND_LINES = [
     (["--config=quickstart", "--run_dir=nowhere", "--resume"], "run_dir = 'nowhere': holds no checkpoint"),
     (["--run_dir=" + "x" * 300, "--resume"], "holds no checkpoint"),
     (["--run_dir=", "--resume"], "run_dir = '': must be text"),
-    (["--resume=yes", "--run_dir=nowhere"], "resume"),
+    (["--resume=yes", "--run_dir=nowhere"], "resume = 'yes': must be true or false"),
     (["--config=."], "config = '.': not a file; must be a TOML file or a preset ("),
     (["--config="], "config = '': not a file; must be a TOML file or a preset ("),
     (["--config=quickstart", "--notrap"], "trap = false contradicts interaction_strength = 10.0"),
