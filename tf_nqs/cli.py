@@ -129,7 +129,7 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         argv: program name and arguments.
 
     Returns:
-        The config, the settings given and the wish for help or version.
+        The config, the settings given and the wish for help, version or resuming.
 
     Raises:
         SettingsError: an unknown flag, a flag without its value, or an argument that is no flag.
