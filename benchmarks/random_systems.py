@@ -8,7 +8,6 @@ A file that exists is continued: runs that it holds are not repeated.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import machine, say, show_table
+from benchmarks.report import append_record, machine, read_records, say, show_table
 from tf_nqs.quiet_import import import_tensorflow
 
 N_PARTICLES, STRENGTHS, RANGES = (2, 6), (-20.0, 20.0), (0.2, 1.0)
@@ -195,14 +194,12 @@ def main() -> None:
     flags = parse()
     import_tensorflow()
     path = Path(flags.output)
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    records = [record for record in records if "run" in record]
+    records = read_records(path, "run")
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"machine": machine(), "settings": vars(flags)}) + "\n")
+        append_record(file, {"machine": machine(), "settings": vars(flags)})
         for record in measure(flags, records):
             records.append(record)
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+            append_record(file, record)
             say(f"{len(records)}/{flags.n_runs}: {record}")
     show(records)
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import rich.console
 import rich.table
@@ -49,6 +49,18 @@ def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
 def say(text: str) -> None:
     """Prints a line now."""
     CONSOLE.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def read_records(path: Path, key: str) -> list[dict[str, Any]]:
+    """Returns the records with a key, one per line of a file that a benchmark continues; none without the file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [record for record in map(json.loads, lines) if key in record]
+
+
+def append_record(file: TextIO, record: dict[str, Any]) -> None:
+    """Writes a record as a line that stays, whatever becomes of the benchmark."""
+    file.write(json.dumps(record) + "\n")
+    file.flush()
 
 
 def write_json(path: str | None, results: dict[str, Any]) -> None:

@@ -8,13 +8,12 @@ A file that exists is continued: seeds that it holds are not repeated.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from benchmarks.judge import Judge
-from benchmarks.report import machine, say, show_table
+from benchmarks.report import append_record, machine, read_records, say, show_table
 from tf_nqs.quiet_import import import_tensorflow
 
 ARMS = ("random", "transfer")
@@ -167,16 +166,14 @@ def main() -> None:
     flags = parse()
     import_tensorflow()
     path = Path(flags.output)
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    records = [record for record in records if "seed" in record]
+    records = read_records(path, "seed")
     todo = [seed for seed in flags.seeds if seed not in {record["seed"] for record in records}]
     trainings = Trainings(flags) if todo else None
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"machine": machine(), "settings": vars(flags)}, default=str) + "\n")
+        append_record(file, {"machine": machine(), "settings": vars(flags)})
         for seed in todo:
             records.append(record := trainings.compare(seed))
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+            append_record(file, record)
             say(f"seed {seed}: " + ", ".join(f"{arm} {record[arm]['reached']}" for arm in ARMS))
     show(records, flags)
 

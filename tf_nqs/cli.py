@@ -79,12 +79,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values: where the flags are defined.
     """
     for name, help_text in GENERAL_HELP.items():
-        _define(name, help_text, name != "config", flag_values)
+        define_flag(name, name != "config", flag_values, help_text)
     for leaf in FIELDS:
-        _define(leaf, setting_help(FIELDS[leaf]), value_type(leaf) is bool, flag_values)
+        define_flag(leaf, value_type(leaf) is bool, flag_values, setting_help(FIELDS[leaf]))
 
 
-def _define(name: str, help_text: str, is_boolean: bool, flag_values: flags.FlagValues) -> None:
+def define_flag(name: str, is_boolean: bool, flag_values: flags.FlagValues, help_text: str = "") -> None:
+    """Defines a flag that holds the text given, None where it is not given; a boolean one needs none."""
     flag: flags.Flag[str] = flags.Flag(flags.ArgumentParser(), None, name, None, help_text, boolean=is_boolean)
     flags.DEFINE_flag(flag, flag_values)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, parse_flags
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, parse_flags
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.quiet_import import import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE
@@ -56,9 +56,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     """
     flag_values = flags.FlagValues()
     for name in (*ALLOWED, "help"):
-        is_boolean = name in ("overwrite", "help")
-        flag: flags.Flag[str] = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
-        flags.DEFINE_flag(flag, flag_values)
+        define_flag(name, name in ("overwrite", "help"), flag_values)
     parse_flags(flag_values, argv, ALLOWED)
     if flag_values["help"].value == "true":
         return None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, from_text, help_block, parse_flags, setting_help
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags, setting_help
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.settings import FIELDS, value_type
@@ -102,9 +102,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     """
     flag_values = flags.FlagValues()
     for name in (*ALLOWED, *SETTINGS, "help"):
-        is_boolean = name in ("quiet", "help")
-        flag: flags.Flag[str] = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean)
-        flags.DEFINE_flag(flag, flag_values)
+        define_flag(name, name in ("quiet", "help"), flag_values)
     figures = [argument for argument in argv[1:] if not argument.startswith("-")]
     rest = [argument for argument in argv[1:] if argument.startswith("-")]
     for before, argument in itertools.pairwise(argv[1:]):

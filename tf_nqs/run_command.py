@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, from_text, help_block, parse_flags
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.settings import FIELDS, allowed, value_type
@@ -113,10 +113,7 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
     """
     flag_values = flags.FlagValues()
     for name in ("run_dir", *command.leaves, "help"):
-        flag: flags.Flag[str] = flags.Flag(
-            flags.ArgumentParser(), None, name, None, "", boolean=name == "help" or _is_switch(name)
-        )
-        flags.DEFINE_flag(flag, flag_values)
+        define_flag(name, name == "help" or _is_switch(name), flag_values)
     parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | {leaf: allowed(leaf) for leaf in command.leaves})
     if flag_values["help"].value == "true":
         return None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, from_text, help_block, parse_flags, setting_help
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags, setting_help
 from tf_nqs.config import SettingsError, preset_names
 from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
@@ -88,10 +88,7 @@ def read_command_line(argv: Sequence[str]) -> Search | None:
     fields |= SearchSettings.model_fields
     flag_values = flags.FlagValues()
     for name in ("config", "help", *fields):
-        flag: flags.Flag[str] = flags.Flag(
-            flags.ArgumentParser(), None, name, None, "", boolean=name in ("help", "quiet")
-        )
-        flags.DEFINE_flag(flag, flag_values)
+        define_flag(name, name in ("help", "quiet"), flag_values)
     parse_flags(flag_values, argv, {name: field_allowed(field) for name, field in fields.items()})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     if given.pop("help", None) == "true":
