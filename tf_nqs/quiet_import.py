@@ -44,8 +44,27 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
+@contextlib.contextmanager
+def seeming_missing(package: str) -> Iterator[None]:
+    """Lets imports of a package fail inside the `with` block, as if it were not installed; after it they work.
+
+    Args:
+        package: its name; one that is loaded already stays so.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # what Python itself puts there to block an import
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow silently, so that later imports of it find it loaded, and chooses how XLA compiles.
+
+    Without Keras' wrappers for scikit-learn: they would load it, a second that only a search has use for.
 
     Raises:
         ImportError: TensorFlow is missing or broken; raised with standard error restored, so that it shows.
@@ -56,5 +75,5 @@ def import_tensorflow() -> None:
     import tensorflow_probability  # noqa: F401
 
     warnings.filterwarnings("ignore", "TensorFloat-32", UserWarning)  # about GPUs, at that first use
-    with silenced_stderr():
+    with silenced_stderr(), seeming_missing("sklearn"):
         import tensorflow  # noqa: F401

@@ -48,8 +48,10 @@ def log_density(positions: Tensor) -> Tensor:
     return 2 * tf.reduce_sum(tf.math.log(tf.abs(gaps)), axis=1) + tf.reduce_logsumexp(gaussians, axis=1)
 
 
-def global_kernel(log_probability: LogAbsPsi, candidates: Tensor) -> tfp.mcmc.TransitionKernel:
-    """Returns TFP's Metropolis step that proposes the candidates, wherever the walkers are.
+def global_move(
+    log_probability: LogAbsPsi, candidates: Tensor, positions: Tensor, seed: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Moves walkers to their candidates, wherever they are, by a Metropolis step of TFP.
 
     A candidate is accepted with min(1, |Psi(x')|^2 q(x) / (|Psi(x)|^2 q(x'))). Where the wave function has a region of
     its own, beyond a node that a random walk hardly crosses, walkers come and go by such moves alone: without them the
@@ -58,6 +60,11 @@ def global_kernel(log_probability: LogAbsPsi, candidates: Tensor) -> tfp.mcmc.Tr
     Args:
         log_probability: callable, (n_walkers, n_particles) -> ln|Psi|^2 (n_walkers,), finite everywhere.
         candidates: one from `propose` for every walker, shape (n_walkers, n_particles).
+        positions: where the walkers are, shape (n_walkers, n_particles).
+        seed: stateless key, int32, shape (2,).
+
+    Returns:
+        The new positions, and ln|Psi|^2 there; not finite where two particles of a walker are at one place.
 
     Reference: L. Tierney, Ann. Stat. 22, 1701 (1994), Sec. 2.3.3 (independence chains).
     """
@@ -66,4 +73,6 @@ def global_kernel(log_probability: LogAbsPsi, candidates: Tensor) -> tfp.mcmc.Tr
         return log_probability(positions) - log_density(positions)
 
     # A walk whose moves do not depend on where it stands compares the importances |Psi|^2 / q of both places.
-    return tfp.mcmc.RandomWalkMetropolis(log_importance, lambda parts, seed: [candidates for _ in parts])
+    kernel = tfp.mcmc.RandomWalkMetropolis(log_importance, lambda parts, seed: [candidates for _ in parts])
+    positions, results = kernel.one_step(positions, kernel.bootstrap_results(positions), seed=seed)
+    return positions, results.accepted_results.target_log_prob + log_density(positions)

@@ -30,6 +30,7 @@ class MetropolisAdjustedLangevin(Sampler):
 
     name = "mala"
     takes_noise = False
+    takes_gradient = True
 
     def kernel(self, log_probability: LogAbsPsi, proposal_width: Tensor, noise: None) -> tfp.mcmc.TransitionKernel:
         """Returns TFP's Langevin kernel for a log-probability whose gradient is bounded."""

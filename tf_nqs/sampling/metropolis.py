@@ -18,6 +18,7 @@ class MetropolisHastings(Sampler):
 
     name = "metropolis"
     takes_noise = True
+    takes_gradient = False
 
     def kernel(self, log_probability: LogAbsPsi, proposal_width: Tensor, noise: Tensor) -> tfp.mcmc.TransitionKernel:
         """Returns TFP's random walk, which accepts or rejects the move that the noise proposes."""

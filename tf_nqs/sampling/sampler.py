@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_nqs import defaults
-from tf_nqs.sampling.global_moves import global_kernel, propose
+from tf_nqs.sampling.global_moves import global_move, propose
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
 _ADAPTATION_RATE = 0.3
@@ -47,6 +47,9 @@ class Sampler(abc.ABC):
 
     takes_noise: ClassVar[bool]
     """Whether the kernel is given the normal numbers of its step; else it draws them itself."""
+
+    takes_gradient: ClassVar[bool]
+    """Whether the kernel needs the gradient of ln|Psi|^2, not its value alone."""
 
     def __init__(
         self,
@@ -149,11 +152,9 @@ class Sampler(abc.ABC):
         """
 
         def log_probability(positions: Tensor) -> Tensor:
-            # TFP rejects every move away from -inf: a walker that starts on a node would never leave it.
-            value = 2 * log_abs_psi(positions)
-            return tf.where(tf.math.is_finite(value), value, tf.cast(_LEAST_LOG_PROBABILITY, value.dtype))
+            return _finite(2 * log_abs_psi(positions))
 
-        def kernel(index: Tensor) -> Any:
+        def kernel(index: Tensor, log_probability: LogAbsPsi = log_probability) -> Any:
             noise = noise_of(index) if self.takes_noise else None
             return self.kernel(log_probability, state.proposal_width, noise)
 
@@ -167,14 +168,12 @@ class Sampler(abc.ABC):
                 accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
             )
 
-        positions = state.positions
+        positions, at_start = state.positions, log_probability
         if candidates is not None:
-            jump, key = (
-                global_kernel(log_probability, candidates),
-                tf.random.experimental.stateless_fold_in(state.seed, -1),
-            )
-            positions, _ = jump.one_step(positions, jump.bootstrap_results(positions), seed=key)
-        start = (0, positions, kernel(0).bootstrap_results(positions), tf.zeros((), positions.dtype))
+            key = tf.random.experimental.stateless_fold_in(state.seed, -1)
+            positions, value = global_move(log_probability, candidates, positions, key)
+            at_start = log_probability if self.takes_gradient else lambda _: _finite(value)
+        start = (0, positions, kernel(0, at_start).bootstrap_results(positions), tf.zeros((), positions.dtype))
         index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)
         return positions, accepted / tf.cast(tf.maximum(index, 1), accepted.dtype)
 
@@ -198,3 +197,9 @@ class Sampler(abc.ABC):
         for _ in range(-(-self.n_burn_in // self.n_steps)):
             state = self.adapt(*sample(state))
         return state
+
+
+def _finite(log_probability: Tensor) -> Tensor:
+    """TFP rejects every move away from -inf: a walker that starts on a node would never leave it."""
+    least = tf.cast(_LEAST_LOG_PROBABILITY, log_probability.dtype)
+    return tf.where(tf.math.is_finite(log_probability), log_probability, least)

@@ -35,7 +35,7 @@ def warm_up(
     Tracing is Python, which one thread at a time may run; compilation is not.
 
     Args:
-        calls: functions, each with the arguments to call it with; first one that is traced quickly.
+        calls: functions, each with the arguments to call it with; those that compile longest first.
         meanwhile: more Python to run during the last compilations; it may use the functions.
     """
     with ThreadPoolExecutor() as pool:

@@ -149,8 +149,8 @@ class NaturalGradient(keras.layers.Layer):
 
     The Keras optimiser that it is compiled with (plain SGD) then does theta <- theta + a phi, with a its learning
     rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`. Rows of O and eps with more than
-    `leverage_bound` are shortened first. The recipe of the quick presets: momentum 0.9, damping 3e-3/(1 + t/40),
-    a = 0.2/(1 + t/100), max_step_norm 0.1, leverage_bound 3, in iteration t.
+    `leverage_bound` are shortened first. The recipe of the quick presets: momentum 0.9, damping 3e-2/(1 + t/10),
+    a = 0.2/(1 + t/100), max_step_norm 0.05, leverage_bound 3, in iteration t.
 
     A solution that is not finite is thrown away, the damping raised tenfold and the solve repeated, up to four times;
     the raise wears off over later iterations. If all fail, the step is zero. `n_rejected` counts the failed solves.

@@ -99,12 +99,12 @@ def make_gradients(ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: floa
 def phases_with_arguments(vmc: keras.Model) -> list[tuple[Callable, tuple[Tensor, ...]]]:
     """Returns the phases that the iterations of a `VariationalMonteCarlo` call, with arguments to trace them by.
 
-    The first one is traced quickly.
+    In the order that keeps two cores busy: what compiles longest first, while what is traced longest comes next.
     """
     walkers = vmc.walkers
     positions, ones = walkers.positions, tf.ones_like(walkers.positions[:, 0])
     gradient = (vmc.scores, (positions,)) if vmc.natural_gradient else (vmc.energy_gradient, (positions, ones, ones))
-    calls = [(vmc.local_energy, (positions,)), gradient, (vmc.sample, (walkers,))]
+    calls = [(vmc.sample, (walkers,)), gradient, (vmc.local_energy, (positions,))]
     return calls if vmc.reuse.never_reuses else [*calls, (vmc.log_abs_psi, (positions,))]
 
 

@@ -50,6 +50,7 @@ def sampling_in(
         positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, candidates: Tensor | None = None
     ) -> Any:
         log_abs_psi = _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
+        log_abs_psi = tf.function(log_abs_psi, autograph=False)  # traced once, though the kernels call it four times
         state = WalkerState(positions, seed, proposal_width)
         return sampler.walk(log_abs_psi, state, sampler.n_steps, lambda index: noise[:, index], candidates)
 
