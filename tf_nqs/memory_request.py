@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tf_nqs.config import Settings, SettingsError
 
-_TENSORFLOW = 700 * 2**20
+_TENSORFLOW = 1000 * 2**20
 """Bytes of the process itself, with TensorFlow loaded and an iteration compiled for few walkers."""
 
 _LAYER = 2**20

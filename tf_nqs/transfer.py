@@ -229,8 +229,11 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     if not path.is_file():
         return f"drawn anew, as {run_dir} has no {WALKERS_FILE}"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            positions, width, sampler = file["positions"], float(file["proposal_width"]), str(file["sampler"])
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            entries = [file[name] for name in ("positions", "proposal_width", "sampler")]
+        if not all(isinstance(entry, np.ndarray) for entry in entries):
+            raise ValueError("an entry is no array")
+        positions, width, sampler = entries[0], float(entries[1]), str(entries[2])
     except (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise TransferError(
             f"transfer_from = {shown(str(run_dir))}: {WALKERS_FILE} cannot be read ({error})"
