@@ -8,10 +8,12 @@ from typing import NamedTuple
 import keras
 
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.config import RunFolderError, Settings, settings_from
+from tf_nqs.config import RunFolderError, Settings
+from tf_nqs.config.errors import shown
 from tf_nqs.exact import Reference, reference_energy
+from tf_nqs.memory_request import check_model
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE
+from tf_nqs.run_folder import WEIGHTS_FILE, settings_of_run
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
@@ -95,16 +97,31 @@ def load(run_dir: str | Path) -> Run:
 
     Raises:
         RunFolderError: the folder holds no run.
+        SettingsError: the ansatz does not fit into memory.
 
     Example:
         >>> system, ansatz, settings = tf_nqs.load("runs/a4")
         >>> sign, log_abs_psi = ansatz(np.array([[-1.5, -0.5, 0.5, 1.5]]))
     """
-    folder = Path(run_dir)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise RunFolderError(f"run_dir = {folder}: has no {name}; must be the folder of a run")
-    settings = settings_from(str(folder / CONFIG_FILE))
+    return read_run(run_dir, "run_dir")
+
+
+def read_run(run_dir: str | Path, leaf: str) -> Run:
+    """Does what `load` does; errors name the setting `leaf`, which the folder was given for.
+
+    Raises:
+        RunFolderError: the folder holds no run.
+        SettingsError: the ansatz does not fit into memory.
+    """
+    settings = settings_of_run(run_dir, leaf)
+    check_model(settings)  # the settings may be from elsewhere, and are all that says how large the ansatz is
     ansatz = build_ansatz(settings)
-    ansatz.load_weights(folder / WEIGHTS_FILE)
+    try:
+        ansatz.load_weights(Path(run_dir).expanduser() / WEIGHTS_FILE)
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        # HDF5 and Keras raise all of these about files that are cut short, or of another network.
+        reason = " ".join(str(error).split())[:200]
+        raise RunFolderError(
+            f"{leaf} = {shown(str(run_dir))}: its {WEIGHTS_FILE} cannot be read ({reason}); must be the folder of a run"
+        ) from error
     return Run(build_system(settings), ansatz, settings)

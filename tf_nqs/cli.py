@@ -11,7 +11,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,7 +23,8 @@ from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, default_run_dir, given_run_dir, reopen_run_folder
+from tf_nqs.run_folder import default_run_dir, reopen_run_folder
+from tf_nqs.run_request import check_chain, check_run, config_of_run
 
 BAD_INPUT = 2
 EXIT_STATUS = {"failed": 3, "interrupted": 130}
@@ -140,12 +140,13 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
-    switches = (_is_on(name, given.get(name, "false")) for name in ("help", "version", "resume"))
+    switches = (is_on(name, given.get(name)) for name in ("help", "version", "resume"))
     return CommandLine(given.get("config"), overrides, *switches)
 
 
-def _is_on(name: str, text: str) -> bool:
-    value = from_text(bool, text)
+def is_on(name: str, text: str | None) -> bool:
+    """Returns whether a switch that is no setting was given as on; `text` is None where it was not given."""
+    value = from_text(bool, "false" if text is None else text)
     if not isinstance(value, bool):
         raise SettingsError(f"{name} = {shown(text)}: must be true or false")
     return value
@@ -251,31 +252,18 @@ def _train(command_line: CommandLine) -> str:
     """Runs the experiment, or a chain of them, and returns why it stopped."""
     config, overrides, resume = command_line.config, command_line.overrides, command_line.resume
     if resume and config is None:
-        config = _config_of_run(overrides.get("run_dir"))
+        config = config_of_run(overrides.get("run_dir"))
     if config is not None and is_chain(config):
         chain = chain_from(config, overrides, default_run_dir(config))
+        check_chain(chain)
         return _imported("tf_nqs.chain").run_chain(chain, resume=resume)
     settings = settings_from(config, overrides)
     if resume:
         reopen_run_folder(settings.run.run_dir)  # refused before TensorFlow is loaded
     elif settings.run.run_dir is None:
         settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
+    check_run(settings, resume)
     return _imported("tf_nqs.experiment").run(settings, resume=resume).stop_reason
-
-
-def _config_of_run(run_dir: str | None) -> str:
-    """Returns the file with the settings of the run that is to be resumed."""
-    run_dir = given_run_dir(settings_from(None, {"n_particles": 1, "run_dir": run_dir}).run.run_dir)
-    try:
-        folder = Path(run_dir).expanduser()
-        if (folder / CONFIG_FILE).is_file():
-            return str(folder / CONFIG_FILE)
-        if (folder / CHAIN_MARK).is_file():
-            raise SettingsError(f"run_dir = {shown(run_dir)}: holds a chain; must be resumed with its --config")
-    except (OSError, RuntimeError):
-        pass  # a name that is refused below
-    reopen_run_folder(run_dir)
-    raise SettingsError(f"run_dir = {shown(run_dir)}: has no {CONFIG_FILE}; must be given with --config to be resumed")
 
 
 def _imported(name: str) -> ModuleType:

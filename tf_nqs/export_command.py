@@ -5,7 +5,6 @@ Exit status: 0 exported, 2 bad input, 3 the exported model does not give the run
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,12 @@ from typing import NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, parse_flags
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, is_on, parse_flags
 from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.export_folder import check_output
+from tf_nqs.memory_request import check_model
 from tf_nqs.quiet_import import import_tensorflow
-from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE
+from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, result_of_run, settings_of_run
 
 USAGE = """\
 Exports the wave function of a finished run as a SavedModel, which needs TensorFlow alone.
@@ -58,7 +59,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     for name in (*ALLOWED, "help"):
         define_flag(name, name in ("overwrite", "help"), flag_values)
     parse_flags(flag_values, argv, ALLOWED)
-    if flag_values["help"].value == "true":
+    if is_on("help", flag_values["help"].value):
         return None
     return _checked(**{name: flag_values[name].value for name in ALLOWED})
 
@@ -107,22 +108,15 @@ def export_run(request: Request) -> int:
     Raises:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
     """
+    check_output(request.output, request.overwrite)
+    check_model(settings_of_run(request.run_dir))
+    result_of_run(request.run_dir)
+    files = [Path(request.run_dir).expanduser() / name for name in (CONFIG_FILE, RESULT_FILE)]
+    assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
     import_tensorflow()
-    from tf_nqs import builders, saved_model  # not before: --help and bad flags need not wait for TensorFlow
+    from tf_nqs import builders, saved_model  # not before: what can be refused without TensorFlow need not wait for it
 
-    saved_model.check_output(request.output, request.overwrite)
-    try:
-        run = builders.load(request.run_dir)
-        files = [Path(request.run_dir, name) for name in (CONFIG_FILE, RESULT_FILE)]
-        assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
-        json.loads(assets.get(RESULT_FILE, "{}"))
-    except SettingsError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SettingsError(
-            f"run_dir = {shown(request.run_dir)}: cannot be read ({reason}); must be {ALLOWED['run_dir']}"
-        ) from error
+    run = builders.load(request.run_dir)
     try:
         deviations = saved_model.export(
             run.ansatz, run.system, request.output, run.settings.training.laplacian, assets, request.overwrite

@@ -10,6 +10,7 @@ from tf_nqs.config import RunFolderError, Settings, settings_from
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import NO_MATTER, comparable, differences
 from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, holds_checkpoint
+from tf_nqs.run_result import RunResult
 
 UNFINISHED = ("failed", "interrupted")
 """Stop reasons of a run that is run once more when its whole is resumed."""
@@ -38,7 +39,9 @@ def finished_result(settings: Settings, whole: str) -> dict[str, Any] | None:
     try:
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         before = settings_from(str(folder / CONFIG_FILE))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(result, dict) or not RunResult.__annotations__.keys() <= result.keys():  # not of this package
         return None
     if result["stop_reason"] in UNFINISHED:
         return None
@@ -72,5 +75,5 @@ def resumes(folder: Path, may_resume: bool) -> bool:
 def _has_failed(folder: Path) -> bool:
     try:
         return json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["stop_reason"] == "failed"
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return False

@@ -6,6 +6,7 @@ Exit status: 0 drawn, 2 bad input, 3 an arm has no finite energy, 130 interrupte
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags, setting_help
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags, setting_help
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.settings import FIELDS, value_type
@@ -110,7 +111,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
             raise SettingsError(f"{before} {argument}: must be given as {before}={argument}")
     parse_flags(flag_values, [argv[0], *rest], ALLOWED)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
-    if given.get("help") == "true":
+    if is_on("help", given.get("help")):
         return None
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in SETTINGS if leaf in given}
     return _checked(figures, given, overrides)
@@ -131,6 +132,8 @@ def _checked(figures: Sequence[str], given: Mapping[str, str], overrides: dict[s
     if scale not in SCALES:
         raise SettingsError(f"scale = {shown(scale)}: must be {ALLOWED['scale']}")
     run_dir = given.get("run_dir", f"runs/figures_{scale}")
+    if not run_dir:
+        raise SettingsError(f"run_dir = '': must be {ALLOWED['run_dir']}")
     arms = tuple(given["arms"].split(",")) if "arms" in given else None
     for name in arms or ():
         if name not in _all_arms():
@@ -185,8 +188,9 @@ def reproduce(request: Request) -> int:
     figures = [figure for name, figure in load_figures().items() if name in request.figures]
     arms = load_arms(request.scale, request.run_dir, request.overrides)
     shown_arms = [curve.arm for figure in figures for curve in figure.curves]
+    _check_writable(request.output)  # better refused before hours of training, and before a folder is made
     with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
-        _check_writable(request.output)  # better refused before hours of training
+        request.output.with_suffix("").mkdir(parents=True, exist_ok=True)
         outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say)
         outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
         outcomes = {name: outcomes[name] for name in arms if name in outcomes}
@@ -197,19 +201,25 @@ def reproduce(request: Request) -> int:
 
 
 def _check_writable(output: Path) -> None:
-    """Makes the folder of the pictures.
+    """Looks whether the file, and the folder of the pictures beside it, can be written; writes nothing.
 
     Raises:
-        SettingsError: that is not possible, or the file cannot be written.
+        SettingsError: they cannot.
     """
+    pictures = output.with_suffix("")
     try:
-        output.with_suffix("").mkdir(parents=True, exist_ok=True)
-        output.touch()
+        reason = "is a folder" if output.is_dir() else None
+        for place in (pictures, *pictures.parents):
+            if place.exists() or place.is_symlink():
+                if not place.is_dir():
+                    reason = f"{place} is no folder"
+                elif not os.access(place, os.W_OK):
+                    reason = f"{place} is read-only"
+                break
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(
-            f"output = {shown(str(output))}: cannot be written ({reason}); must be {ALLOWED['output']}"
-        ) from error
+        reason = getattr(error, "strerror", None) or str(error)
+    if reason is not None:
+        raise SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {ALLOWED['output']}")
 
 
 if __name__ == "__main__":

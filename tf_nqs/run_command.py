@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.settings import FIELDS, allowed, value_type
+from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE
+from tf_nqs.run_folder import CONFIG_FILE, result_of_run, settings_of_run
 
 _RUN_DIR = "the folder of a run"
 
@@ -42,10 +42,12 @@ class Request(NamedTuple):
     Attributes:
         run_dir: the run folder.
         overrides: leaf name -> value of the settings given.
+        result: what the run's `result.json` holds; empty without that file.
     """
 
     run_dir: Path
     overrides: dict[str, Any]
+    result: dict[str, Any]
 
 
 class OpenedRun(NamedTuple):
@@ -109,13 +111,14 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
     """Returns what the arguments ask for, None if that is help.
 
     Raises:
-        SettingsError: an unknown or a missing flag, a value that is not allowed, or an argument that is no flag.
+        SettingsError: an unknown or a missing flag, a value that is not allowed, an argument that is no flag, or a
+            folder that holds no run that fits into memory.
     """
     flag_values = flags.FlagValues()
     for name in ("run_dir", *command.leaves, "help"):
         define_flag(name, name == "help" or _is_switch(name), flag_values)
     parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | {leaf: allowed(leaf) for leaf in command.leaves})
-    if flag_values["help"].value == "true":
+    if is_on("help", flag_values["help"].value):
         return None
     given = {leaf: text for leaf in command.leaves if (text := flag_values[leaf].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), text) for leaf, text in given.items()}
@@ -123,13 +126,10 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
     run_dir = flag_values["run_dir"].value
     if run_dir is None:
         raise SettingsError(f"run_dir: must be given; {_RUN_DIR}")
-    try:
-        exists = Path(run_dir).is_dir()
-    except (OSError, ValueError):
-        exists = False
-    if not exists:
-        raise SettingsError(f"run_dir = {shown(run_dir)}: no such folder; must be {_RUN_DIR}")
-    return Request(Path(run_dir), {"quiet": False} | overrides)  # how quiet the training was is not asked
+    check_measurement(settings_of_run(run_dir))
+    folder = Path(run_dir).expanduser()
+    # How quiet the training was is not asked.
+    return Request(folder, {"quiet": False} | overrides, result_of_run(folder))
 
 
 def open_run(request: Request) -> OpenedRun:
@@ -140,21 +140,10 @@ def open_run(request: Request) -> OpenedRun:
     """
     from tf_nqs import builders  # not before: --help and bad flags need not wait for TensorFlow
 
-    try:
-        run = builders.load(request.run_dir)
-        settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
-        file = request.run_dir / RESULT_FILE
-        result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if not isinstance(result, Mapping):
-            raise ValueError(f"{RESULT_FILE} holds no result")
-    except SettingsError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SettingsError(
-            f"run_dir = {shown(str(request.run_dir))}: cannot be read ({reason}); must be {_RUN_DIR}"
-        ) from error
-    return OpenedRun(request.run_dir, settings, builders.build_trainer(settings, run.system, run.ansatz), dict(result))
+    run = builders.load(request.run_dir)
+    settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
+    trainer = builders.build_trainer(settings, run.system, run.ansatz)
+    return OpenedRun(request.run_dir, settings, trainer, request.result)
 
 
 def write_beside(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,9 +9,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from tf_nqs.config.errors import RunFolderError, shown
+from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
+from tf_nqs.config.errors import shown
+from tf_nqs.run_result import read_result
 
 CLAIM_FILE, CHAIN_MARK, CHECKPOINT_FOLDER = ".claimed", ".chain", "checkpoints"
 CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
@@ -57,10 +59,12 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
     taken = f"run_dir = {shown(name)}: not empty, it may hold another run; must be a new or an empty folder"
     try:
         folder = Path(name).expanduser()
+        n_new = sum(not place.exists() for place in (folder, *folder.parents))
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
         if is_empty:
             (folder / CLAIM_FILE).touch(exist_ok=False)
+            (folder / CLAIM_FILE).write_text(f"{n_new}\n", encoding="ascii")  # for `release_run_folder`
     except FileExistsError as error:
         lost_race = error.filename is not None and Path(error.filename).name == CLAIM_FILE
         problem = taken if lost_race else f"run_dir = {shown(name)}: is a file; must be a new or an empty folder"
@@ -145,15 +149,64 @@ def locked_run_folder(folder: Path) -> Iterator[None]:
 
 
 def release_run_folder(folder: Path) -> None:
-    """Gives back a claimed folder that holds nothing but its mark and its settings, so that it can be used again.
+    """Gives back a claimed folder that holds nothing but its mark and its settings; what was new is there no more.
 
     Args:
         folder: as `claim_run_folder` returned it.
     """
     entries = list(folder.iterdir())
-    if all(entry.name in _BEFORE_TRAINING for entry in entries):
-        for entry in entries:
-            entry.unlink()
+    if not all(entry.name in _BEFORE_TRAINING for entry in entries):
+        return
+    mark = folder / CLAIM_FILE
+    text = mark.read_text(encoding="ascii", errors="replace").strip() if mark.is_file() else ""
+    for entry in entries:
+        entry.unlink()
+    with contextlib.suppress(OSError):  # something else is in it by now
+        for place in (folder, *folder.parents)[: int(text) if text.isdecimal() else 0]:
+            place.rmdir()
+
+
+def settings_of_run(run_dir: str | Path, leaf: str = "run_dir") -> Settings:
+    """Returns the settings of a finished run.
+
+    Args:
+        run_dir: the folder.
+        leaf: the setting that names it.
+
+    Raises:
+        RunFolderError: it lacks a file that every finished run has, or its settings cannot be used.
+    """
+    name, allowed = f"{leaf} = {shown(str(run_dir))}", "must be the folder of a run"
+    try:
+        folder = Path(run_dir).expanduser()
+        if not (str(run_dir) and folder.is_dir()):
+            raise RunFolderError(f"{name}: no such folder; {allowed}")
+        for file in (CONFIG_FILE, WEIGHTS_FILE):
+            if not (folder / file).is_file():
+                raise RunFolderError(f"{name}: has no {file}; {allowed}")
+    except (OSError, RuntimeError) as error:  # too long a name, no such user
+        reason = getattr(error, "strerror", None) or error
+        raise RunFolderError(f"{name}: no usable path ({reason}); {allowed}") from error
+    try:
+        return settings_from(str(folder / CONFIG_FILE))
+    except SettingsError as error:
+        raise RunFolderError(f"{name}: its {CONFIG_FILE} cannot be used ({error}); {allowed}") from error
+
+
+def result_of_run(run_dir: str | Path) -> dict[str, Any]:
+    """Returns what the `result.json` of a run holds, see `read_result`; nothing where there is none.
+
+    Raises:
+        RunFolderError: it cannot be used.
+    """
+    file = Path(run_dir).expanduser() / RESULT_FILE
+    try:
+        return read_result(file) if file.is_file() else {}
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunFolderError(
+            f"run_dir = {shown(str(run_dir))}: its {RESULT_FILE} cannot be read ({reason}); must be the folder of a run"
+        ) from error
 
 
 def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> TextIO:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 class Convergence(NamedTuple):
@@ -59,3 +63,32 @@ class RunResult:
     seconds_compile: float
     seed: int
     versions: dict[str, str]
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Returns what a `result.json` holds, which may be from elsewhere, or of an older version and lack entries.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON object, or an entry has another type than `RunResult` says; one line.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(result, allow_nan=False)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(result, dict):
+        raise ValueError("no JSON object")
+    kinds = get_type_hints(RunResult)
+    for name in result.keys() & kinds.keys():
+        adapter: TypeAdapter[Any] = TypeAdapter(kinds[name], config=ConfigDict(strict=True, allow_inf_nan=False))
+        try:
+            adapter.validate_python(result[name])
+        except ValidationError:
+            raise ValueError(f"{name} has another type") from None
+    if result.get("reference_energy") is not None and "reference_kind" not in result:
+        raise ValueError("reference_energy without reference_kind")
+    return result

@@ -19,15 +19,13 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.export_folder import README_FILE, VERSION_FOLDER, check_output
 from tf_nqs.export_readme import readme
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.signatures import functions_of_positions, make_signatures
 from tf_nqs.types import Tensor
 
-VERSION_FOLDER = "1"
-"""TensorFlow Serving looks for models in folders named by their version."""
-
-README_FILE, SUMMARY_FILE = "README.md", "export.json"
+SUMMARY_FILE = "export.json"
 
 _N_CHECKED, _N_CHECKED_STEPS = 64, 200
 """Walkers, and Metropolis steps that bring them there, on which a new export is compared."""
@@ -92,43 +90,6 @@ def export(
         deviations = _compare(functions, folder)
         (folder / README_FILE).write_text(readme(target.name, list(functions), summary, texts), encoding="utf-8")
     return deviations
-
-
-def check_output(output: str | Path, overwrite: bool) -> Path:
-    """Returns the folder of an export as an absolute path, and refuses one that holds what must not be lost.
-
-    Args:
-        output: a new or an empty folder.
-        overwrite: whether it may hold an export.
-
-    Raises:
-        SettingsError: it holds something else, is no folder, or no path at all.
-    """
-    name, allowed = shown(str(output)), "must be a new or an empty folder"
-    try:
-        target = Path(output).expanduser().resolve()
-        if not target.exists():
-            return target
-        if not target.is_dir():
-            raise SettingsError(f"output = {name}: is a file; {allowed}")
-        entries = {entry.name for entry in target.iterdir()}
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, SettingsError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"output = {name}: no usable path ({reason}); {allowed}") from error
-    if not entries:
-        return target
-    is_export = entries <= {VERSION_FOLDER, README_FILE} and _model_file(target).is_file()
-    if not is_export:
-        raise SettingsError(f"output = {name}: holds files that are no export; {allowed}")
-    if not overwrite:
-        raise SettingsError(f"output = {name}: holds an export already; {allowed}, or be given with --overwrite")
-    return target
-
-
-def _model_file(folder: Path) -> Path:
-    return folder / VERSION_FOLDER / "saved_model.pb"
 
 
 def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:

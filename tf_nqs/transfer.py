@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +12,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tf_nqs.builders import load
+from tf_nqs.builders import read_run
 from tf_nqs.callbacks import set_trainable
-from tf_nqs.config import RunFolderError, SettingsError, TransferSettings
+from tf_nqs.config import SettingsError, TransferSettings
 from tf_nqs.config.errors import shown
-from tf_nqs.run_folder import CONFIG_FILE, WALKERS_FILE
+from tf_nqs.run_folder import WALKERS_FILE
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
 
@@ -143,19 +144,9 @@ def freeze_equivariant_layers(ansatz: keras.Model) -> None:
 def _load(run_dir: str) -> keras.Model:
     """Returns the ansatz of a run folder; what is wrong with the folder is said of transfer_from."""
     try:
-        folder = Path(run_dir).expanduser()
-        return load(folder).ansatz
-    except RunFolderError as error:
-        problem = str(error).removeprefix(f"run_dir = {folder}: ")
+        return read_run(run_dir, "transfer_from").ansatz
     except SettingsError as error:
-        problem = f"its {CONFIG_FILE} cannot be used: {error}"
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # from HDF5, about a file that is cut short or of another network
-        problem = "its weights cannot be read: " + " ".join(str(error).split())
-    raise TransferError(f"transfer_from = {shown(run_dir)}: {problem}")
+        raise TransferError(str(error)) from error
 
 
 def _matching(source: keras.Model, ansatz: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
@@ -238,13 +229,16 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     if not path.is_file():
         return f"drawn anew, as {run_dir} has no {WALKERS_FILE}"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            positions, width, sampler = file["positions"], float(file["proposal_width"]), str(file["sampler"])
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            entries = [file[name] for name in ("positions", "proposal_width", "sampler")]
+        if not all(isinstance(entry, np.ndarray) for entry in entries):
+            raise ValueError("an entry is no array")
+        positions, width, sampler = entries[0], float(entries[1]), str(entries[2])
+    except (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise TransferError(
             f"transfer_from = {shown(str(run_dir))}: {WALKERS_FILE} cannot be read ({error})"
         ) from error
-    if positions.ndim != 2 or positions.shape[1] != n_particles or not np.all(np.isfinite(positions)):
+    if not _are_walkers(positions, width, n_particles):
         return f"drawn anew, as those of {run_dir} do not fit"
     if sampler != vmc.sampler.name:
         width = float(vmc.proposal_width)
@@ -252,3 +246,10 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     vmc.walkers = WalkerState(carried, vmc.seed, width)
     vmc.needs_burn_in = len(positions) < n_walkers
     return "carried over" + (", repeated and burnt in" if vmc.needs_burn_in else "")
+
+
+def _are_walkers(positions: np.ndarray, width: float, n_particles: int) -> bool:
+    """Whether a file holds positions of as many particles, at least of one walker, and a width, all of them finite."""
+    if positions.dtype.kind != "f" or positions.ndim != 2 or 0 in positions.shape or positions.shape[1] != n_particles:
+        return False
+    return bool(np.all(np.isfinite(positions))) and 0 < width < math.inf

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, parse_flags, setting_help
+from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags, setting_help
 from tf_nqs.config import SettingsError, preset_names
 from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
@@ -91,7 +91,7 @@ def read_command_line(argv: Sequence[str]) -> Search | None:
         define_flag(name, name in ("help", "quiet"), flag_values)
     parse_flags(flag_values, argv, {name: field_allowed(field) for name, field in fields.items()})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
-    if given.pop("help", None) == "true":
+    if is_on("help", given.pop("help", None)):
         return None
     if "config" not in given:
         raise SettingsError(f"config: must be given; a TOML file or one of {', '.join(preset_names(searches=True))}")
@@ -119,7 +119,7 @@ def read_role(environment: Mapping[str, str]) -> Role:
     if missing:
         raise SettingsError(f"{missing[0]}: must be given, as {', '.join(given)} is; all three or none")
     tuner_id, _, port = (given[name] for name in WORKER_VARIABLES)
-    if not port.isdecimal() or not 0 < int(port) < 2**16:
+    if not (port.isdecimal() and len(port) <= 5 and 0 < int(port) < 2**16):
         raise SettingsError(f"{WORKER_VARIABLES[2]} = {shown(port)}: must be an integer from 1 to 65535")
     if not tuner_id.replace("_", "").replace("-", "").isalnum():  # it becomes the name of a file
         raise SettingsError(f"{WORKER_VARIABLES[0]} = {shown(tuner_id)}: must be letters, digits, - and _ alone")

@@ -104,14 +104,14 @@ BAD_COMMAND_LINES = [
     (["--run_dir=run", "--ouput=new"], "--ouput: no such flag; did you mean --output?"),
     (["--run_dir=run", "--output=new", "extra"], "'extra': unexpected argument"),
     (["--run_dir=run", "--output=new", "--flagfile=x"], "--flagfile: no such flag"),
-    (["--run_dir=missing", "--output=new"], "run_dir = missing: has no config.toml; must be the folder of a run"),
+    (["--run_dir=missing", "--output=new"], "run_dir = 'missing': no such folder; must be the folder of a run"),
     (["--run_dir=run", "--output=notes"], "output = 'notes': holds files that are no export; must be a new"),
     (["--run_dir=run", "--output=notes", "--overwrite"], "output = 'notes': holds files that are no export"),
     (["--run_dir=run", "--output=notes/energy.csv"], "output = 'notes/energy.csv': is a file; must be a new"),
     (["--run_dir=run", "--output=notes/energy.csv/new"], "output = 'notes/energy.csv/new': "),
     (["--run_dir=" + "x" * 300, "--output=new"], "run_dir = 'xxx"),
     (["--run_dir=run", "--output=" + "x" * 300], "output = 'xxx"),
-    (["--run_dir=broken", "--output=new"], "run_dir = 'broken': cannot be read ("),
+    (["--run_dir=broken", "--output=new"], "run_dir = 'broken': its ansatz.weights.h5 cannot be read ("),
 ]
 
 

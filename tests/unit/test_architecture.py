@@ -24,8 +24,8 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 LEVELS = (
     {"defaults", "portable", "quiet_import", "run_result", "stop_signals", "types"},
     {"config"},
-    {"exact", "physics", "run_folder"},
-    {"checkpoints", "finished_run", "layers", "search_folder"},
+    {"exact", "export_folder", "memory_request", "physics", "run_folder"},
+    {"checkpoints", "finished_run", "layers", "run_request", "search_folder"},
     {"ansatz"},
     {"sampling"},
     {"analysis"},

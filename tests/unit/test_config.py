@@ -490,10 +490,10 @@ def test_unreadable_configs_name_the_path(tmp_path, monkeypatch):
     path = tmp_path / "secret.toml"
     path.write_text("n_particles = 4")
 
-    def denied(self):
+    def denied(self, mode):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)  # root may read everything: a chmod would prove nothing
+    monkeypatch.setattr(Path, "open", denied)  # root may read everything: a chmod would prove nothing
     assert "secret.toml': cannot be read: Permission denied" in refusal({}, path)
 
 

@@ -14,6 +14,7 @@ import tf_nqs
 from tf_nqs import saved_model
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config.errors import SettingsError
+from tf_nqs.export_folder import check_output
 from tf_nqs.export_readme import readme
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.portable import portable
@@ -231,13 +232,13 @@ def test_wrong_numbers_are_found(exported):
 def test_other_files_are_never_replaced(exported, tmp_path, overwrite):
     (tmp_path / "energy.csv").write_text("precious")
     with pytest.raises(SettingsError, match="holds files that are no export"):
-        saved_model.check_output(tmp_path, overwrite)
+        check_output(tmp_path, overwrite)
     with pytest.raises(SettingsError, match="is a file"):
-        saved_model.check_output(tmp_path / "energy.csv", overwrite)
+        check_output(tmp_path / "energy.csv", overwrite)
     with pytest.raises(SettingsError, match="no usable path"):
-        saved_model.check_output("x" * 300, overwrite)
+        check_output("x" * 300, overwrite)
     with pytest.raises(SettingsError, match="no usable path"):
-        saved_model.check_output("zero\0byte", overwrite)
+        check_output("zero\0byte", overwrite)
 
 
 def test_ansatz_and_system_must_match(ansatz, tmp_path):

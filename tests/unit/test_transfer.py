@@ -131,12 +131,12 @@ def test_refused_classes_shapes_and_values():
 
 
 def test_refused_folders(tmp_path):
-    with pytest.raises(TransferError, match=r"^transfer_from = '.*missing': has no config.toml"):
+    with pytest.raises(TransferError, match=r"^transfer_from = '.*missing': no such folder; must be the fol"):
         transfer_from(tmp_path / "missing", ansatz_of())
     folder = write_run(tmp_path / "run", ansatz_of())
     weights = (folder / WEIGHTS_FILE).read_bytes()
     (folder / WEIGHTS_FILE).write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(TransferError, match=r"run': its weights cannot be read: ") as caught:
+    with pytest.raises(TransferError, match=r"run': its ansatz.weights.h5 cannot be read \(") as caught:
         transfer_from(folder, ansatz_of())
     assert str(caught.value).isprintable()
     (folder / CONFIG_FILE).write_text("n_particles = 99")

@@ -38,8 +38,14 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write integers of more than 4300 digits
+    except (ValueError, RecursionError):  # integers of more than 4300 digits, tables nested a thousand times
         return f"a huge {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+
+def named(name: object) -> str:
+    """Returns a name that is not known, as it was given, cut short where it is long."""
+    text = str(name)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
@@ -51,5 +57,7 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
         known: the names that are.
         prefix: put before the suggested name, e.g. '--'.
     """
+    if len(name) > LONGEST_SHOWN:  # comparing it takes long, and nobody has mistyped it
+        return ""
     closest = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {prefix}{closest[0]}?" if closest else ""

@@ -13,10 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.config.errors import SettingsError, named, shown, suggestion
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings, allowed
 
 PRESET_FOLDER = "configs"
+
+LARGEST_FILE = 2**20
+"""Bytes that are read of a config at most: /proc/kcore is a file too."""
 
 
 def _preset_folder() -> Traversable:
@@ -111,7 +114,7 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
         if leaf not in FIELDS:
-            raise SettingsError(f"{leaf}: no such setting{suggestion(str(leaf), FIELDS)}")
+            raise SettingsError(f"{named(leaf)}: no such setting{suggestion(str(leaf), FIELDS)}")
         sections[SECTION_OF[leaf]][leaf] = value
     try:
         return Settings.model_validate(sections)
@@ -145,12 +148,17 @@ def read_table(config: str | Path, searches: bool = False) -> dict[str, Any]:
     """
     file, name = find_config(config, searches), shown(str(config))
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}") from error
+    if len(content) > LARGEST_FILE:
+        raise SettingsError(f"config = {name}: too large; must be a TOML file of at most {LARGEST_FILE} bytes")
+    try:
+        text = content.decode("utf-8-sig")
         return tomllib.loads(text + "\n")  # so that an error in the last line is reported with its number
     except UnicodeDecodeError as error:
         raise SettingsError(f"config = {name}: not UTF-8 text; must be a TOML file") from error
-    except OSError as error:
-        raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, integers and nesting beyond Python's limits
         raise SettingsError(f"config = {name}: not TOML: {_reason(error)}{_quoted_line(text, str(error))}") from error
 
@@ -186,9 +194,10 @@ def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | N
     if leaf not in FIELDS:
         if section is None and isinstance(value, dict):
             raise SettingsError(
-                f"[{leaf}]: no such section in {name}; must be one of {', '.join(SECTIONS)}{suggestion(leaf, SECTIONS)}"
+                f"[{named(leaf)}]: no such section in {name}; must be one of {', '.join(SECTIONS)}"
+                f"{suggestion(leaf, SECTIONS)}"
             )
-        raise SettingsError(f"{leaf}: no such setting, but it is given in {name}{suggestion(leaf, FIELDS)}")
+        raise SettingsError(f"{named(leaf)}: no such setting, but it is given in {name}{suggestion(leaf, FIELDS)}")
     if section not in (None, SECTION_OF[leaf]):
         raise SettingsError(f"{leaf}: given in [{section}] of {name}, must be in [{SECTION_OF[leaf]}] or at the top")
     if leaf in leaves:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from tf_nqs.config.errors import SettingsError, shown, suggestion
+from tf_nqs.config.errors import SettingsError, named, shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
@@ -195,7 +195,8 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
     fields = SearchSettings.model_fields
     for key in given:
         if key not in fields:
-            raise SettingsError(f"{key}: no such setting, but it is in [search] of {name}{suggestion(key, fields)}")
+            guess = suggestion(key, fields)
+            raise SettingsError(f"{named(key)}: no such setting, but it is in [search] of {name}{guess}")
     try:
         return SearchSettings.model_validate(given)
     except ValidationError as error:
@@ -209,7 +210,7 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
 def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
     """Returns what is searched for one setting, its values known to be allowed each by itself."""
     if leaf not in FIELDS:
-        raise SettingsError(f"{leaf}: no such setting, but it is in [search.space]{suggestion(leaf, FIELDS)}")
+        raise SettingsError(f"{named(leaf)}: no such setting, but it is in [search.space]{suggestion(leaf, FIELDS)}")
     if leaf in SET_BY_SEARCH:
         raise SettingsError(f"{leaf}: cannot be searched, trials end after seconds_per_trial of [search]")
     if SECTION_OF[leaf] in COMMON_SECTIONS:
@@ -245,8 +246,9 @@ def _range(leaf: str, low: Any, high: Any, scale: Any = "linear", step: Any = No
     if step is None:
         return Range(low, high, scale)
     least, most = (1, high / low) if scale == "log" else (0, high - low)
+    most = min(most, sys.float_info.max)
     is_number = isinstance(step, int | kind) and not isinstance(step, bool)
-    if not (is_number and math.isfinite(step) and least < step <= most):
+    if not (is_number and least < step <= most):  # comparisons also refuse nan, and integers too large for a float
         what = f"an integer above {least}" if kind is int else f"a number above {least}"
         raise SettingsError(f"{start} step = {shown(step)}: must be {what}, at most {most:g}")
     return Range(low, high, scale, kind(step))

@@ -11,6 +11,7 @@ from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.figures.definitions import Arm, arms_needed
 from tf_nqs.figures.outcomes import Outcome
 from tf_nqs.finished_run import finished_result, folder_of, resumes
+from tf_nqs.memory_request import check_training
 from tf_nqs.run_folder import RESULT_FILE
 
 
@@ -54,6 +55,11 @@ def run_arms(arms: Mapping[str, Arm], names: Iterable[str], say: Callable[[str],
     needed = arms_needed(names, arms)
     # All of them are looked at before any is run: other settings are better refused before hours of training.
     finished = find_finished(arms, needed)
+    for name in needed:
+        try:
+            check_training(arms[name].settings)
+        except SettingsError as error:
+            raise SettingsError(f"arm {name}: {error}") from error
     outcomes: dict[str, Outcome] = {}
     ran: set[str] = set()
     for number, name in enumerate(needed, start=1):

@@ -14,7 +14,7 @@ from tf_nqs.apart import run_apart
 from tf_nqs.config import Settings, SettingsError, settings_from
 from tf_nqs.config.search import Search
 from tf_nqs.config.section import LARGEST_COUNT
-from tf_nqs.tuning.memory import GIBIBYTE, available_bytes, estimated_bytes
+from tf_nqs.memory_request import check_training
 from tf_nqs.tuning.space import declare, values_of
 
 OBJECTIVE = "objective"
@@ -84,7 +84,8 @@ class RunHyperModel(keras_tuner.HyperModel):
         continued = trial_folder(self.folder, begun) / STATE_FILE if begun else None
         kept = folder / STATE_FILE if keeps_state else None
         try:
-            settings = _checked(trial_settings(self.search, model, folder, seconds))
+            settings = trial_settings(self.search, model, folder, seconds)
+            check_training(settings)
         except SettingsError as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         outcome = run_apart(settings, continued, kept)
@@ -138,12 +139,3 @@ def read_result(folder: Path, trial_id: str) -> dict[str, Any]:
     """Returns what the `result.json` of a trial holds; nothing where there is none."""
     path = trial_folder(folder, trial_id) / "result.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _checked(settings: Settings) -> Settings:
-    needed, free = estimated_bytes(settings), available_bytes()
-    if needed > free:
-        raise SettingsError(
-            f"needs about {needed / GIBIBYTE:.3g} GiB of memory, {free / GIBIBYTE:.3g} GiB are available"
-        )
-    return settings

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tf_nqs.analysis import format_with_error
 from tf_nqs.builders import find_reference
+from tf_nqs.config import RunFolderError
+from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search
 from tf_nqs.tuning.plots import plot_search
 from tf_nqs.tuning.summary import (
@@ -36,8 +38,18 @@ def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
 
     Returns:
         The best trial, None if none has a finite energy.
+
+    Raises:
+        RunFolderError: the folder holds a search that cannot be taken up.
     """
-    tuner = SearchTuner(search, folder, tuner_id, say)
+    try:
+        tuner = SearchTuner(search, folder, tuner_id, say)
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
+            "must be a new folder"
+        ) from error
     oracle = tuner.oracle
     begun = len(oracle.trials)
     if begun:

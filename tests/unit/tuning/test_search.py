@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tf_nqs import tune, tuning
+from tf_nqs import memory_request, tune, tuning
 from tf_nqs.apart import Outcome
 from tf_nqs.config import load_toml
 from tf_nqs.config.search import search_from
@@ -192,11 +192,11 @@ def test_a_search_without_any_energy_says_so(fake_run, search_in, tmp_path, caps
 
 
 def test_trials_that_cannot_fit_into_memory_are_refused(fake_run, search_in, monkeypatch):
-    monkeypatch.setattr(hypermodel, "available_bytes", lambda: 2**10)
+    monkeypatch.setattr(memory_request, "available_bytes", lambda: 2**20)
     fake_run.change = lambda settings, numbers: pytest.fail("was run")
     best, rows, _ = do(search_in(max_trials=2))
     assert best is None
-    assert all(" GiB of memory, 9.54e-07 GiB are available" in row["reason"] for row in rows)
+    assert len(rows) == 2 and all(" of memory, 1 MiB are there; must be " in row["reason"] for row in rows)
 
 
 @pytest.mark.parametrize("tuner", ["random", pytest.param("bayesian", marks=pytest.mark.slow), "hyperband"])

@@ -1,0 +1,151 @@
+"""How much memory a request is expected to take, how much there is, and what is said where it is too much."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tf_nqs import builders, memory_request
+from tf_nqs.config import SettingsError, settings_from
+from tf_nqs.config.chain import chain_from
+from tf_nqs.run_request import check_chain
+from tf_nqs.training.record import COLUMNS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GIBIBYTE = 2**30
+
+
+def settings_of(**overrides):
+    return settings_from(None, {"n_particles": 4, **overrides})
+
+
+def sizes_of(**overrides):
+    return memory_request.sizes_of(settings_of(**overrides))
+
+
+def gibibytes(**overrides):
+    """What a training needs."""
+    return memory_request.total_bytes(memory_request.needs_of_training(sizes_of(**overrides))) / GIBIBYTE
+
+
+@pytest.fixture
+def sixteen_gibibytes(monkeypatch):
+    monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * GIBIBYTE)
+
+
+def refusal(**overrides):
+    with pytest.raises(SettingsError) as caught:
+        memory_request.check_training(settings_of(**overrides))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"n_layers": 1, "n_determinants": 3}, {"n_particles": 5, "n_features": 7, "n_layers": 4}]
+)
+def test_number_of_parameters_is_that_of_the_ansatz(overrides):
+    settings = settings_of(**{"n_particles": 3, "n_features": 6, **overrides})
+    n_parameters = memory_request.n_parameters(memory_request.sizes_of(settings))
+    assert n_parameters == builders.build_ansatz(settings).count_params()
+
+
+def test_columns_are_those_of_the_record():
+    assert len(COLUMNS) <= memory_request._COLUMNS < 2 * len(COLUMNS)
+
+
+def test_estimated_memory_tells_large_from_small():
+    assert gibibytes() < 2  # the quickstart
+    assert gibibytes(n_walkers=10**6) > 10_000 > gibibytes(n_walkers=10**6, optimizer="adam") > 5
+    assert gibibytes(n_features=10**6, optimizer="adam") > 10_000
+    assert gibibytes(optimizer="sr", n_walkers=10**5) < gibibytes(optimizer="minsr", n_walkers=10**5)
+    assert gibibytes(dtype="float64", n_features=512, n_walkers=4096) > gibibytes(n_features=512, n_walkers=4096)
+    many = {"n_walkers": 10**6, "optimizer": "adam"}
+    assert gibibytes(**many, pretrain_iterations=0) < gibibytes(**many)
+    many["pretrain_iterations"] = 0
+    assert gibibytes(**many, chunk_mebibytes=100) < gibibytes(**many, chunk_mebibytes=10**4)
+
+
+@pytest.mark.parametrize("leaf", ["n_steps", "n_layers", "n_determinants", "iterations_per_call", "iterations"])
+def test_every_size_counts(leaf, sixteen_gibibytes):
+    largest = {leaf: 10**9, "iterations_per_call": 10**9 if leaf == "iterations_per_call" else 1}
+    line = refusal(**({"iterations": 10**9} | largest))
+    assert leaf in line and "of memory, 16 GiB are there; must be " in line
+
+
+def test_the_line_names_the_setting_and_what_would_fit(sixteen_gibibytes):
+    line = refusal(n_walkers=10**7)
+    assert line.startswith(
+        "n_walkers = 10000000: needs about 2.13 PiB of memory, 16 GiB are there; must be at most abo"
+    )
+    assert "n_features lower" in line
+    words = line.partition("at most about ")[2].partition(",")[0]
+    n_walkers = int(words.replace(" ", ""))
+    memory_request.check_training(settings_of(n_walkers=n_walkers))
+    assert "n_walkers = " in refusal(n_walkers=int(1.1 * n_walkers))
+    assert refusal(n_walkers=60_000).endswith("or optimizer = adam")
+    assert "n_features = 1000000: needs " in refusal(n_features=10**6, n_walkers=1024)
+
+
+def test_a_chain_is_refused_by_its_largest_stage(sixteen_gibibytes, tmp_path):
+    stages = "n_particles = 2\n[[stage]]\n[[stage]]\nn_walkers = 10000000\n"
+    (tmp_path / "chain.toml").write_text(stages)
+    chain = chain_from(tmp_path / "chain.toml", {}, str(tmp_path / "new"))
+    with pytest.raises(SettingsError, match=r"^stage 2: n_walkers = 10000000: needs about "):
+        check_chain(chain)
+    assert not (tmp_path / "new").exists()
+
+
+def test_measuring_needs_less_than_training(sixteen_gibibytes):
+    settings = settings_of(n_walkers=100_000)
+    memory_request.check_measurement(settings)
+    with pytest.raises(SettingsError, match=r"^n_walkers = 100000: "):
+        memory_request.check_training(settings)
+
+
+def test_presets_fit_into_a_small_machine(monkeypatch):
+    monkeypatch.setattr(memory_request, "available_bytes", lambda: 4 * GIBIBYTE)
+    for name in ("quickstart", "thesis", "free_fermions", "two_particles", "attractive"):
+        memory_request.check_training(settings_from(name))
+
+
+def test_the_groups_of_this_process_bound_its_memory(tmp_path, monkeypatch):
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    monkeypatch.setattr(memory_request, "_GROUPS", tmp_path)
+    monkeypatch.setattr(memory_request, "_OWN_GROUPS", tmp_path / "own")
+    assert memory_request.available_bytes() == physical
+    # Version 2: one tree for everything.
+    (tmp_path / "own").write_text("0::/slice/job\n")
+    (tmp_path / "slice" / "job").mkdir(parents=True)
+    (tmp_path / "slice" / "job" / "memory.max").write_text("max\n")
+    assert memory_request.available_bytes() == physical
+    (tmp_path / "slice" / "memory.max").write_text("5000\n")
+    assert memory_request.available_bytes() == 5000
+    # Version 1, as in a container that does not see the path of its group, but its root.
+    (tmp_path / "own").write_text("5:cpu,cpuacct:/x\n4:memory:/docker/x\n0::/\n")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("4000\n")
+    assert memory_request.available_bytes() == 4000
+
+
+MEASURED = {
+    "spring": {"n_walkers": 7000},
+    "adam": {"n_walkers": 100_000, "optimizer": "adam"},
+    "sr": {"n_walkers": 30_000, "n_features": 24, "optimizer": "sr"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MEASURED)
+def test_estimates_are_right_within_a_factor_of_two(kind, tmp_path):
+    short = {"iterations": 4, "iterations_per_call": 2, "pretrain_iterations": 2, "n_burn_in": 10, "n_steps": 2}
+    short |= {"evaluation_max_seconds": 1.0, "quiet": "true", "run_dir": tmp_path / "run"}
+    overrides = short | MEASURED[kind]
+    arguments = [f"--{leaf}={value}" for leaf, value in overrides.items()]
+    process = subprocess.Popen([sys.executable, REPOSITORY / "train.py", "--n_particles=4", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    estimated = gibibytes(**{leaf: value for leaf, value in overrides.items() if leaf not in ("quiet", "run_dir")})
+    assert 0.5 < usage.ru_maxrss * 1024 / GIBIBYTE / estimated < 2

@@ -1,0 +1,47 @@
+"""The folder of an export: what it holds, and what of it must not be lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tf_nqs.config.errors import SettingsError, shown
+
+VERSION_FOLDER, README_FILE = "1", "README.md"
+"""TensorFlow Serving looks for models in folders named by their version."""
+
+
+def check_output(output: str | Path, overwrite: bool) -> Path:
+    """Returns the folder of an export as an absolute path, and refuses one that holds what must not be lost.
+
+    Args:
+        output: a new or an empty folder.
+        overwrite: whether it may hold an export.
+
+    Raises:
+        SettingsError: it holds something else, is no folder, or no path at all.
+    """
+    name, allowed = shown(str(output)), "must be a new or an empty folder"
+    try:
+        target = Path(output).expanduser().resolve()
+        if not target.exists():
+            return target
+        if not target.is_dir():
+            raise SettingsError(f"output = {name}: is a file; {allowed}")
+        entries = {entry.name for entry in target.iterdir()}
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"output = {name}: no usable path ({reason}); {allowed}") from error
+    if not entries:
+        return target
+    is_export = entries <= {VERSION_FOLDER, README_FILE} and _model_file(target).is_file()
+    if not is_export:
+        raise SettingsError(f"output = {name}: holds files that are no export; {allowed}")
+    if not overwrite:
+        raise SettingsError(f"output = {name}: holds an export already; {allowed}, or be given with --overwrite")
+    return target
+
+
+def _model_file(folder: Path) -> Path:
+    return folder / VERSION_FOLDER / "saved_model.pb"

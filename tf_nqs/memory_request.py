@@ -1,0 +1,242 @@
+"""How much memory a request needs, told from its settings alone, and the refusal of what cannot fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_nqs.config import Settings, SettingsError
+
+_TENSORFLOW = 1000 * 2**20
+"""Bytes of the process itself, with TensorFlow loaded and an iteration compiled for few walkers."""
+
+_LAYER = 2**20
+"""Bytes of a hidden layer beside its weights, once it has been traced and compiled."""
+
+_COLUMNS = 20
+"""Numbers recorded of an iteration, see `tf_nqs.training.record`."""
+
+_BLOCKS, _QUANTITIES = 64, 4
+"""What a measurement keeps of every walker, see `tf_nqs.analysis.chain_sums`."""
+
+_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+class Sizes(NamedTuple):
+    """The settings that decide how much memory is needed, by their own names."""
+
+    n_particles: int
+    n_features: int
+    n_layers: int
+    n_determinants: int
+    n_walkers: int
+    n_steps: int
+    iterations: int
+    iterations_per_call: int
+    pretrain_iterations: int
+    window: int
+    checkpoint_iterations: int
+    chunk_mebibytes: int
+    optimizer: str
+    dtype: str
+    sampling_dtype: str
+
+
+class Need(NamedTuple):
+    """One of the things that memory is needed for.
+
+    Attributes:
+        n_bytes: how much.
+        leaves: the settings that make it large, of which a lower value helps.
+        stays: whether it is needed all the time; else it is only while nothing else of its kind is.
+    """
+
+    n_bytes: float
+    leaves: tuple[str, ...]
+    stays: bool = False
+
+
+def sizes_of(settings: Settings) -> Sizes:
+    """Returns the settings that decide how much memory a run needs."""
+    leaves: dict[str, Any] = {leaf: value for part in settings.model_dump().values() for leaf, value in part.items()}
+    return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
+
+
+def n_parameters(sizes: Sizes) -> int:
+    """Returns the number of parameters of the ansatz."""
+    features = sizes.n_features
+    equivariant = 3 * features + (sizes.n_layers - 1) * (2 * features + 1) * features
+    return equivariant + sizes.n_determinants * sizes.n_particles * (features + 2)
+
+
+def needs_of_model(sizes: Sizes) -> list[Need]:
+    """Returns what memory is needed for as soon as there is an ansatz: TensorFlow, and five copies of the weights.
+
+    The copies are those that an optimiser makes: gradient, two moments and a step, or what a natural gradient keeps.
+    """
+    weights = 5 * n_parameters(sizes) * _itemsize(sizes.dtype)
+    deep = _TENSORFLOW + sizes.n_layers * _LAYER
+    return [Need(weights, ("n_features", "n_determinants", "n_layers"), True), Need(deep, ("n_layers",), True)]
+
+
+def needs_of_measurement(sizes: Sizes) -> list[Need]:
+    """Returns what memory is needed for when a finished run is measured.
+
+    Sampling takes the random numbers of all its steps and the features of all walkers; the local energy takes the
+    features with all their derivatives, cut at `chunk_mebibytes`; and the statistics keep 64 blocks of every walker.
+    """
+    walkers, n = sizes.n_walkers, sizes.n_particles
+    sampled = _itemsize(sizes.dtype if sizes.sampling_dtype == "ansatz" else sizes.sampling_dtype)
+    noise = 2 * sizes.n_steps * walkers * n * sampled
+    return [
+        *needs_of_model(sizes),
+        Need(noise + 3 * walkers * _features(sizes) * sampled, ("n_walkers", "n_steps", "n_features")),
+        _chunk(sizes, walkers * (n + 2) * _features(sizes) * _itemsize(sizes.dtype)),
+        Need(_BLOCKS * (2 * _QUANTITIES + 3) * walkers * 8, ("n_walkers",)),
+    ]
+
+
+def needs_of_training(sizes: Sizes) -> list[Need]:
+    """Returns what memory is needed for when a run is trained and measured.
+
+    To what its measurement needs come: the features of all layers in pretraining, of all walkers at once; for a natural
+    gradient three copies of the scores (n_walkers x n_parameters), then the centred ones beside three copies of the
+    matrix that is solved, in float64; the record of the iterations of one call, and the list of all calls.
+
+    Compared with the largest resident memory of whole runs of `train.py` in processes of their own.
+    """
+    walkers, parameters, itemsize = sizes.n_walkers, n_parameters(sizes), _itemsize(sizes.dtype)
+    per_call = min(sizes.iterations_per_call, sizes.iterations)
+    periods = [period for period in (sizes.window, sizes.checkpoint_iterations) if period]
+    n_ends = sum(sizes.iterations / period for period in periods)
+    calls = 24 * (sizes.iterations / per_call + n_ends) + 130 * n_ends
+    needs = [
+        *needs_of_measurement(sizes),
+        Need(3 * per_call * _COLUMNS * 8, ("iterations_per_call", "iterations"), True),
+        Need(calls, ("iterations",), True),
+    ]
+    if sizes.pretrain_iterations:
+        fitted = 4 * walkers * sizes.n_layers * _features(sizes) * itemsize
+        needs.append(Need(fitted, ("n_walkers", "n_features", "n_layers", "pretrain_iterations")))
+    if sizes.optimizer == "adam":
+        return needs
+    scores, leaves = walkers * parameters * itemsize, ("n_walkers", "n_features", "n_layers", "n_determinants")
+    in_parameters = sizes.optimizer == "sr" and parameters < walkers
+    side = parameters if in_parameters else walkers
+    exact = walkers * parameters * 8 if in_parameters else 0
+    return [
+        *needs,
+        Need(scores + _chunk(sizes, 2 * scores).n_bytes, (*leaves, "chunk_mebibytes")),
+        Need(3 * scores, leaves),
+        Need(scores + exact + 3 * 8 * side**2, leaves),
+    ]
+
+
+def total_bytes(needs: list[Need]) -> float:
+    """Returns how much memory is needed at once: for all that stays, and for the largest of what takes turns."""
+    return sum(need.n_bytes for need in needs if need.stays) + max(
+        (need.n_bytes for need in needs if not need.stays), default=0
+    )
+
+
+def check_training(settings: Settings) -> None:
+    """Refuses a training that cannot fit into the memory of this machine; allocates nothing.
+
+    Raises:
+        SettingsError: it needs more, see `check_memory`.
+    """
+    check_memory(sizes_of(settings), needs_of_training)
+
+
+def check_measurement(settings: Settings) -> None:
+    """Refuses a run that cannot be measured in the memory of this machine, as `check_training` does a training."""
+    check_memory(sizes_of(settings), needs_of_measurement)
+
+
+def check_model(settings: Settings) -> None:
+    """Refuses an ansatz that cannot be built in the memory of this machine, as `check_training` does a training."""
+    check_memory(sizes_of(settings), needs_of_model)
+
+
+def check_memory(sizes: Sizes, needs_of: Any) -> None:
+    """Refuses what cannot fit into the memory of this machine.
+
+    Args:
+        sizes: of the request.
+        needs_of: sizes -> what memory is needed for.
+
+    Raises:
+        SettingsError: more is needed than there is; one line with both, the setting that is furthest above its default
+            among those that make the need, and its largest value that would fit.
+    """
+    needed, there = total_bytes(needs_of(sizes)), available_bytes()
+    if needed <= there:
+        return
+    leaves = max(needs_of(sizes), key=lambda need: need.n_bytes).leaves
+    defaults = sizes_of(Settings.model_validate({"system": {"n_particles": 4}}))
+    leaf = max(leaves, key=lambda leaf: getattr(sizes, leaf) / max(getattr(defaults, leaf), 1))
+
+    def fits(**values: Any) -> bool:
+        return total_bytes(needs_of(sizes._replace(**values))) <= there
+
+    low, high = 0, getattr(sizes, leaf)
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(**{leaf: middle}) else (low, middle)
+    others = [f"{other} lower" for other in leaves if other != leaf]
+    if sizes.optimizer != "adam" and fits(optimizer="adam"):
+        others.append("optimizer = adam")
+    allowed = f"at most about {low:,}".replace(",", " ") if low else "lower"
+    raise SettingsError(
+        f"{leaf} = {getattr(sizes, leaf)}: needs about {_in_words(needed)} of memory, {_in_words(there)} are there; "
+        f"must be {', or '.join([allowed, *others])}"
+    )
+
+
+def available_bytes() -> int:
+    """Returns how much memory this process may use at most: that of the machine, or of its control groups."""
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """The limits of the control groups that this process is in, of version 1 or 2, and of those that hold them."""
+    try:
+        lines = _OWN_GROUPS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # no control groups
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (_GROUPS / "memory", "memory.limit_in_bytes") if controllers else (_GROUPS, "memory.max")
+        group = root / path.lstrip("/")
+        for place in (group, *group.parents):
+            if place.is_relative_to(root) and (place / name).is_file():
+                text = (place / name).read_text(encoding="ascii").strip()
+                if text.isdecimal():  # "max" for none
+                    yield int(text)
+
+
+def _itemsize(dtype: str) -> int:
+    return 8 if dtype == "float64" else 4
+
+
+def _features(sizes: Sizes) -> int:
+    """Numbers of one walker in one layer, or in its Slater matrices where these are more."""
+    return sizes.n_particles * max(sizes.n_features, sizes.n_determinants * sizes.n_particles)
+
+
+def _chunk(sizes: Sizes, n_bytes: float) -> Need:
+    """The need of a phase that works in chunks; one walker is the least."""
+    bound = max(sizes.chunk_mebibytes * 2**20, n_bytes / sizes.n_walkers)
+    return Need(min(n_bytes, bound), ("n_features", "n_determinants", "chunk_mebibytes"))
+
+
+def _in_words(n_bytes: float) -> str:
+    """Returns 2 ** 30 as '1 GiB'."""
+    value, units = n_bytes / 2**20, ["MiB", "GiB", "TiB", "PiB", "EiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.3g} {units[0]}"
