@@ -33,7 +33,7 @@ def remember(memory: np.ndarray, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         memory: of the iterations before.
         rows: columns of new ones: energy, kinetic, trap, interaction.
     """
-    scales = sum(np.abs(rows[name]) for name in ("kinetic", "trap", "interaction"))
+    scales = np.sum([np.abs(rows[name]) for name in ("kinetic", "trap", "interaction")], axis=0)
     return np.hstack([memory, np.stack([rows["energy"], scales])])[:, -_LONGEST_MEMORY:]
 
 

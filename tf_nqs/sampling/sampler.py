@@ -64,9 +64,11 @@ class Sampler(abc.ABC):
         global_moves: bool = defaults.GLOBAL_MOVES,
         stuck_steps: int = defaults.STUCK_STEPS,
     ):
-        least_values = {"n_walkers": 1, "n_steps": 1, "n_burn_in": 0, "stuck_steps": 0}
-        for value, (name, least) in zip(
-            (n_walkers, n_steps, n_burn_in, stuck_steps), least_values.items(), strict=True
+        for name, value, least in (
+            ("n_walkers", n_walkers, 1),
+            ("n_steps", n_steps, 1),
+            ("n_burn_in", n_burn_in, 0),
+            ("stuck_steps", stuck_steps, 0),
         ):
             if value % 1 != 0 or value < least:
                 raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
