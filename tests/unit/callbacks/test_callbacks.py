@@ -309,6 +309,16 @@ def test_line_below_the_reference_and_without_numbers(clock, capsys):
     assert "energy -  " in lines[1]
 
 
+def test_the_line_says_which_share_of_the_local_energies_is_left_out(clock, capsys):
+    training = Training(ProgressLine(20))
+    training.model.sampler = SimpleNamespace(n_walkers=400)
+    for n_non_finite in (0.0, 1.0):
+        clock.now += 10.0
+        training.call(n_non_finite=np.full(10, n_non_finite))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "not finite" not in first and second.endswith("not finite 0.25 %")
+
+
 def test_a_short_training_prints_its_end(vmc, capsys):
     vmc.fit(20, callbacks=[ProgressLine(20)])
     captured = capsys.readouterr()
