@@ -121,6 +121,7 @@ def explode(vmc):
 FAULTS = {
     "NaN in the weights": (lambda vmc, switches: spoil_weights(vmc, np.nan), "not finite|no finite energy", 0),
     "NaN in walkers": (lambda vmc, switches: put(vmc, slice(40), np.nan), None, 40),
+    "NaN in all walkers": (lambda vmc, switches: put(vmc, slice(None), np.nan), "no finite energy", 0),
     "NaN in the local energy": (lambda vmc, switches: switches.spoil(40, np.nan), None, 0),
     "NaN in all local energies": (lambda vmc, switches: switches.spoil(N_WALKERS, np.nan), "no finite energy", 0),
     "a walker at 1e6": (lambda vmc, switches: put(vmc, 7, [1e6, 0.0]), None, 1),
@@ -143,7 +144,7 @@ FAULTS = {
 """Fault -> what makes it, the repair's reason where one is needed, how many walkers are restarted."""
 
 
-MORE_FAULTS = ("NaN in all local energies", "inf in the last direction")
+MORE_FAULTS = ("NaN in all walkers", "NaN in all local energies", "inf in the last direction")
 """Beyond the ten that every test run tries."""
 
 
