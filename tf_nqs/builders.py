@@ -86,6 +86,13 @@ def find_reference(settings: Settings) -> Reference:
     )
 
 
+def reference_line(reference: Reference) -> str:
+    """Returns what the terminal says of a reference."""
+    if reference.energy is None:
+        return "no exact reference for this system"
+    return f"reference energy {reference.energy:.6f} ({reference.kind}, uncertainty {reference.uncertainty:.0e})"
+
+
 def load(run_dir: str | Path) -> Run:
     """Returns system, trained ansatz and settings of a run folder.
 

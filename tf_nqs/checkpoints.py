@@ -139,13 +139,22 @@ def _saved(model: keras.Model, facts: dict[str, Any]) -> tf.train.Checkpoint:
     Not simply the model: TensorFlow follows attributes, but not Keras' lists of layers, and would lose the weights of
     the equivariant ones without a word.
     """
+    return tf.train.Checkpoint(model=model_variables(model), optimizer=optimizer_variables(model), facts=_Facts(facts))
+
+
+def model_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns name -> variable of a trainer, the same in every process; without the record."""
     saved = [variable for variable in model.variables if variable is not model.record]
     # Keras numbers the models of a process: fermion_ansatz_2/orbitals/bias.
     variables = {re.sub(r"^(\w+?)(_\d+)?/", r"\1/", variable.path): variable for variable in saved}
     if len(variables) < len(saved):
         raise ValueError("two variables of the trainer have the same path")
-    slots = {str(number): variable for number, variable in enumerate(model.optimizer.variables)}
-    return tf.train.Checkpoint(model=variables, optimizer=slots, facts=_Facts(facts))
+    return variables
+
+
+def optimizer_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns number -> variable of a trainer's optimiser."""
+    return {str(number): variable for number, variable in enumerate(model.optimizer.variables)}
 
 
 def _all_checkpoints(folder: Path) -> list[Path]:
@@ -172,7 +181,7 @@ def _read_facts(text: bytes) -> dict[str, Any]:
 def _written_array(value: object) -> dict[str, Any]:
     if isinstance(value, np.generic):
         return value.item()
-    array = np.ascontiguousarray(value)
+    array = np.asarray(value)
     return {"dtype": array.dtype.str, "shape": array.shape, "base64": base64.b64encode(array.tobytes()).decode()}
 
 

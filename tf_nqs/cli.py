@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         reason = _train(command_line)
         if reason == "failed":
-            print("error: training failed, no finite energy was left", file=sys.stderr)
+            print("error: training failed, stop_explanation in result.json says why", file=sys.stderr)
         return EXIT_STATUS.get(reason, 0)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)

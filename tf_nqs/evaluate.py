@@ -102,7 +102,8 @@ def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
     if measurement.energy_error_blocks > 1.5 * measurement.energy_error_chains:
         found.append("blocks of time differ by more than the walkers do: the energy drifts")
     if measurement.n_non_finite:
-        found.append(f"{measurement.n_non_finite} samples without a finite energy were left out")
+        share = f"{100 * measurement.non_finite_share:.2g} %"
+        found.append(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")
     return found
 
 

@@ -19,14 +19,14 @@ import tensorflow_probability as tfp
 
 import tf_nqs
 from tf_nqs.analysis import make_criterion, plot_energy, read_metrics, result_table
-from tf_nqs.builders import build_ansatz, build_system, build_trainer, find_reference
+from tf_nqs.builders import build_ansatz, build_system, build_trainer, find_reference, reference_line
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
     ProgressLine,
     ReleaseLayers,
+    RepairTraining,
     RestoreBestWeights,
     RunLog,
-    StopOnNonFinite,
     StopOnSignal,
     TimeLimit,
     WeightsCheckpoint,
@@ -106,7 +106,8 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
     measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
     if measurement.n_non_finite:
-        say(f"{measurement.n_non_finite} samples without a finite energy were left out")
+        share = f"{100 * measurement.non_finite_share:.2g} %"
+        say(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")
     if measurement.energy_error > target_error:
         say("target_error was not reached within evaluation_max_seconds")
     save_walkers(vmc, folder)
@@ -139,7 +140,7 @@ def _prepare(
         start = start._replace(transfer=transfer._asdict())
         say("\n".join(transfer.lines()))
     reference = find_reference(settings)
-    say(_reference_line(reference))
+    say(reference_line(reference))
     say("compiling ...")
     vmc.warm_up()
     return vmc, reference, start
@@ -178,7 +179,7 @@ def train(
         start: where it starts; None for the beginning.
 
     Returns:
-        What early stopping found, and when layers were released.
+        What early stopping found, when layers were released, and what was repaired.
     """
     start = start or Start()
     if start.checkpoint:
@@ -189,7 +190,8 @@ def train(
     best = RestoreBestWeights(stopping.window) if stopping.restore_best else None
     if criterion and training.iterations <= (least := criterion.n_successes * stopping.window):
         say(f"early stopping cannot act before iteration {least + stopping.window}")
-    callbacks = [StopOnNonFinite(), RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
+    repair = RepairTraining(training.max_repairs, say, early_stopping)
+    callbacks = [repair, RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
     release = _releasing(vmc, settings, early_stopping, say)
     callbacks += [callback for callback in (early_stopping, release, best) if callback]
     if training.max_seconds is not None:
@@ -205,7 +207,8 @@ def train(
         say(explanation := early_stopping.explanation())
         blocking = early_stopping.blocking_criteria
     restored, released = best and best.best_iteration, release and release.switched_at
-    return Convergence(explanation, blocking, restored, released, start.transfer)
+    faults = repair.n_repairs, repair.n_restarted, repair.non_finite_share
+    return Convergence(repair.failure or explanation, blocking, restored, released, start.transfer, *faults)
 
 
 def _releasing(
@@ -246,6 +249,7 @@ def _result(
         n_samplings=int(vmc.reuse.n_samplings),
         stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
         **convergence._asdict(),
+        non_finite_share=measurement.non_finite_share,
         seconds_total=seconds_total,
         seconds_training=seconds_training,
         seconds_compile=vmc.seconds_compile,
@@ -292,9 +296,3 @@ def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
 def _title(settings: Settings) -> str:
     system = settings.system
     return f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
-
-
-def _reference_line(reference: Reference) -> str:
-    if reference.energy is None:
-        return "no exact reference for this system"
-    return f"reference energy {reference.energy:.6f} ({reference.kind}, uncertainty {reference.uncertainty:.0e})"

@@ -11,13 +11,16 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 class Convergence(NamedTuple):
-    """What transfer, freezing and early stopping did; see `RunResult`."""
+    """What transfer, freezing, early stopping and repairs did; see `RunResult`."""
 
     stop_explanation: str | None = None
     blocking_criteria: list[str] | None = None
     restored_iteration: int | None = None
     released_iteration: int | None = None
     transfer: dict[str, Any] | None = None
+    n_repairs: int = 0
+    n_restarted: int = 0
+    non_finite_share_training: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,16 @@ class RunResult:
     Attributes:
         n_samplings: iterations that drew new samples; the others re-weighted those at hand.
         stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
-        stop_explanation: with early stopping, why training was stopped or what has kept it from being stopped.
+        stop_explanation: why training failed, if it did; else with early stopping, why training was stopped or what
+            has kept it from being stopped.
         blocking_criteria: with early stopping, the checks that the last window did not pass; see `windows.csv`.
         restored_iteration: with restore_best, the iteration whose weights were given back and measured.
         released_iteration: the iteration after which frozen layers were trained too, if any.
         transfer: with transfer_from, what `tf_nqs.transfer.Transfer` holds.
+        n_repairs: rollbacks to the last good state, after faults.
+        n_restarted: walkers that were lost or stuck while training, and were restarted where others stood.
+        non_finite_share_training: share of the local energies of the training that were not finite, and left out.
+        non_finite_share: the same of the measurement.
     """
 
     energy: float | None
@@ -58,6 +66,10 @@ class RunResult:
     restored_iteration: int | None
     released_iteration: int | None
     transfer: dict[str, Any] | None
+    n_repairs: int
+    n_restarted: int
+    non_finite_share_training: float
+    non_finite_share: float
     seconds_total: float
     seconds_training: float
     seconds_compile: float

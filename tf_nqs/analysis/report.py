@@ -43,8 +43,8 @@ def result_table(
             energy_error_naive, variance, kinetic, trap, interaction, acceptance, r_hat, effective_samples,
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
-            seconds_compile, seed, versions. A value that is missing, None or nan is shown as "-"; other keys are
-            ignored.
+            seconds_compile, seed, versions; n_repairs, n_restarted, non_finite_share, non_finite_share_training, shown
+            only if there were any. A value that is missing, None or nan is shown as "-"; other keys are ignored.
         styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
         ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
         width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
@@ -117,6 +117,7 @@ def _run_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Parameters", f"{parameters} ({trainable} trainable)"),
         ("Iterations", _iterations(result)),
         ("Stop reason", _text(result.get("stop_reason"))),
+        *[("Faults", text) for text in [_faults(result)] if text],
         ("Seconds", ", ".join(seconds)),
         ("Seed", _text(result.get("seed"))),
         ("Versions", _text(versions)),
@@ -165,6 +166,23 @@ def _iterations(result: Mapping[str, Any]) -> str:
     n_iterations, n_samplings = _number(result, "n_iterations"), _number(result, "n_samplings")
     reused = "" if n_samplings in (None, n_iterations) else f" ({n_samplings:,.0f} with new samples)"
     return _with_unit(n_iterations, ",.0f") + reused
+
+
+def _faults(result: Mapping[str, Any]) -> str:
+    """Returns "1 rollback, 3 walkers restarted, non-finite local energies: 0.02 % in training"; "" without any."""
+    counts = {
+        "rollback{s}": _number(result, "n_repairs"),
+        "walker{s} restarted": _number(result, "n_restarted"),
+    }
+    shares = {
+        "in training": _number(result, "non_finite_share_training"),
+        "in the measurement": _number(result, "non_finite_share"),
+    }
+    parts = [f"{number:,.0f} {words.format(s='s' * (number > 1))}" for words, number in counts.items() if number]
+    left_out = [f"{100 * share:.2g} % {where}" for where, share in shares.items() if share]
+    if left_out:
+        parts.append("non-finite local energies: " + ", ".join(left_out))
+    return ", ".join(parts)
 
 
 def _number(result: Mapping[str, Any], key: str) -> float | None:

@@ -4,8 +4,9 @@ from tf_nqs.callbacks.checkpoint import WeightsCheckpoint, save_weights
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.freezing import FreezeLayers, ReleaseLayers, set_trainable
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.callbacks.limits import StopOnNonFinite, StopOnSignal, TimeLimit
+from tf_nqs.callbacks.limits import StopOnSignal, TimeLimit
 from tf_nqs.callbacks.progress import ProgressLine
+from tf_nqs.callbacks.repair import RepairTraining
 from tf_nqs.callbacks.restore_best import RestoreBestWeights
 from tf_nqs.callbacks.run_checkpoint import RunCheckpoint, resume_callbacks
 from tf_nqs.callbacks.run_log import METRICS_COLUMNS, RunLog
@@ -19,10 +20,10 @@ __all__ = [
     "IterationCallback",
     "ProgressLine",
     "ReleaseLayers",
+    "RepairTraining",
     "RestoreBestWeights",
     "RunCheckpoint",
     "RunLog",
-    "StopOnNonFinite",
     "StopOnSignal",
     "TimeLimit",
     "TrainerState",

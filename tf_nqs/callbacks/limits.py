@@ -1,4 +1,4 @@
-"""Callbacks that end a training: out of time, told to, or out of numbers."""
+"""Callbacks that end a training: out of time, or told to."""
 
 from __future__ import annotations
 
@@ -46,11 +46,3 @@ class StopOnSignal(IterationCallback):
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if self.signals.reason:
             self.stop(self.signals.reason)
-
-
-class StopOnNonFinite(IterationCallback):
-    """Stops training as failed once an iteration had no finite energy at all."""
-
-    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
-        if not np.all(np.isfinite(rows["energy"])):
-            self.stop("failed")

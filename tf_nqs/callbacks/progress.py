@@ -63,6 +63,9 @@ class ProgressLine(IterationCallback):
         ]
         if self.reference_energy is not None:
             parts.insert(2, f"above reference by {energy - self.reference_energy:+.1e}")
+        if np.any(rows["n_non_finite"]):
+            share = rows["n_non_finite"].mean() / self.model.sampler.n_walkers
+            parts.append(f"not finite {100 * share:.2g} %")
         return "  ".join(parts)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -18,7 +18,8 @@ from tf_nqs.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
 class RunCheckpoint(IterationCallback):
     """Writes checkpoints of the trainer and of the other callbacks: at the start, now and then, and at the end.
 
-    Nothing is written once training has failed, nor of weights that are not finite: the last good checkpoint stays.
+    Nothing is written of weights that are not finite: the last good checkpoint stays. Of a training that has failed the
+    state is that which `RepairTraining` has gone back to, and it may be resumed.
 
     Beside what it is given, it saves as facts: `iteration`, `seconds` of training, `stop_reason` (None while training
     was to go on), and `callbacks`, the state of each by its name.
@@ -73,12 +74,12 @@ class RunCheckpoint(IterationCallback):
 
     def _save(self, stop_reason: str | None = None) -> None:
         weights_are_finite = all(np.all(np.isfinite(weight)) for weight in self.model.ansatz.get_weights())
-        if stop_reason == "failed" or not weights_are_finite:
+        if not weights_are_finite:
             return
         facts = {
             "iteration": int(self.model.iteration),
             "seconds": time.monotonic() - self._started,
-            "stop_reason": None if stop_reason in ("interrupted", "terminated") else stop_reason,
+            "stop_reason": None if stop_reason in ("interrupted", "terminated", "failed") else stop_reason,
             "callbacks": {name: callback.get_state() for name, callback in self._callbacks.items()},
         }
         save_checkpoint(self.folder, self.model, self._facts | facts, self.n_kept)

@@ -36,7 +36,7 @@ METRICS_COLUMNS = (
 )
 """Header of metrics.csv; new columns are appended."""
 
-WHOLE_NUMBERS = ("iteration", "n_non_finite", "n_waited", "sampled", "sample_reason")
+WHOLE_NUMBERS = ("iteration", "n_non_finite", "n_waited", "sampled", "sample_reason", "n_restarted")
 """Columns that are written without a decimal point."""
 
 _BEGIN_FIRST = "Keras calls on_train_begin first"

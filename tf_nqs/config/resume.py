@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "iterations",
     "iterations_per_call",
     "max_seconds",
+    "max_repairs",
     "profile",
     *EvaluationSettings.model_fields,
 )

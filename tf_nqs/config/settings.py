@@ -85,6 +85,11 @@ class SamplingSettings(Section):
         description="Walkers may also jump to anywhere in the trap, once between two iterations: they find regions "
         "that a node parts from the rest.",
     )
+    stuck_steps: CountOrZero = Field(
+        defaults.STUCK_STEPS,
+        description="A walker that has not moved in this many steps of a training is restarted where another one "
+        "stands; 0 for never.",
+    )
     sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
         defaults.SAMPLING_DTYPE,
         description="Floating-point type of sampling alone; float32 speeds up runs of dtype float64.",
@@ -162,6 +167,11 @@ class TrainingSettings(Section):
         defaults.CHUNK_MEBIBYTES,
         description="Working memory in MiB of local energy, gradient and scores; walkers are taken in chunks where all "
         "at once would need more.",
+    )
+    max_repairs: CountOrZero = Field(
+        defaults.MAX_REPAIRS,
+        description="So often a training that breaks down goes back to its last good state and on with shorter steps; "
+        "then it ends as failed.",
     )
     max_seconds: float | None = Field(
         None, gt=0, description="Training stops after this many seconds; no bound where it is left out."

@@ -85,8 +85,8 @@ def _run(arm: Arm, may_resume: bool) -> dict[str, Any]:
     if problem is not None:
         raise SettingsError(f"arm {arm.name}: {problem}")
     result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    if not _is_whole(result):
-        raise ArmFailedError(f"arm {arm.name}: training failed, no finite energy was left")
+    if result["stop_reason"] == "failed" or not _is_whole(result):
+        raise ArmFailedError(f"arm {arm.name}: training failed, {result['stop_explanation'] or 'no finite energy'}")
     return result
 
 

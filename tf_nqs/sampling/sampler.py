@@ -35,6 +35,9 @@ class Sampler(abc.ABC):
             suits this kind of sampler.
         global_moves: whether every sampling call starts with a proposal from anywhere in the trap, see
             `tf_nqs.sampling.global_moves`.
+        stuck_steps: a walker that has not moved in so many steps of a training is restarted; 0 for never. Where half
+            of all moves are accepted, one that accepts none of 500 stands where less than one in a hundred is: no
+            place that these moves could ever sample.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -59,8 +62,14 @@ class Sampler(abc.ABC):
         proposal_width: float = defaults.PROPOSAL_WIDTH,
         target_acceptance: float | None = None,
         global_moves: bool = defaults.GLOBAL_MOVES,
+        stuck_steps: int = defaults.STUCK_STEPS,
     ):
-        for name, value, least in (("n_walkers", n_walkers, 1), ("n_steps", n_steps, 1), ("n_burn_in", n_burn_in, 0)):
+        for name, value, least in (
+            ("n_walkers", n_walkers, 1),
+            ("n_steps", n_steps, 1),
+            ("n_burn_in", n_burn_in, 0),
+            ("stuck_steps", stuck_steps, 0),
+        ):
             if value % 1 != 0 or value < least:
                 raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
         if not proposal_width > 0:
@@ -75,6 +84,12 @@ class Sampler(abc.ABC):
         self.proposal_width = proposal_width
         self.target_acceptance = target_acceptance
         self.global_moves = global_moves
+        self.stuck_steps = int(stuck_steps)
+
+    @property
+    def most_unmoved(self) -> int:
+        """Sampling calls of `stuck_steps` steps together; 0 for no bound."""
+        return -(-self.stuck_steps // self.n_steps)
 
     @abc.abstractmethod
     def kernel(

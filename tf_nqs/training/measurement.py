@@ -84,6 +84,11 @@ class EnergyMeasurement(NamedTuple):
     relations: dict[str, WithError]
     in_equilibrium: bool = True
 
+    @property
+    def non_finite_share(self) -> float:
+        """Share of the samples that were left out."""
+        return self.n_non_finite / max(self.n_samples + self.n_non_finite, 1)
+
 
 class Observed(NamedTuple):
     """What is measured besides the energy.

@@ -268,6 +268,10 @@ class NaturalGradient(keras.layers.Layer):
         step_norm = tf.cast(learning_rate, phi.dtype) * tf.norm(tf.linalg.matvec(centred, phi))
         return tf.where(succeeded, phi * (self.max_step_norm / tf.maximum(step_norm, self.max_step_norm)), phi)
 
+    def raise_damping(self) -> None:
+        """Raises the damping tenfold, as a solve that has failed does; the raise wears off over later iterations."""
+        self.damping_factor.assign(tf.minimum(self.damping_factor * _DAMPING_RAISE, _DAMPING_RAISE**_MOST_ATTEMPTS))
+
     def _damping_now(self) -> Tensor:
         if callable(self.damping):
             return tf.cast(self.damping(self.iteration), self.damping_factor.dtype)

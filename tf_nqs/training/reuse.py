@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_nqs.sampling.restart import count_unmoved, restart_lost
 from tf_nqs.sampling.reweighting import (
     ReusePolicy,
     ReuseState,
@@ -17,6 +18,7 @@ from tf_nqs.sampling.reweighting import (
     fresh_samples,
     no_samples,
 )
+from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
 
@@ -36,6 +38,7 @@ class SampleLog(NamedTuple):
         largest_weight: max(R) / mean(R).
         sampled: 1 if new samples were drawn, all with R = 1; 0 if those at hand were used, with their R.
         sample_reason: `SampleReason`, why they were drawn; 0 if they were not.
+        n_restarted: walkers that were lost or stuck, and were put where others stand before these samples were drawn.
     """
 
     acceptance: Tensor
@@ -47,6 +50,7 @@ class SampleLog(NamedTuple):
     largest_weight: Tensor
     sampled: Tensor
     sample_reason: Tensor
+    n_restarted: Tensor
 
 
 class Samples(NamedTuple):
@@ -66,7 +70,10 @@ class Samples(NamedTuple):
 class SampleReuse(keras.layers.Layer):
     """Gives each iteration its samples, as a policy says; what it must remember is Keras state.
 
-    Where every iteration draws its own samples, nothing is remembered and ln|Psi| is not computed.
+    Where every iteration draws its own samples, nothing is remembered of them and ln|Psi| is not computed.
+
+    Walkers that are lost, or have not moved for the sampler's `stuck_steps`, are restarted before samples are drawn,
+    see `tf_nqs.sampling.restart`. Iterations without sampling do not count: no walker could have moved.
 
     The error bar of one iteration stays honest, as long as its weights were not fitted to its samples: it counts the
     effective ones. But iterations that share samples share their noise, so a mean over them has no smaller error. And
@@ -75,15 +82,17 @@ class SampleReuse(keras.layers.Layer):
 
     Args:
         policy: when samples are reused.
-        n_walkers: number of walkers.
+        sampler: what draws the samples.
         **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
     """
 
-    def __init__(self, policy: ReusePolicy, n_walkers: int, **kwargs: Any):
+    def __init__(self, policy: ReusePolicy, sampler: Sampler, **kwargs: Any):
         super().__init__(**kwargs)
         self.policy = policy
-        self.n_walkers = n_walkers
+        self.n_walkers = n_walkers = sampler.n_walkers
+        self.most_unmoved = sampler.most_unmoved
         self.n_samplings = self._add_state("n_samplings", (), "int64")
+        self.n_unmoved = self._add_state("n_unmoved", (n_walkers,), "int32")
         if self.never_reuses:
             self.built = True
             return
@@ -101,6 +110,7 @@ class SampleReuse(keras.layers.Layer):
 
     def forget(self) -> None:
         """To be called when anything but `next_samples` has moved the walkers: they are no known samples any more."""
+        self.n_unmoved.assign(tf.zeros_like(self.n_unmoved))
         if not self.never_reuses:
             self._remember(no_samples(self.n_walkers, self.compute_dtype))
 
@@ -120,33 +130,45 @@ class SampleReuse(keras.layers.Layer):
             log_abs_psi: ln|Psi| by the present weights, in the ansatz' own precision.
         """
         if self.never_reuses:
-            moved, acceptance = sample(walkers)
+            moved, acceptance, n_unmoved, n_restarted = self._sample(sample, walkers)
             self.n_samplings.assign_add(1)
+            self.n_unmoved.assign(n_unmoved)
             reason = SampleReason.EVERY_ITERATION
-            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason)
+            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason, n_restarted)
             return Samples(moved.positions, tf.ones_like(moved.positions[:, 0]), log), adapt(moved, acceptance)
 
         state = ReuseState(tf.convert_to_tensor(self.log_probability), tf.convert_to_tensor(self.n_waited))
         reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
 
-        def draw() -> tuple[WalkerState, Tensor, ReuseState, Tensor, Tensor]:
-            moved, acceptance = sample(walkers)
+        def draw() -> tuple[Any, ...]:
+            moved, acceptance, *unmoved = self._sample(sample, walkers)
             fresh = fresh_samples(2 * log_abs_psi(moved.positions))
-            return adapt(moved, acceptance), tf.ones_like(reuse.weights), fresh, acceptance, moved.proposal_width
+            weights = tf.ones_like(reuse.weights)
+            return adapt(moved, acceptance), weights, fresh, acceptance, moved.proposal_width, *unmoved
 
-        def keep() -> tuple[WalkerState, Tensor, ReuseState, Tensor, Tensor]:
-            last = (tf.convert_to_tensor(self.acceptance), tf.convert_to_tensor(self.proposal_width))
-            return walkers, reuse.weights, state, *last
+        def keep() -> tuple[Any, ...]:
+            last = map(tf.convert_to_tensor, (self.acceptance, self.proposal_width, self.n_unmoved))
+            return walkers, reuse.weights, state, *last, tf.constant(0)
 
         sampled = reuse.reason != SampleReason.REUSE
-        next_walkers, weights, next_state, acceptance, width = tf.cond(sampled, draw, keep)
+        next_walkers, weights, next_state, acceptance, width, n_unmoved, n_restarted = tf.cond(sampled, draw, keep)
         self._remember(after_iteration(next_state))
+        self.n_unmoved.assign(n_unmoved)
         self.acceptance.assign(acceptance)
         self.proposal_width.assign(width)
         self.n_samplings.assign_add(tf.cast(sampled, tf.int64))
         worth = (reuse.wait, reuse.mean_weight, reuse.effective_samples, reuse.largest_weight, sampled, reuse.reason)
-        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth)
+        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth, n_restarted)
         return Samples(next_walkers.positions, weights, log), next_walkers
+
+    def _sample(
+        self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], walkers: WalkerState
+    ) -> tuple[WalkerState, Tensor, Tensor, Tensor]:
+        """Moved walkers, acceptance, the calls since each of them moved, how many were restarted before."""
+        n_unmoved = tf.convert_to_tensor(self.n_unmoved)
+        walkers, n_unmoved, n_restarted = restart_lost(walkers, n_unmoved, self.most_unmoved)
+        moved, acceptance = sample(walkers)
+        return moved, acceptance, count_unmoved(walkers.positions, moved.positions, n_unmoved), n_restarted
 
     def _remember(self, state: ReuseState) -> None:
         self.log_probability.assign(state.log_probability)

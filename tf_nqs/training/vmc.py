@@ -27,6 +27,7 @@ from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
 from tf_nqs.training.reuse import SampleReuse
+from tf_nqs.training.rollback import apply_shortened
 from tf_nqs.training.trainable import follow_trainable
 from tf_nqs.types import Tensor, WalkerState
 
@@ -102,8 +103,9 @@ class VariationalMonteCarlo(keras.Model):
         self.seed = self._add_state("seed", start.seed)
         self.proposal_width = self._add_state("proposal_width", start.proposal_width)
         self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
+        self.step_factor = self._add_state("step_factor", tf.ones(()))
         self.record = self._add_state("record", empty_record(iterations_per_call))
-        self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler.n_walkers, dtype=ansatz.dtype_policy)
+        self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=ansatz.dtype_policy)
         self.needs_burn_in = True
         self.built = True
 
@@ -181,9 +183,8 @@ class VariationalMonteCarlo(keras.Model):
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
-        return (
-            self.scores(positions) if self.natural_gradient else self.energy_gradient(positions, local_energy, weights)
-        )
+        gradient = self.energy_gradient
+        return self.scores(positions) if self.natural_gradient else gradient(positions, local_energy, weights)
 
     def update_parameters(self, derivatives: list[Tensor] | Tensor, local_energy: Tensor, weights: Tensor) -> None:
         """Gives the optimiser the energy's gradient, or the natural one with its sign turned."""
@@ -192,7 +193,7 @@ class VariationalMonteCarlo(keras.Model):
             rate = self.optimizer.learning_rate
             direction = self.natural_gradient.direction(derivatives, local_energy, weights, rate)
             derivatives = unflatten(-direction, variables)
-        self.optimizer.apply(derivatives, variables)
+        apply_shortened(self.optimizer, derivatives, variables, self.step_factor)
 
     def fit(self, iterations: int, callbacks: list | None = None, done: int = 0, **kwargs: Any) -> History:
         """Trains for a number of iterations; walkers burn in before the very first one.

@@ -23,7 +23,6 @@ from tf_nqs.callbacks import (
     IterationCallback,
     ProgressLine,
     RunLog,
-    StopOnNonFinite,
     TimeLimit,
     WeightsCheckpoint,
     save_weights,
@@ -174,43 +173,16 @@ def test_time_limit_ends_fit_and_starts_anew(vmc, clock):
         assert vmc.stop_reason == "time_limit"
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 9])
-def test_stop_on_non_finite(bad, place):
-    energies = np.full(10, 2.4)
-    training = Training(StopOnNonFinite())
-    training.call(energy=energies)
-    assert not training.model.stop_training
-    energies[place] = bad
-    training.call(energy=energies)
-    assert training.model.stop_training
-    assert training.model.stop_reason == "failed"
-
-
-def test_some_walkers_without_energy_are_no_failure():
-    training = Training(StopOnNonFinite())
-    training.call(n_non_finite=np.full(10, 15.0), energy_error=np.full(10, np.nan))
-    assert not training.model.stop_training
-
-
-def test_a_training_of_nan_fails(vmc):
-    """In the trainer itself: NaN in a weight is NaN in all energies."""
-    kept = [(variable, variable.numpy()) for variable in (*vmc.variables, *vmc.optimizer.variables)]
-    before = int(vmc.iteration)
-    vmc.ansatz.set_weights([np.nan * weight for weight in vmc.ansatz.get_weights()])
-    vmc.fit(50, callbacks=[StopOnNonFinite()])
-    n_done = int(vmc.iteration) - before
-    for variable, value in kept:
-        variable.assign(value)
-    assert vmc.stop_reason == "failed"
-    assert n_done == 10
-
-
 def test_the_first_reason_to_stop_is_kept(clock):
     """A failed training is no training that merely ran out of time."""
-    training = Training(StopOnNonFinite(), TimeLimit(60.0))
+
+    class Failing(IterationCallback):
+        def on_iterations(self, rows):
+            self.stop("failed")
+
+    training = Training(Failing(), TimeLimit(60.0))
     clock.now += 60.0
-    training.call(energy=np.nan)
+    training.call()
     assert training.model.stop_reason == "failed"
 
 
@@ -335,6 +307,16 @@ def test_line_below_the_reference_and_without_numbers(clock, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "above reference by -1.0e+00" in lines[0]
     assert "energy -  " in lines[1]
+
+
+def test_the_line_says_which_share_of_the_local_energies_is_left_out(clock, capsys):
+    training = Training(ProgressLine(20))
+    training.model.sampler = SimpleNamespace(n_walkers=400)
+    for n_non_finite in (0.0, 1.0):
+        clock.now += 10.0
+        training.call(n_non_finite=np.full(10, n_non_finite))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "not finite" not in first and second.endswith("not finite 0.25 %")
 
 
 def test_a_short_training_prints_its_end(vmc, capsys):

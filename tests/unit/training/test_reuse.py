@@ -128,7 +128,7 @@ def test_without_reuse_nothing_is_computed_for_it():
     vmc = make_vmc(None)
     vmc.log_abs_psi = None  # would fail when called
     rows = rows_of(vmc, 3)
-    assert [variable.name for variable in vmc.reuse.variables] == ["n_samplings"]
+    assert [variable.name for variable in vmc.reuse.variables] == ["n_samplings", "n_unmoved"]
     trivial = {"n_waited": 0, "wait": 1, "mean_weight": 1, "effective_samples": N_WALKERS, "largest_weight": 1}
     for name, value in {**trivial, "sampled": 1, "sample_reason": SampleReason.EVERY_ITERATION}.items():
         np.testing.assert_array_equal(rows[name], value)

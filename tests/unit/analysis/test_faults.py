@@ -1,0 +1,70 @@
+"""What counts as a fault of an iteration, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tf_nqs.analysis.faults import find_fault, no_memory, remember
+
+
+def rows_of(energies, first=101, parts=(3.0, 5.0, 2.0)):
+    """Columns of some iterations."""
+    energies = np.asarray(energies, float)
+    names = ("kinetic", "trap", "interaction")
+    iterations = np.arange(first, first + energies.size, dtype=float)
+    columns = {name: np.full(energies.size, part) for name, part in zip(names, parts, strict=True)}
+    return {"iteration": iterations, "energy": energies, **columns}
+
+
+@pytest.fixture
+def memory():
+    """A hundred iterations around 10, with a median deviation of 0.01, of a scale of 10."""
+    return remember(no_memory(), rows_of(10 + 0.01 * np.resize([-2, -1, 1, 2, 0], 100), first=1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 9])
+def test_an_energy_that_is_no_number(bad, place):
+    energies = np.full(10, 2.4)
+    assert find_fault(rows_of(energies), no_memory()) is None
+    energies[place] = bad
+    assert find_fault(rows_of(energies), no_memory()) == f"no finite energy in iteration {101 + place}"
+
+
+@pytest.mark.parametrize("energy", [211.0, -191.0, 1e30])
+def test_an_explosion(energy, memory):
+    """Beyond 20 scales, which are thousands of deviations."""
+    found = find_fault(rows_of([10.0, energy, energy]), memory)
+    assert found == f"energy of {energy:.4g} in iteration 102, after 10"
+
+
+@pytest.mark.parametrize("energy", [209.0, -189.0])
+def test_thousands_of_deviations_are_no_explosion(energy, memory):
+    """A training that has settled has small deviations, and may still be disturbed."""
+    assert find_fault(rows_of([energy]), memory) is None
+
+
+def test_a_steep_descent_is_no_explosion():
+    """From far above, as from random weights with a strong interaction: the deviations are large then."""
+    memory = remember(no_memory(), rows_of(np.linspace(5000.0, 1000.0, 20), parts=(5.0, 5.0, -3.0)))
+    assert find_fault(rows_of([-600.0]), memory) is None
+
+
+def test_a_few_iterations_are_too_few_to_compare_with():
+    memory = remember(no_memory(), rows_of(np.full(9, 2.4)))
+    assert find_fault(rows_of([1e9]), memory) is None
+    assert find_fault(rows_of([1e9]), remember(memory, rows_of([2.4]))) is not None
+
+
+def test_parts_that_cancel_leave_a_scale():
+    """An energy near zero is no reason to take noise for an explosion."""
+    memory = remember(no_memory(), rows_of(np.full(20, 0.01), parts=(10.0, 1.0, -10.99)))
+    assert find_fault(rows_of([100.0]), memory) is None
+    assert find_fault(rows_of([500.0]), memory) is not None
+
+
+def test_only_the_last_hundred_are_remembered(memory):
+    memory = remember(memory, rows_of(np.full(60, 1.0), parts=(1.0, 0.0, 0.0)))
+    assert memory.shape == (2, 100)
+    np.testing.assert_array_equal(memory[:, -60:], 1.0)

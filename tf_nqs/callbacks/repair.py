@@ -1,0 +1,141 @@
+"""The callback that brings a training back after a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_nqs import defaults
+from tf_nqs.analysis.faults import find_fault, no_memory, remember
+from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
+from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.training.rollback import (
+    Snapshot,
+    fits,
+    make_gentler,
+    restore_snapshot,
+    state_fault,
+    take_snapshot,
+)
+
+
+class RepairTraining(IterationCallback):
+    """Rolls a training back to its last good state after a fault, and lets it go on more gently.
+
+    A fault is an iteration without any finite energy, an energy that has exploded, weights or a state of the optimiser
+    that are not finite, or a proposal width that is not above 0. It is looked for after every call. What a single
+    iteration can bear is no fault: walkers without a finite local energy are left out, lost walkers restarted.
+
+    The last good state is the one before the last call without a fault: the energies of that call have shown that its
+    weights are sound, which is not known yet of those that the call has ended with. After a rollback steps are half as
+    long, the damping of a natural gradient is ten times as large, and random numbers are others, see `make_gentler`.
+    Iterations that were rolled back stay counted, and stay in what other callbacks see, but early stopping forgets its
+    windows. When `max_repairs` are used up, training ends as failed, in the last good state.
+
+    It changes nothing in a training without a fault. It belongs before all other callbacks, so that they see what it
+    leaves.
+
+    Args:
+        max_repairs: largest number of rollbacks; 0 lets the first fault end training.
+        say: is given a line per repair; None says nothing.
+        early_stopping: the training's, if it has one.
+
+    Attributes:
+        n_repairs: rollbacks so far.
+        n_restarted: walkers that were restarted so far.
+        failure: why training has failed; None if it has not.
+
+    Raises:
+        ValueError: max_repairs is below 0.
+    """
+
+    def __init__(
+        self,
+        max_repairs: int = defaults.MAX_REPAIRS,
+        say: Callable[[str], None] | None = None,
+        early_stopping: EnergyEarlyStopping | None = None,
+    ):
+        super().__init__()
+        if max_repairs < 0:
+            raise ValueError(f"max_repairs = {max_repairs}: must be at least 0")
+        self.max_repairs = max_repairs
+        self.early_stopping = early_stopping
+        self._say = say or (lambda _: None)
+
+    def begin(self, state: dict[str, Any] | None) -> None:
+        self.failure: str | None = None
+        self._recent: Snapshot | None = None
+        state = state or {"good": None, "memory": no_memory(), "counts": (0, 0, 0, 0)}
+        good = state["good"]
+        self._good = good and Snapshot(
+            good["iteration"], {name: np.asarray(one) for name, one in good["values"].items()}
+        )
+        self._memory = state["memory"]
+        self.n_repairs, self.n_restarted, self._n_non_finite, self._n_local_energies = state["counts"]
+
+    def get_state(self) -> dict[str, Any]:
+        good = self._good and {
+            "iteration": self._good.iteration,
+            "values": {name: np.asarray(value) for name, value in self._good.values.items()},
+        }
+        counts = (self.n_repairs, self.n_restarted, self._n_non_finite, self._n_local_energies)
+        return {"good": good, "memory": self._memory, "counts": counts}
+
+    @property
+    def non_finite_share(self) -> float:
+        """Share of the local energies so far that were not finite, and so were left out."""
+        return self._n_non_finite / max(self._n_local_energies, 1)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        del epoch, logs
+        self._recent = take_snapshot(self.model) if state_fault(self.model) is None else None
+        if self._good is None or not fits(self.model, self._good):
+            self._good = self._recent
+
+    def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
+        self.n_restarted += int(np.sum(rows["n_restarted"]))
+        self._n_non_finite += int(np.sum(rows["n_non_finite"]))
+        self._n_local_energies += len(rows["iteration"]) * self.model.sampler.n_walkers
+        fault = find_fault(rows, self._memory) or state_fault(self.model)
+        if fault is None:
+            self._good = self._recent or self._good
+            self._memory = remember(self._memory, rows)
+        else:
+            self._repair(fault, int(rows["iteration"][-1]))
+
+    def _repair(self, fault: str, iteration: int) -> None:
+        """Goes back, and on or not on."""
+        if self._good is None:
+            self._fail(f"training failed after iteration {iteration}: {fault}; there is no good state to go back to")
+            return
+        restore_snapshot(self.model, self._good)
+        back = f"back to the state after iteration {self._good.iteration}"
+        if self.n_repairs >= self.max_repairs:
+            used = f"all repairs (max_repairs = {self.max_repairs}) are used up"
+            self._fail(f"training failed after iteration {iteration}: {fault}; {used}; {back}")
+            return
+        self.n_repairs += 1
+        make_gentler(self.model)
+        # If it fails once more before a good call, the next repair starts from gentler settings than this one.
+        self._good = take_snapshot(self.model)._replace(iteration=self._good.iteration)
+        if self.early_stopping:
+            self.early_stopping.start_anew()
+        factor = float(self.model.step_factor)
+        self._say(
+            f"repair {self.n_repairs} of at most {self.max_repairs} after iteration {iteration}: {fault}; {back}, "
+            f"steps from now on {factor:g} times as long"
+        )
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        self._say(why)
+        self.stop("failed")
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._n_non_finite:
+            share = f"{100 * self.non_finite_share:.2g} %"
+            self._say(f"{self._n_non_finite} local energies of the training ({share}) were not finite and left out")
+        if self.n_restarted:
+            self._say(f"{self.n_restarted} walkers were lost or stuck, and restarted where others stood")

@@ -1,0 +1,64 @@
+"""Walkers that are of no use any more: found, and restarted where others stand."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tf_nqs.physics.energy import median
+from tf_nqs.types import Tensor, WalkerState
+
+_FARTHEST = 100.0
+"""Walkers so many times further out than the median one, and than 1 a_ho, came there by a fault: |Psi|^2 falls at least
+exponentially, so that a probability of exp(-100) is left there. A random walk back would take millions of steps."""
+
+_KEY = -2
+"""Folded into the walkers' seed: sampling splits the seed, so it draws other numbers."""
+
+
+def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> tuple[WalkerState, Tensor, Tensor]:
+    """Returns the walkers, those that are lost put where others stand.
+
+    Lost is a walker that is somewhere not finite, that is absurdly far out, or that has not moved for too long. It goes
+    to the place of another one, chosen at random among those that are not lost; from there each goes its own way. If
+    all are lost, all stay.
+
+    Args:
+        walkers: where they stand, before sampling.
+        n_unmoved: sampling calls since each walker moved, int32, shape (n_walkers,).
+        most_unmoved: so many are too many; 0 for no bound.
+
+    Returns:
+        The walkers, with seed and width as they were; their n_unmoved, 0 for the restarted ones; how many these are.
+    """
+    positions = walkers.positions
+    is_finite = tf.reduce_all(tf.math.is_finite(positions), axis=1)
+    reach = tf.reduce_max(tf.abs(positions), axis=1)
+    lost = ~is_finite | (reach > _FARTHEST * (1 + median(reach, is_finite)))
+    if most_unmoved:
+        lost |= n_unmoved >= most_unmoved
+    n_lost = tf.reduce_sum(tf.cast(lost, tf.int32))
+    n_others = tf.size(lost) - n_lost
+
+    def restarted() -> tuple[Tensor, Tensor, Tensor]:
+        others = tf.where(~lost)[:, 0]
+        key = tf.random.experimental.stateless_fold_in(walkers.seed, _KEY)
+        choice = tf.random.stateless_uniform(tf.shape(lost), key, 0, n_others, tf.int32)
+        there = tf.gather(positions, tf.gather(others, choice))
+        return tf.where(lost[:, None], there, positions), tf.where(lost, tf.zeros_like(n_unmoved), n_unmoved), n_lost
+
+    def as_they_are() -> tuple[Tensor, Tensor, Tensor]:
+        return positions, tf.identity(n_unmoved), tf.zeros_like(n_lost)
+
+    positions, n_unmoved, n_restarted = tf.cond((n_lost > 0) & (n_others > 0), restarted, as_they_are)
+    return walkers._replace(positions=positions), n_unmoved, n_restarted
+
+
+def count_unmoved(before: Tensor, after: Tensor, n_unmoved: Tensor) -> Tensor:
+    """Returns the sampling calls since each walker moved, after one more of them, int32, shape (n_walkers,).
+
+    Args:
+        before: positions before the call, shape (n_walkers, n_particles).
+        after: positions after it.
+        n_unmoved: the calls so far.
+    """
+    return tf.where(tf.reduce_any(before != after, axis=1), tf.zeros_like(n_unmoved), n_unmoved + 1)
