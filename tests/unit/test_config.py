@@ -494,7 +494,7 @@ def test_unreadable_configs_name_the_path(tmp_path, monkeypatch):
     path = tmp_path / "secret.toml"
     path.write_text("n_particles = 4")
 
-    def denied(self, mode):
+    def denied(self, *_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)  # root may read everything: a chmod would prove nothing

@@ -59,14 +59,14 @@ def find_config(config: str | Path, searches: bool = False) -> Traversable:
     Raises:
         SettingsError: there is neither such a file nor such a preset.
     """
-    path, presets = Path(config), preset_names(searches)
+    path = Path(config)
     try:
         if path.is_file():
             return path
         exists = path.exists()
     except (OSError, ValueError) as error:  # not searchable, too long, a zero byte
         raise SettingsError(f"config = {shown(str(config))}: cannot be read: {_reason(error)}") from error
-    preset = path.name.removesuffix(".toml")
+    preset, presets = path.name.removesuffix(".toml"), preset_names(searches)
     if preset in presets and path in (Path(preset), Path(f"{preset}.toml"), Path(PRESET_FOLDER, f"{preset}.toml")):
         return _preset_folder() / f"{preset}.toml"
     problem = "not a file" if exists else "no such file"

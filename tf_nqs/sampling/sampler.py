@@ -169,13 +169,13 @@ class Sampler(abc.ABC):
         def log_probability(positions: Tensor) -> Tensor:
             return _finite(2 * log_abs_psi(positions))
 
-        def kernel(index: Tensor, log_probability: LogAbsPsi = log_probability) -> Any:
+        def kernel(index: Tensor, log_probability: LogAbsPsi) -> Any:
             noise = noise_of(index) if self.takes_noise else None
             return self.kernel(log_probability, state.proposal_width, noise)
 
         def step(index: Tensor, positions: Tensor, results: Any, accepted: Tensor) -> tuple[Tensor, Any, Any, Tensor]:
             key = tf.random.experimental.stateless_fold_in(state.seed, index)
-            positions, results = kernel(index).one_step(positions, results, seed=key)
+            positions, results = kernel(index, log_probability).one_step(positions, results, seed=key)
             return (
                 index + 1,
                 positions,
@@ -183,7 +183,8 @@ class Sampler(abc.ABC):
                 accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
             )
 
-        positions, at_start = state.positions, log_probability
+        positions = state.positions
+        at_start: LogAbsPsi = log_probability
         if candidates is not None:
             key = tf.random.experimental.stateless_fold_in(state.seed, -1)
             positions, value = global_move(log_probability, candidates, positions, key)
