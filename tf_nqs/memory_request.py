@@ -128,8 +128,8 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
     exact = walkers * parameters * 8 if in_parameters else 0
     return [
         *needs,
-        Need(scores + _chunk(sizes, 2 * scores).n_bytes, (*leaves, "chunk_mebibytes")),
         Need(3 * scores, leaves),
+        Need(scores + _chunk(sizes, 2 * scores).n_bytes, (*leaves, "chunk_mebibytes")),
         Need(scores + exact + 3 * 8 * side**2, leaves),
     ]
 
