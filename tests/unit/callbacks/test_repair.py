@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RepairTraining
-from tf_nqs.checkpoints import _Facts
+from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RepairTraining, RunCheckpoint
+from tf_nqs.checkpoints import _Facts, newest_checkpoint, restore_checkpoint
 from tf_nqs.exact import two_particle_energy
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings
@@ -197,7 +197,7 @@ def test_a_training_without_faults_is_left_alone(trainer, trained):
         np.testing.assert_array_equal(one, other)
 
 
-def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
+def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path):
     vmc, _ = trainer
     said = []
     early_stopping = EnergyEarlyStopping(10)
@@ -207,7 +207,8 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
     start, before = int(vmc.iteration), vmc.ansatz.get_weights()
     seeds: list[np.ndarray] = []
     keep = At(**{f"call_{number}": lambda: seeds.append(vmc.seed.numpy()) for number in (2, 3)})
-    vmc.fit(90, callbacks=[repair, early_stopping, recorder, keep])
+    saving = RunCheckpoint(tmp_path, 90, [repair])
+    vmc.fit(90, callbacks=[repair, early_stopping, recorder, keep, saving])
     assert vmc.stop_reason == "failed" and len(recorder.calls) == 4 and repair.n_repairs == 2
     lines = [line for line in said if "iteration" in line]
     heads = [line.partition(" after")[0] for line in lines]
@@ -218,6 +219,12 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
     for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert float(vmc.step_factor) == 0.25
+    spoil_weights(vmc, np.nan)
+    found = newest_checkpoint(tmp_path, pytest.fail)
+    restore_checkpoint(found, vmc)
+    assert (found.facts["iteration"], found.facts["stop_reason"]) == (start + 40, None)  # it can be resumed
+    for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
     assert not np.array_equal(*seeds), "each repair draws other random numbers"
     # Those before the last repair are forgotten.
     assert [window.last_iteration - start for window in early_stopping.windows] == [30, 40]
