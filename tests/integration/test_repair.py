@@ -12,6 +12,9 @@ from tf_nqs import cli, experiment
 from tf_nqs.callbacks import WeightsCheckpoint
 from tf_nqs.checkpoints import newest_checkpoint
 
+pytestmark = pytest.mark.slow
+"""Each step of it is a default test of its own, on a trainer alone."""
+
 SMALL = {
     "n_particles": 2,
     "interaction_strength": 10.0,
@@ -75,7 +78,6 @@ def test_a_checkpoint_holds_the_last_good_state(failed):
     assert (facts["iteration"], facts["stop_reason"]) == (25, None)
 
 
-@pytest.mark.slow
 def test_it_is_resumed_with_more_repairs(failed, capsys):
     folder, _, _ = failed
     assert cli.main(["train.py", f"--run_dir={folder}", "--resume", "--max_repairs=3"]) == 0

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RepairTraining
-from tf_nqs.checkpoints import _Facts
+from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RepairTraining, RunCheckpoint
+from tf_nqs.checkpoints import _Facts, newest_checkpoint, restore_checkpoint
 from tf_nqs.exact import two_particle_energy
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings
@@ -144,12 +144,19 @@ FAULTS = {
 """Fault -> what makes it, the repair's reason where one is needed, how many walkers are restarted."""
 
 
-MORE_FAULTS = ("NaN in all walkers", "NaN in all local energies", "inf in the last direction")
-"""Beyond the ten that every test run tries."""
+SLOW_FAULTS = (
+    "NaN in all walkers",
+    "NaN in all local energies",
+    "a walker at 1e6",
+    "two particles at one place",
+    "inf in the last direction",
+    "all walkers at one place",
+)
+"""Each is survived in the same way as another one, that every test run tries."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in MORE_FAULTS else name for name in FAULTS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_FAULTS else name for name in FAULTS]
 )
 def test_a_fault_is_survived(name, trainer):
     """The energy after 40 more iterations is within 4 honest errors and 1e-2 of the exact one."""
@@ -197,7 +204,7 @@ def test_a_training_without_faults_is_left_alone(trainer, trained):
         np.testing.assert_array_equal(one, other)
 
 
-def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
+def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path):
     vmc, _ = trainer
     said = []
     early_stopping = EnergyEarlyStopping(10)
@@ -207,7 +214,8 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
     start, before = int(vmc.iteration), vmc.ansatz.get_weights()
     seeds: list[np.ndarray] = []
     keep = At(**{f"call_{number}": lambda: seeds.append(vmc.seed.numpy()) for number in (2, 3)})
-    vmc.fit(90, callbacks=[repair, early_stopping, recorder, keep])
+    saving = RunCheckpoint(tmp_path, 90, [repair])
+    vmc.fit(90, callbacks=[repair, early_stopping, recorder, keep, saving])
     assert vmc.stop_reason == "failed" and len(recorder.calls) == 4 and repair.n_repairs == 2
     lines = [line for line in said if "iteration" in line]
     heads = [line.partition(" after")[0] for line in lines]
@@ -218,6 +226,12 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer):
     for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert float(vmc.step_factor) == 0.25
+    spoil_weights(vmc, np.nan)
+    found = newest_checkpoint(tmp_path, pytest.fail)
+    restore_checkpoint(found, vmc)
+    assert (found.facts["iteration"], found.facts["stop_reason"]) == (start + 40, None)  # it can be resumed
+    for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
     assert not np.array_equal(*seeds), "each repair draws other random numbers"
     # Those before the last repair are forgotten.
     assert [window.last_iteration - start for window in early_stopping.windows] == [30, 40]
