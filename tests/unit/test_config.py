@@ -457,6 +457,7 @@ BAD_TOML = {
     "twice": ("n_particles = 4\n[system]\nn_particles = 4", ["n_particles: given twice"]),
     "twice in a row": ("n_particles = 4\nn_particles = 5", ["not TOML", "line 2", "n_particles = 5"]),
     "wrong type": ("n_particles = '4'", ["n_particles = '4': must be an integer from 1 to 24"]),
+    "twice, deep": (2 * f"[{'a.' * 3000}a]\n", ["not TOML", "line 2"]),
     "nan": ("n_particles = 4\nlearning_rate = nan", ["learning_rate = nan: must be a finite number above 0"]),
     "date": ("n_particles = 2024-01-02", ["n_particles", "must be an integer from 1 to 24"]),
     "not toml": ("this is no TOML", ["not TOML", "line 1", "this is no TOML"]),
@@ -477,6 +478,7 @@ def test_bad_toml(kind, tmp_path):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     line = refusal({}, path)
     assert all(part in line for part in expected), line
+    assert len(line) < 1000
     if kind not in ("empty", "wrong type", "nan", "date", "table for a leaf"):  # these are about the value alone
         assert "bad.toml" in line
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tf_nqs.config.errors import SettingsError, named, shown, suggestion
+from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, shown, suggestion
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings, allowed
 
 PRESET_FOLDER = "configs"
@@ -206,9 +206,9 @@ def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | N
 
 
 def _reason(error: Exception) -> str:
-    """Returns the cause of an error in one line."""
-    text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split())
+    """Returns the cause of an error in one line, cut short in its middle where it is long: its end says where."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    return text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ... {text[-LONGEST_SHOWN:]}"
 
 
 def _quoted_line(text: str, message: str) -> str:
