@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tf_nqs import builders, cli, evaluate, export_command, observe, run_command, saved_model, transfer
+from tf_nqs import builders, cli, evaluate, experiment, export_command, observe, run_command, saved_model, transfer
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.run_folder import CONFIG_FILE, WALKERS_FILE, WEIGHTS_FILE
@@ -61,7 +61,8 @@ def commands(monkeypatch, tmp_path):
     def accept(*arguments, **options):
         raise AcceptedError
 
-    monkeypatch.setattr(builders, "build_trainer", accept)
+    for module in (builders, experiment):
+        monkeypatch.setattr(module, "build_trainer", accept)
     monkeypatch.setattr(saved_model, "export", accept)
     training = ["--n_particles=2", "--n_features=4", "--quiet", f"--run_dir={tmp_path / 'new' / 'run'}"]
     output = f"--output={tmp_path / 'exported'}"
