@@ -190,7 +190,7 @@ def reproduce(request: Request) -> int:
     shown_arms = [curve.arm for figure in figures for curve in figure.curves]
     _check_writable(request.output)  # better refused before hours of training, and before a folder is made
     with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
-        request.output.with_suffix("").mkdir(parents=True, exist_ok=True)
+        _make_folder(request.output)
         outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say)
         outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
         outcomes = {name: outcomes[name] for name in arms if name in outcomes}
@@ -219,7 +219,19 @@ def _check_writable(output: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
     if reason is not None:
-        raise SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {ALLOWED['output']}")
+        raise _not_writable(output, reason)
+
+
+def _make_folder(output: Path) -> None:
+    """Makes the folder of the pictures beside the file; raises SettingsError where the system lets none be made."""
+    try:
+        output.with_suffix("").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(output, error.strerror) from error
+
+
+def _not_writable(output: Path, reason: str) -> SettingsError:
+    return SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {ALLOWED['output']}")
 
 
 if __name__ == "__main__":
