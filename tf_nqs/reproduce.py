@@ -227,7 +227,7 @@ def _make_folder(output: Path) -> None:
     try:
         output.with_suffix("").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_writable(output, error.strerror) from error
+        raise _not_writable(output, error.strerror or str(error)) from error
 
 
 def _not_writable(output: Path, reason: str) -> SettingsError:
