@@ -85,12 +85,12 @@ def test_chunks_stay_below_the_bound_and_are_no_more_than_needed():
 
 def test_without_xla_half_the_memory_counts():
     spies = [Spy(rows_of), Spy(rows_of)]
-    positions = tf.zeros((512, A))
+    positions = tf.zeros((500, A))
     trace = tf.function(rows_of, autograph=False).get_concrete_function(positions)
     bound = 1.5 * peak_bytes(trace.graph, 4) / 2**20
     for spy, jit_compile in zip(spies, (False, True), strict=True):
         phase_of_rows(spy, jit_compile, bound)(positions)
-    assert [spy.sizes for spy in spies] == [[512, 256], [512]]
+    assert [spy.sizes for spy in spies] == [[500, 250], [500]]
 
 
 def make_vmc(chunk_mebibytes, natural_gradient=False, jit_compile=False):
