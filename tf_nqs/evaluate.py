@@ -45,7 +45,7 @@ def evaluate_run(request: Request) -> int:
         say(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
 
     measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
-    evaluation = _evaluation(run, measurement, time.monotonic() - started)
+    evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
     write_beside(run.folder / EVALUATION_FILE, lambda path: path.write_text(text, encoding="utf-8"))
     say(result_table(evaluation))
@@ -58,7 +58,7 @@ def evaluate_run(request: Request) -> int:
     return 0
 
 
-def _evaluation(run: OpenedRun, measurement: Any, seconds: float) -> dict[str, Any]:
+def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
     from tf_nqs import experiment
     from tf_nqs.builders import find_reference
@@ -66,7 +66,7 @@ def _evaluation(run: OpenedRun, measurement: Any, seconds: float) -> dict[str, A
     from tf_nqs.run_result import RunResult
 
     keys = ("reference_energy", "reference_kind", "reference_uncertainty")
-    known = run.result.get("reference_energy") is not None
+    known = run.result.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
     reference = Reference._make(run.result.get(key) for key in keys) if known else find_reference(run.settings)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
@@ -74,6 +74,7 @@ def _evaluation(run: OpenedRun, measurement: Any, seconds: float) -> dict[str, A
         with_error[key] = measured.pop(key)
     with_error |= {key: relations.get(key) for key in RELATIONS}
     measured = {key: experiment.finite_or_none(value) for key, value in measured.items()}
+    measured["non_finite_share"] = measurement.non_finite_share
     for key, pair in with_error.items():
         measured[key], measured[f"{key}_error"] = map(experiment.finite_or_none, pair or (None, None))
     return {

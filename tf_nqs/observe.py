@@ -13,6 +13,12 @@ from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, writ
 
 OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
 
+_MOST_BYTES = 4 * 2**30
+"""Of the exact wave function on the grid: an attempt at more could end with nothing written."""
+
+_LARGEST_REMAINDER = 1e-2
+"""Largest distance of the diagonalised state's energy from the reference, in hbar*omega, as for that one."""
+
 
 def observe_run(request: Request) -> int:
     """Measures the observables of a run, writes file and plots into its folder, prints a table; returns 0.
@@ -34,7 +40,7 @@ def observe_run(request: Request) -> int:
     observed = measure_observables(
         run.vmc, max_seconds, report=lambda samples, seconds: say(f"{samples:,} samples in {seconds:.0f} s")
     )
-    exact = _exact(run, observed.x)
+    exact, why_not = _exact(run, observed.x)
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
@@ -47,19 +53,31 @@ def observe_run(request: Request) -> int:
     paths = plot_observables(observed, exact, run.folder / PLOT_FOLDER, title)
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
+    if why_not:
+        say(f"warning: {why_not}")
     if not observed.in_equilibrium:
         say("warning: the walkers still drift: burn-in was ended by the time, not by equilibrium")
     return 0
 
 
-def _exact(run: OpenedRun, x: Any) -> Any:
-    """Returns the exact observables on the grid, None where there are none or none are wanted."""
-    from tf_nqs.exact import exact_observables
+def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:
+    """Returns the exact observables on the grid, None where there are none or none are wanted, and why not."""
+    from tf_nqs.builders import find_reference
+    from tf_nqs.exact import exact_observables, wave_function_bytes
 
     system = run.settings.system
     if not system.trap or run.settings.evaluation.reference_max_seconds == 0:
-        return None
-    return exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
+        return None, ""
+    if wave_function_bytes(system.n_particles, len(x)) > _MOST_BYTES and system.interaction_strength:
+        return None, f"the exact state on {len(x)} places needs more than {_MOST_BYTES / 2**30:g} GiB, and is left out"
+    exact = exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
+    if exact is None:
+        return None, ""
+    reference = run.result.get("reference_energy") or find_reference(run.settings).energy
+    energy = exact.kinetic + exact.trap + exact.interaction
+    if reference is None or abs(energy - reference) > _LARGEST_REMAINDER:
+        return None, "the diagonalisation is not converged: there is nothing exact to compare with"
+    return exact, ""
 
 
 COMMAND = Command(

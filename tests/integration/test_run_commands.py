@@ -16,10 +16,12 @@ import pytest
 from tf_nqs import builders, evaluate, observe, run_folder
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.exact import two_particle_energy
 from tf_nqs.run_command import main
 from tf_nqs.run_result import RunResult
 
 ROOT = Path(__file__).parents[2]
+REFERENCE = two_particle_energy(5.0, 0.5)[0]
 COMMANDS = {"evaluate": evaluate.COMMAND, "observe": observe.COMMAND}
 
 
@@ -32,8 +34,9 @@ def run_dir(tmp_path_factory):
     keras.utils.set_random_seed(1)
     (folder / run_folder.CONFIG_FILE).write_text(to_toml(settings))
     save_weights(builders.build_ansatz(settings), folder / run_folder.WEIGHTS_FILE)
-    known = {"reference_energy": 2.25, "reference_kind": "relative_coordinate", "reference_uncertainty": 0.0}
-    (folder / run_folder.RESULT_FILE).write_text(json.dumps(known | {"n_iterations": 7}))
+    known = {"reference_energy": REFERENCE, "reference_kind": "relative_coordinate", "reference_uncertainty": 0.0}
+    faults = {"n_non_finite": 3, "non_finite_share": 0.5}
+    (folder / run_folder.RESULT_FILE).write_text(json.dumps(known | faults | {"n_iterations": 7}))
     return folder
 
 
@@ -47,13 +50,14 @@ def test_evaluate(run_dir, capsys):
     assert found["energy_error"] >= found["energy_error_naive"] > 0
     parts = found["kinetic"] + found["trap"] + found["interaction"]
     assert parts == pytest.approx(found["energy"], rel=1e-6)  # single precision
-    assert (found["n_iterations"], found["reference_energy"]) == (7, 2.25)
-    expected = (found["energy"] - 2.25) / found["energy_error"]
+    assert (found["n_iterations"], found["reference_energy"]) == (7, REFERENCE)
+    expected = (found["energy"] - REFERENCE) / found["energy_error"]
     assert found["deviation_in_sigma"] == pytest.approx(expected)
     v_score = 2 * found["variance"] / (found["energy"] - 2) ** 2
     assert found["v_score"] == pytest.approx(v_score, rel=1e-3)
     printed = capsys.readouterr().out
     assert "Virial theorem" in printed and "Parity" in printed
+    assert found["n_non_finite"] == found["non_finite_share"] == 0  # of this measurement, not of the run's own
     assert ("target_error was not reached" in printed) == (found["energy_error"] > 0.2)
     assert not list(run_dir.glob("unfinished*"))
 
@@ -70,6 +74,27 @@ def test_observe(run_dir, capsys):
     plots = {path.stem for path in (run_dir / "observables").glob("*.png")}
     assert plots >= {"density", "occupations", "one_body_density_matrix", "pair_density", "pair_distribution"}
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "message"),
+    [
+        (observe, "_MOST_BYTES", 0, "needs more than 0 GiB, and is left out"),
+        (observe, "_LARGEST_REMAINDER", -1.0, "the diagonalisation is not converged"),
+    ],
+)
+def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, message, monkeypatch, capsys):
+    monkeypatch.setattr(module, name, value)
+    assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2"]) == 0
+    assert message in capsys.readouterr().out
+    found = np.load(run_dir / "observables.npz")
+    assert "density" in found and "exact_density" not in found
+
+
+def test_another_reference_can_be_asked_for(run_dir):
+    assert main(evaluate.COMMAND, ["", f"--run_dir={run_dir}", "--reference_max_seconds=0", "--quiet"]) == 0
+    found = json.loads((run_dir / "evaluation.json").read_text())
+    assert (found["reference_energy"], found["deviation_in_sigma"]) == (None, None)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

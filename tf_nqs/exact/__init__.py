@@ -13,6 +13,7 @@ from tf_nqs.exact.observables import (
     exact_observables,
     free_fermion_observables,
     state_observables,
+    wave_function_bytes,
 )
 from tf_nqs.exact.reference import Reference, reference_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
@@ -34,4 +35,5 @@ __all__ = [
     "reference_energy",
     "state_observables",
     "two_particle_energy",
+    "wave_function_bytes",
 ]

@@ -112,6 +112,19 @@ def free_fermion_observables(n_particles: int, x: NDArray[np.float64]) -> ExactO
     )
 
 
+def wave_function_bytes(n_particles: int, n_places: int) -> int:
+    """Returns about how much memory `exact_observables` takes for a diagonalised wave function on the grid, in bytes.
+
+    Args:
+        n_particles: number of fermions A; 0 bytes for one that is not diagonalised there.
+        n_places: of the grid.
+    """
+    if n_particles not in CUTS:
+        return 0
+    n_rests = math.comb(n_places if n_particles == 3 else (n_places + 1) // 2, n_particles - 2)
+    return 2 * 8 * n_rests * n_places**2  # and as much again for one term of its sum
+
+
 def state_observables(
     state: GroundState, x: NDArray[np.float64], pair_energy: Callable[[np.ndarray], np.ndarray]
 ) -> ExactObservables:

@@ -97,7 +97,7 @@ def _density(observed: Observables, exact: ExactObservables | None, title: str) 
         panels[0].plot(exact.x, exact.density, color=ACCENT, ls="--", lw=1.3, label="exact")
         panels[1].fill_between(observed.x, -2 * error, 2 * error, color=LIGHT, lw=0, label="± 2 errors")
         panels[1].plot(observed.x, value - exact.density, color=DARK, lw=1.2)
-        panels[1].set(ylabel="Measured \N{MINUS SIGN} exact")
+        panels[1].set(ylabel="Measured \N{MINUS SIGN} exact (1/a_ho)")
         panels[1].legend(**LEGEND_STYLE)
     else:
         panels[0].fill_between(observed.x, value - 2 * error, value + 2 * error, color=LIGHT, label="± 2 errors")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from tf_nqs.exact import exact_observables, free_fermion_observables, ground_state, state_observables
+from tf_nqs.exact import (
+    exact_observables,
+    free_fermion_observables,
+    ground_state,
+    state_observables,
+    wave_function_bytes,
+)
 
 X = 0.15 * np.arange(-40, 41)
 
@@ -57,3 +65,15 @@ def test_the_centre_of_mass_is_the_trap_s_in_any_basis(n_particles):
 def test_more_interacting_particles_have_no_exact_observables():
     assert exact_observables(5, 1.0, 0.5, X) is None
     assert exact_observables(5, 0.0, 0.5, X).kinetic == 6.25
+
+
+@pytest.mark.parametrize(("n_particles", "n_places"), [(3, 241), (4, 121)])
+def test_the_memory_of_a_wave_function_is_known_before(n_particles, n_places):
+    x = 0.05 * np.arange(-(n_places // 2), n_places // 2 + 1)
+    state = ground_state(n_particles, 5.0, 0.5, cut=16, frequency=1.2)
+    tracemalloc.start()
+    state_observables(state, x, gaussian(5.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.8 < wave_function_bytes(n_particles, n_places) / peak < 1.5
+    assert wave_function_bytes(5, n_places) == 0
