@@ -81,7 +81,8 @@ class Trainings:
         import tensorflow as tf
 
         from tf_nqs.builders import build_ansatz
-        from tf_nqs.callbacks import IterationCallback
+        from tf_nqs.callbacks import IterationCallback, RepairTraining
+        from tf_nqs.training import pretrain
 
         class Watch(IterationCallback):
             """Counts what went wrong."""
@@ -91,16 +92,19 @@ class Trainings:
             def on_iterations(self, rows):
                 self.n_not_finite += int(np.sum(~np.isfinite(rows["energy"])))
 
+        keras.utils.set_random_seed(system["seed"])
+        ansatz, sampling = build_ansatz(self._settings), self._settings.sampling
+        pretrain(ansatz, self._settings.training.pretrain_iterations, sampling.n_walkers, system["seed"])
         for variable, value in self._start:
             variable.assign(value)
+        self._vmc.ansatz.set_weights(ansatz.get_weights())
         self._strength.assign(system["interaction_strength"])
         self._range.assign(system["interaction_range"])
-        keras.utils.set_random_seed(system["seed"])
-        self._vmc.ansatz.set_weights(build_ansatz(self._settings).get_weights())
         key = tf.constant([system["seed"], 0])
         self._vmc.walkers = self._vmc.sampler.initial_state(self._settings.system.n_particles, key)
-        watch = Watch()
-        self._vmc.fit(self._settings.training.iterations, callbacks=[watch])
+        self._vmc.needs_burn_in = True
+        watch, repair = Watch(), RepairTraining(self._settings.training.max_repairs)
+        self._vmc.fit(self._settings.training.iterations, callbacks=[repair, watch])
         measurement = self._vmc.evaluate_energy(target_error, max_seconds=10.0, relations=False)
         return {
             "energy": measurement.energy,
@@ -108,6 +112,7 @@ class Trainings:
             "variance": measurement.variance,
             "n_not_finite": watch.n_not_finite + measurement.n_non_finite,
             "n_rejected": int(self._vmc.natural_gradient.n_rejected),
+            "n_repairs": repair.n_repairs,
         }
 
 

@@ -67,7 +67,7 @@ def functions_of_positions(
     Raises:
         ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
     """
-    derivatives = log_derivatives(ansatz, choose_laplacian(ansatz, laplacian))
+    derivatives = log_derivatives(ansatz, choose_laplacian(ansatz, laplacian, system.n_particles))
 
     def log_psi(positions: Tensor) -> dict[str, Tensor]:
         return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))

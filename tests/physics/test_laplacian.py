@@ -20,7 +20,7 @@ from tf_nqs.physics.laplacian import nested_tapes
 STEP = mpmath.mpf(10) ** -14
 """Of central differences with 50 digits: truncation 1e-28, cancellation 1e-22."""
 
-# (A, L, D): each number of each kind at least once.
+# (A, L, D): each number of layers and of determinants with few and with many particles.
 SOME = [(1, 1, 1), (1, 4, 3), (2, 2, 1), (2, 1, 2), (3, 3, 1), (3, 2, 3), (4, 2, 1), (4, 4, 2), (5, 1, 3), (6, 2, 1)]
 SOME += [(8, 3, 1), (12, 2, 2)]
 CASES = [

@@ -92,10 +92,10 @@ class VariationalMonteCarlo(keras.Model):
         self.sampler = sampler or MetropolisHastings()
         self.clip = Clipping(clip_deviations, clip_doubling_iterations)
         self.iterations_per_call = iterations_per_call
-        self.laplacian = choose_laplacian(ansatz, laplacian)
         self.sampling_dtype = sampling_dtype
         if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
             raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
+        self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
         if iterations_per_call < 1:
             raise ValueError(f"iterations_per_call = {iterations_per_call}: must be at least 1")
         start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0]), self.compute_dtype)
