@@ -207,7 +207,8 @@ def train(
         say(explanation := early_stopping.explanation())
         blocking = early_stopping.blocking_criteria
     restored, released = best and best.best_iteration, release and release.switched_at
-    faults = repair.n_repairs, repair.n_restarted, repair.non_finite_share
+    n_rejected = int(vmc.natural_gradient.n_rejected) if vmc.natural_gradient else 0
+    faults = repair.n_repairs, repair.n_restarted, repair.non_finite_share, n_rejected
     return Convergence(repair.failure or explanation, blocking, restored, released, start.transfer, *faults)
 
 

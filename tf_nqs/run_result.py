@@ -21,6 +21,7 @@ class Convergence(NamedTuple):
     n_repairs: int = 0
     n_restarted: int = 0
     non_finite_share_training: float = 0.0
+    n_rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class RunResult:
         n_repairs: rollbacks to the last good state, after faults.
         n_restarted: walkers that were lost or stuck while training, and were restarted where others stood.
         non_finite_share_training: share of the local energies of the training that were not finite, and left out.
-        non_finite_share: the same of the measurement.
+        n_rejected: solutions of the natural gradient that were not finite, and were solved for again with more damping.
+        non_finite_share: the same share of the measurement.
     """
 
     energy: float | None
@@ -69,6 +71,7 @@ class RunResult:
     n_repairs: int
     n_restarted: int
     non_finite_share_training: float
+    n_rejected: int
     non_finite_share: float
     seconds_total: float
     seconds_training: float

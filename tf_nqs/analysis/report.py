@@ -43,8 +43,8 @@ def result_table(
             energy_error_naive, variance, kinetic, trap, interaction, acceptance, r_hat, effective_samples,
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
-            seconds_compile, seed, versions; n_repairs, n_restarted, non_finite_share, non_finite_share_training, shown
-            only if there were any. A value that is missing, None or nan is shown as "-"; other keys are ignored.
+            seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
+            non_finite_share_training, shown only if there were any. A value that is missing, None or nan is shown as "-"; other keys are ignored.
         styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
         ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
         width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
@@ -173,6 +173,7 @@ def _faults(result: Mapping[str, Any]) -> str:
     counts = {
         "rollback{s}": _number(result, "n_repairs"),
         "walker{s} restarted": _number(result, "n_restarted"),
+        "natural-gradient solve{s} repeated with more damping": _number(result, "n_rejected"),
     }
     shares = {
         "in training": _number(result, "non_finite_share_training"),

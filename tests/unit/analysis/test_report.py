@@ -166,6 +166,8 @@ def test_encoding_of_stdout_decides(monkeypatch, encoding, is_ascii):
 def test_faults_are_shown_only_if_there_were_any():
     nothing = {"n_repairs": 0, "n_restarted": 0, "non_finite_share": 0.0, "non_finite_share_training": 0.0}
     assert "Faults" not in result_table(RESULT) and "Faults" not in result_table(RESULT | nothing)
+    line = next(line for line in result_table(RESULT | {"n_rejected": 2}, width=200).splitlines() if "Faults" in line)
+    assert "2 natural-gradient solves repeated with more damping" in line
     some = {"n_repairs": 1, "n_restarted": 3, "non_finite_share": 1e-5, "non_finite_share_training": 0.0002}
     line = next(line for line in result_table(RESULT | some, width=200).splitlines() if "Faults" in line)
     assert "1 rollback, 3 walkers restarted, non-finite local energies: 0.02 % in training, 0.001 % in the me" in line
