@@ -44,7 +44,8 @@ def result_table(
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
             seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
-            non_finite_share_training, shown only if there were any. A value that is missing, None or nan is shown as "-"; other keys are ignored.
+            non_finite_share_training, shown only if there were any. A value that is missing, None or nan is shown as
+            "-"; other keys are ignored.
         styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
         ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
         width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
