@@ -110,8 +110,8 @@ def make_vmc(chunk_mebibytes, natural_gradient=False, jit_compile=False):
 @pytest.mark.parametrize(
     ("laplacian", "jit_compile"),
     [
-        pytest.param("forward", False, marks=pytest.mark.slow),
-        ("forward", True),
+        ("forward", False),
+        pytest.param("forward", True, marks=pytest.mark.slow),
         pytest.param("nested", False, marks=pytest.mark.slow),
     ],
 )

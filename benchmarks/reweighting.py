@@ -1,0 +1,145 @@
+"""Re-weighted samples at the thesis' setting: what they save, and whether any energy sinks below the exact one.
+
+Usage: python -m benchmarks.reweighting --folder=FOLDER [--iterations=5000] [--source_strength=5] [--seed=0]
+
+A training with a weaker interaction by the quickstart's recipe, then three from its weights by `configs/thesis.toml`
+(Adam, 4096 walkers x 10 steps): with fresh samples in every iteration, and re-weighted in the modes thesis and guarded.
+A run that FOLDER holds already is not repeated. Ends with status 1 if a criterion below is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import say, show_table
+
+ROOT = Path(__file__).parents[1]
+MODES = ("every_iteration", "thesis", "guarded")
+
+LEAST_FACTOR = 5.0
+"""By which the thesis' mode must shorten sampling; the thesis has 10."""
+
+LARGEST_DEVIATION, LARGEST_PULL = 5e-3, 3.0
+"""Of the final energies, in hbar*omega and in honest errors."""
+
+BLOCK, DEEPEST_DIP = 100, 4.0
+"""Iterations of a mean, and how many of its honest errors it may lie below the exact energy in the guarded mode."""
+
+
+def run_mode(flags: argparse.Namespace, mode: str, source: Path) -> dict[str, Any]:
+    """Trains one arm, or reads what an earlier call has left.
+
+    Returns:
+        Mode, energy, its error and reference, share of iterations that sampled, seconds per call of sampling and of
+        ln|Psi|, and the deepest mean of `BLOCK` iterations in honest errors.
+    """
+    folder = Path(flags.folder) / mode
+    iterations = [f"--iterations={flags.iterations}", f"--target_error={flags.target_error}"]
+    settings = [f"--resampling={mode}", f"--transfer_from={source}", f"--seed={flags.seed}", "--profile"]
+    _train(folder, "--config=configs/thesis.toml", *iterations, *settings)
+    result = json.loads((folder / "result.json").read_text())
+    with (folder / "profile.csv").open(newline="") as file:
+        seconds = {row["phase"]: float(row["seconds_per_call"]) for row in csv.DictReader(file)}
+    names = ("energy", "energy_error", "reference_energy")
+    return {"mode": mode, "share": result["n_samplings"] / result["n_iterations"]} | {
+        **{name: result[name] for name in names},
+        **{name: seconds[name] for name in ("sampling", "forward")},
+        "dip": deepest_dip(folder, result),
+    }
+
+
+def deepest_dip(folder: Path, result: dict[str, Any]) -> float:
+    """Returns the lowest mean over `BLOCK` iterations, above the exact energy, in its honest errors.
+
+    Iterations that share samples share their noise: in a mean each sampling counts once, with the iterations it served.
+    The correlation of one sampling with the next is that of the final measurement, by which its honest error exceeds
+    the naive one.
+    """
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = [[float(row[name]) for name in ("energy", "energy_error", "sampled")] for row in csv.DictReader(file)]
+    energy, error, sampled = np.array(rows[: len(rows) // BLOCK * BLOCK]).T.reshape(3, -1, BLOCK)
+    correlation = max(1.0, result["energy_error"] / result["energy_error_naive"])
+    pulls = []
+    for energies, errors, draws in zip(energy, error, sampled, strict=True):
+        shared = np.cumsum(draws)
+        squares = [np.sum(errors[shared == one]) ** 2 for one in np.unique(shared)]
+        honest = correlation * np.sqrt(np.sum(squares)) / BLOCK
+        pulls.append((np.mean(energies) - result["reference_energy"]) / honest)
+    return float(np.min(pulls))
+
+
+def factors(run: dict[str, Any]) -> tuple[float, float]:
+    """Returns how much less time sampling takes than in every iteration, without and with ln|Psi| for the weights."""
+    shortened = run["share"] * run["sampling"]
+    return run["sampling"] / shortened, run["sampling"] / (shortened + run["forward"])
+
+
+def failures(runs: list[dict[str, Any]]) -> list[str]:
+    """Returns what is not met, a line each; none if all is."""
+    found = []
+    for run in runs:
+        deviation = abs(run["energy"] - run["reference_energy"])
+        if deviation > LARGEST_DEVIATION or deviation > LARGEST_PULL * run["energy_error"]:
+            found.append(
+                f"{run['mode']}: the energy is off by {deviation:.1e}, {deviation / run['energy_error']:.1f} errors"
+            )
+        if run["mode"] == "thesis" and factors(run)[0] < LEAST_FACTOR:
+            found.append(f"thesis: sampling takes only {factors(run)[0]:.1f} times less")
+        if run["mode"] == "guarded" and run["dip"] < -DEEPEST_DIP:
+            found.append(f"guarded: a mean over {BLOCK} iterations lies {-run['dip']:.1f} errors below")
+    return found
+
+
+def main() -> int:
+    """Runs all arms, prints a table and what is not met; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--iterations", type=int, default=5000)
+    parser.add_argument("--source_strength", type=float, default=5.0)
+    parser.add_argument("--target_error", type=float, default=1e-3, help="of the final energies, in hbar*omega")
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    source = Path(flags.folder).resolve() / "source"
+    _train(source, "--config=configs/quickstart.toml", f"--interaction_strength={flags.source_strength}")
+    runs = [run_mode(flags, mode, source) for mode in MODES]
+    header = [
+        "mode",
+        "energy",
+        "error",
+        "exact",
+        "sampled",
+        "sampling, factor",
+        "with ln|Psi|",
+        f"lowest {BLOCK}, errors",
+    ]
+    show_table(
+        f"{flags.iterations} iterations from V0 = {flags.source_strength:g}", header, [_row(run) for run in runs]
+    )
+    problems = failures(runs)
+    say("\n".join(problems) or "all criteria are met")
+    return 1 if problems else 0
+
+
+def _row(run: dict[str, Any]) -> list[str]:
+    energies = [f"{run[name]:.5f}" for name in ("energy", "energy_error", "reference_energy")]
+    saved = [f"{factor:.1f}" for factor in factors(run)]
+    return [run["mode"], *energies, f"{100 * run['share']:.1f} %", *saved, f"{run['dip']:+.1f}"]
+
+
+def _train(folder: Path, *arguments: str) -> None:
+    if not (folder / "result.json").is_file():
+        going_on = ["--resume"] if (folder / "checkpoints").is_dir() else []
+        command = [sys.executable, "train.py", *arguments, f"--run_dir={folder.resolve()}", "--quiet", *going_on]
+        subprocess.run(command, cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
