@@ -24,6 +24,9 @@ MAY_CHANGE = (
 )
 """Settings that may be others when a run is resumed: how long it trains, how it is measured, what it says."""
 
+OF_A_NATURAL_GRADIENT = ("damping", "damping_decay_iterations", "momentum", "max_step_norm", "leverage_bound")
+"""Settings that mean nothing to Adam: a run by it may go on although their defaults have changed since."""
+
 
 def comparable(settings: Settings) -> dict[str, Any]:
     """Returns all settings by leaf name; a stage of the same chain as source by its name alone.
@@ -45,6 +48,8 @@ def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[st
         settings: those of now.
         ignored: names of settings that do not count.
     """
+    if before.get("optimizer") == "adam" == settings.training.optimizer:
+        ignored = (*ignored, *OF_A_NATURAL_GRADIENT)
     return [
         f"{leaf} = {shown(before[leaf])}, not {shown(value)}"
         for leaf, value in comparable(settings).items()
