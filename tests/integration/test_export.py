@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_nqs
 from tf_nqs import builders, export_command, run_folder
@@ -45,7 +48,7 @@ def assert_exported_numbers(tmp_path, dtype, n_particles, bounds, by_tapes):
     done = run_python(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "exported to exported" in done.stdout and "local_energy" in done.stdout
-    client = (ROOT / "export/client.py", "--model=exported/1", "--output=numbers.npz", "--n_walkers=200")
+    client = (ROOT / "export/client.py", "--model=exported", "--output=numbers.npz", "--n_walkers=200")
     done = run_python("-I", *client, cwd=tmp_path)  # isolated: the repository cannot be imported
     assert done.returncode == 0, done.stderr
     numbers = np.load(tmp_path / "numbers.npz")
@@ -160,7 +163,55 @@ def test_the_script_answers_bad_input_with_one_line(tmp_path):
     assert done.stderr == "error: output: must be given; a new or an empty folder\n"
 
 
-def test_the_client_answers_a_missing_model_with_one_line(tmp_path):
+@pytest.fixture(scope="module")
+def client():
+    """The client as a module, in this process."""
+    specification = importlib.util.spec_from_file_location("export_client", ROOT / "export/client.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+NO_EXPORT = "must be the folder of an export"
+NO_FILE = "must be a file in a folder that exists"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "the following arguments are required: --model"),
+        (["--n_walkers=0"], "argument --n_walkers: '0': must be an integer from 1 to 2147483647"),
+        (["--n_walkers=x"], "argument --n_walkers: 'x': must be an integer from 1 to 2147483647"),
+        (["--n_steps=-1"], "argument --n_steps: '-1': must be an integer from 0 to 2147483647"),
+        (["--seed=99999999999"], "argument --seed: '99999999999': must be an integer from -2147483648 to 2147483647"),
+        (["--model=missing"], f"model = 'missing': holds no saved_model.pb; {NO_EXPORT}"),
+        (["--model=" + "x" * 300], f"model = '{'x' * 300}': holds no saved_model.pb; {NO_EXPORT}"),
+        (["--model=other"], f"model = 'other': has no signature local_energy, log_psi, sample; {NO_EXPORT}"),
+        (["--model=damaged"], rf"model = 'damaged/10': cannot be read \(.*\); {NO_EXPORT}"),
+        (["--model=other", "--output=no/x.npz"], rf"output = 'no/x.npz': cannot be written \(.*\); {NO_FILE}"),
+        (["--model=other", "--output=other"], f"output = 'other': is a folder; {NO_FILE}"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_the_client_answers_bad_input_with_one_line(client, arguments, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tf.saved_model.save(tf.Module(), "other")
+    for version, content in (("9", Path("other/saved_model.pb").read_bytes()), ("10", b"no model")):
+        Path("damaged", version).mkdir(parents=True)  # the newest is not the last in the alphabet
+        Path("damaged", version, "saved_model.pb").write_bytes(content)
+    capsys.readouterr()
+    if arguments and not arguments[0].startswith("--model"):
+        arguments = ["--model=other", *arguments]
+    try:
+        status = client.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert re.fullmatch(f"error: {line}\n", printed.err)
+
+
+def test_the_client_says_no_more_than_one_line(tmp_path):
     done = run_python("-I", ROOT / "export/client.py", "--model=missing", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "error: model = 'missing': holds no saved_model.pb"
+    assert done.stderr == "error: model = 'missing': holds no saved_model.pb; must be the folder of an export\n"
