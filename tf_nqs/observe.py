@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
+from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside, write_plots
 
 OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
 
@@ -26,6 +26,7 @@ def observe_run(request: Request) -> int:
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
     """
+    probe_folder(request.run_dir, PLOT_FOLDER)
     run = open_run(request)
     import numpy as np
 
@@ -50,7 +51,7 @@ def observe_run(request: Request) -> int:
     write_beside(run.folder / OBSERVABLES_FILE, write)
     system = run.settings.system
     title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
-    paths = plot_observables(observed, exact, run.folder / PLOT_FOLDER, title)
+    paths = write_plots(run.folder / PLOT_FOLDER, lambda folder: plot_observables(observed, exact, folder, title))
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
     if why_not:
