@@ -12,7 +12,7 @@ import pytest
 
 from tf_nqs import memory_request, tune, tuning
 from tf_nqs.apart import Outcome
-from tf_nqs.config import load_toml
+from tf_nqs.config import RunFolderError, load_toml
 from tf_nqs.config.search import search_from
 from tf_nqs.exact import Reference
 from tf_nqs.search_folder import search_folder
@@ -229,6 +229,16 @@ def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, 
         assert best.values == whole.values
     done = len(fake_run.calls)
     assert do(search_in(**settings))[0] == best and len(fake_run.calls) == done
+
+
+@pytest.mark.parametrize("take_up", [tuning.run_search, tuning.run_worker])
+def test_what_keras_tuner_had_half_written_is_refused_in_one_line(take_up, fake_run, search_in):
+    search = search_in()
+    with search_folder(search) as folder:
+        (folder / "tuner").mkdir()
+        (folder / "tuner/oracle.json").write_text('{"trials": ')
+        with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
+            take_up(search, folder, "tuner0", lambda text: None)
 
 
 def test_no_trial_starts_after_search_seconds(fake_run, search_in):
