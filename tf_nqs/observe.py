@@ -91,8 +91,9 @@ example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60"
     outcome="""\
 Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
 one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
-interaction, each with its _error, natural_orbitals, and exact_... where there is an exact solution (A = 2 to 4, and
-free fermions; reference_max_seconds=0 leaves it out); and a plot of each in RUN_FOLDER/observables/. See
+interaction, each with its _error, natural_orbitals, occupations_left_out, and exact_... where there is an exact
+solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
+RUN_FOLDER/observables/. See
 docs/observables.md.""",
     work=observe_run,
 )
