@@ -187,10 +187,10 @@ def run(options: argparse.Namespace) -> None:
     try:
         positions = sample(model.signatures, options.seed, options.n_walkers, options.n_steps)
         numbers = evaluate(model.signatures, positions)
-    except tf.errors.ResourceExhaustedError as error:
+    except tf.errors.ResourceExhaustedError as problem:
         raise BadInputError(
-            f"n_walkers = {options.n_walkers}: need more memory than there is; must be fewer"
-        ) from error
+            f"n_walkers = {options.n_walkers}: needs more memory than there is; must be smaller"
+        ) from problem
     energy = numbers["local_energy/total"]
     error = energy.std() / math.sqrt(len(energy))
     print(f"energy of {len(energy)} independent walkers: {energy.mean():.5f} +- {error:.5f} (in units of hbar*omega)")
