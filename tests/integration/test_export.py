@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib.util
 import json
 import re
@@ -254,6 +255,32 @@ def test_the_client_answers_bad_input_with_one_line(client, arguments, line, tmp
     printed = capsys.readouterr()
     assert (status, printed.out) == (2, "")
     assert re.fullmatch(f"error: {line}\n", printed.err)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "line"),
+    [
+        ("sample", tf.errors.ResourceExhaustedError(None, None, "OOM"), "n_walkers = 1000: needs more memory than"),
+        ("savez", OSError(errno.ENOSPC, "No space left on device"), "output = 'x.npz': cannot be written (No space"),
+    ],
+)
+def test_the_client_says_in_one_line_what_went_out(client, name, error, line, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    tf.saved_model.save(tf.Module(), "model")
+    capsys.readouterr()
+    keys = ("local_energy/total", "local_energy/kinetic", "tapes/laplacian")
+    monkeypatch.setattr(client, "NEEDED", set())
+    monkeypatch.setattr(client, "sample", lambda *_: None)
+    monkeypatch.setattr(
+        client, "evaluate", lambda *_: dict.fromkeys(keys, np.ones(3)) | {"tapes/gradient": np.ones((3, 1))}
+    )
+    monkeypatch.setattr(np if name == "savez" else client, name, fail)
+    assert client.main(["--model=model", "--output=x.npz"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {line}") and printed.count("\n") == 1
 
 
 def test_the_client_says_no_more_than_one_line(tmp_path):
