@@ -1,7 +1,7 @@
 """Uses an exported wave function with TensorFlow alone: no tf_nqs, no Keras.
 
 Example:
-    python export/client.py --model=exported/a4/1
+    python export/client.py --model=exported/a4
 
 draws walkers, evaluates every signature on them, differentiates ln|Psi| through the loaded model, and compares the
 local energy made of these derivatives with the exported one.
@@ -10,16 +10,114 @@ local energy made of these derivatives with the exported one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-import tensorflow as tf
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Drops what native code writes to standard error, which it does before it knows of any log level."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with silent_stderr():
+    import tensorflow as tf
+
+MODEL_FILE = "saved_model.pb"
+INT32 = 2**31
+NEEDED = {"sample", "log_psi", "local_energy"}
+"""Signatures without which there is nothing to do here."""
+
+
+class BadInputError(Exception):
+    """What was given cannot be used; the message says why, and what is allowed, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers bad arguments with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, f"error: {message}\n")
+
+
+def integer(lowest: int) -> Callable[[str], int]:
+    """Returns what reads an integer from `lowest` on that TensorFlow's int32 can hold."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = INT32
+        if not lowest <= number < INT32:
+            raise argparse.ArgumentTypeError(f"{text!r}: must be an integer from {lowest} to {INT32 - 1}")
+        return number
+
+    return read
+
+
+def find_model(name: str) -> Path:
+    """Returns the folder of a model: the given one, or the newest of its versions, which have numbers for names."""
+    folder = Path(name)
+    try:
+        if (folder / MODEL_FILE).is_file():
+            return folder
+        versions = [path for path in folder.glob("*") if path.name.isdecimal() and (path / MODEL_FILE).is_file()]
+    except (OSError, ValueError):  # e.g. a name that is too long
+        versions = []
+    if not versions:
+        raise BadInputError(f"model = {name!r}: holds no {MODEL_FILE}; must be the folder of an export")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def load(folder: Path) -> Any:
+    """Returns a loaded model that has the signatures needed here.
+
+    What damaged bytes lead to is not said anywhere, so any of Python's own errors is taken for it.
+    """
+    name = f"model = {str(folder)!r}"
+    try:
+        model = tf.saved_model.load(str(folder))
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInputError(f"{name}: cannot be read ({reason}); must be the folder of an export") from error
+    missing = sorted(NEEDED - set(model.signatures))
+    if missing:
+        raise BadInputError(f"{name}: has no signature {', '.join(missing)}; must be the folder of an export")
+    return model
+
+
+def check_output(name: str) -> None:
+    """Refuses, before any work, a file that could not be written after it."""
+    path = Path(name)
+    try:
+        if path.is_dir():
+            raise BadInputError(f"output = {name!r}: is a folder; must be a file in a folder that exists")
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInputError(
+            f"output = {name!r}: cannot be written ({reason}); must be a file in a folder that exists"
+        ) from error
 
 
 def sample(signatures: dict[str, Callable], seed: int, n_walkers: int, n_steps: int) -> tf.Tensor:
@@ -64,31 +162,46 @@ def evaluate(signatures: dict[str, Callable], positions: tf.Tensor) -> dict[str,
     }
 
 
-def main() -> int:
-    """Loads the model, prints what it finds, and returns 0, or 2 if there is no such model."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--model", required=True, help="folder that holds saved_model.pb, e.g. exported/a4/1")
-    parser.add_argument("--n_walkers", type=int, default=1000, help="number of walkers (default: 1000)")
-    parser.add_argument("--n_steps", type=int, default=500, help="Metropolis steps of each (default: 500)")
-    parser.add_argument("--seed", type=int, default=0, help="of the walkers (default: 0)")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Loads the model, prints what it finds, and returns 0, or 2 for bad input."""
+    parser = Parser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("--model", required=True, help="folder of an export or of a version of it, e.g. exported/a4")
+    parser.add_argument("--n_walkers", type=integer(1), default=1000, help="number of walkers (default: 1000)")
+    parser.add_argument("--n_steps", type=integer(0), default=500, help="Metropolis steps of each (default: 500)")
+    parser.add_argument("--seed", type=integer(-INT32), default=0, help="of the walkers (default: 0)")
     parser.add_argument("--output", help="npz file for all numbers")
-    options = parser.parse_args()
-    if not tf.io.gfile.exists(os.path.join(options.model, "saved_model.pb")):
-        print(f"error: model = {options.model!r}: holds no saved_model.pb", file=sys.stderr)
+    options = parser.parse_args(argv)
+    try:
+        run(options)
+    except BadInputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    model = tf.saved_model.load(options.model)  # kept, because its signatures do not keep the variables alive
-    signatures = model.signatures
-    positions = sample(signatures, options.seed, options.n_walkers, options.n_steps)
-    numbers = evaluate(signatures, positions)
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Does what the options say."""
+    if options.output is not None:
+        check_output(options.output)
+    model = load(find_model(options.model))  # kept, because its signatures do not keep the variables alive
+    try:
+        positions = sample(model.signatures, options.seed, options.n_walkers, options.n_steps)
+        numbers = evaluate(model.signatures, positions)
+    except tf.errors.ResourceExhaustedError as problem:
+        raise BadInputError(
+            f"n_walkers = {options.n_walkers}: needs more memory than there is; must be smaller"
+        ) from problem
     energy = numbers["local_energy/total"]
     error = energy.std() / math.sqrt(len(energy))
     print(f"energy of {len(energy)} independent walkers: {energy.mean():.5f} +- {error:.5f} (in units of hbar*omega)")
     kinetic = -0.5 * (numbers["tapes/laplacian"] + np.sum(numbers["tapes/gradient"] ** 2, axis=1))
     difference = np.max(np.abs(kinetic - numbers["local_energy/kinetic"]) / np.maximum(1, np.abs(kinetic)))
     print(f"kinetic energy by nested tapes through log_psi: largest deviation {difference:.1e}")
-    if options.output:
-        np.savez(options.output, **numbers)
-    return 0
+    if options.output is not None:
+        try:
+            np.savez(options.output, **numbers)
+        except OSError as problem:
+            raise BadInputError(f"output = {options.output!r}: cannot be written ({problem.strerror})") from problem
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from tf_nqs.cli import EXIT_STATUS
-from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
+from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -30,6 +30,7 @@ def evaluate_run(request: Request) -> int:
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
     """
+    probe_folder(request.run_dir)
     run = open_run(request)
     from tf_nqs.analysis import format_with_error, result_table
     from tf_nqs.training.evaluation import warm_up_evaluation
@@ -38,6 +39,7 @@ def evaluate_run(request: Request) -> int:
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
     say(f"measuring {run.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)
+    say("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
     started = time.monotonic()
 
     def report(estimate: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, write_beside
+from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside, write_plots
 
 OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
 
@@ -26,6 +26,7 @@ def observe_run(request: Request) -> int:
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
     """
+    probe_folder(request.run_dir, PLOT_FOLDER)
     run = open_run(request)
     import numpy as np
 
@@ -50,7 +51,7 @@ def observe_run(request: Request) -> int:
     write_beside(run.folder / OBSERVABLES_FILE, write)
     system = run.settings.system
     title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
-    paths = plot_observables(observed, exact, run.folder / PLOT_FOLDER, title)
+    paths = write_plots(run.folder / PLOT_FOLDER, lambda folder: plot_observables(observed, exact, folder, title))
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
     if why_not:
@@ -90,8 +91,9 @@ example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60"
     outcome="""\
 Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
 one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
-interaction, each with its _error, natural_orbitals, and exact_... where there is an exact solution (A = 2 to 4, and
-free fermions; reference_max_seconds=0 leaves it out); and a plot of each in RUN_FOLDER/observables/. See
+interaction, each with its _error, natural_orbitals, occupations_left_out, and exact_... where there is an exact
+solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
+RUN_FOLDER/observables/. See
 docs/observables.md.""",
     work=observe_run,
 )

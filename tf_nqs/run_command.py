@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,6 +149,28 @@ def open_run(request: Request) -> OpenedRun:
     return OpenedRun(request.run_dir, settings, trainer, request.result)
 
 
+def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:
+    """Refuses, before anything is measured, a run folder that the results could not be written to afterwards.
+
+    What is tried is a file that vanishes again: permissions say little, least of all to the superuser.
+
+    Args:
+        run_dir: the folder of a run.
+        subfolder: where more than one file goes; it need not exist.
+
+    Raises:
+        SettingsError: nothing can be written there.
+    """
+    with _one_line(run_dir):
+        place = run_dir / subfolder if subfolder else run_dir
+        if not place.exists():
+            place = run_dir
+        elif not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{place.name} is a file, but must be a folder")
+        with tempfile.NamedTemporaryFile(dir=place, prefix="unfinished-") as file:
+            file.write(b"probe")
+
+
 def write_beside(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a file under another name first, so that a file of this name is always whole.
 
@@ -153,8 +178,24 @@ def write_beside(path: Path, write: Callable[[Path], object]) -> None:
         SettingsError: it cannot be written.
     """
     unfinished = path.with_name(f"unfinished-{path.name}")
-    try:
+    with _one_line(path.parent):
         write(unfinished)
         unfinished.replace(path)
+
+
+def write_plots(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
+    """Writes pictures into a folder inside that of a run; returns their files.
+
+    Raises:
+        SettingsError: they cannot be written.
+    """
+    with _one_line(folder.parent):
+        return write(folder)
+
+
+@contextlib.contextmanager
+def _one_line(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise SettingsError(f"run_dir = {shown(str(path.parent))}: cannot be written ({error.strerror})") from error
+        raise SettingsError(f"run_dir = {shown(str(run_dir))}: cannot be written ({error.strerror})") from error

@@ -30,13 +30,28 @@ SUMMARY_FILE = "export.json"
 _N_CHECKED, _N_CHECKED_STEPS = 64, 200
 """Walkers, and Metropolis steps that bring them there, on which a new export is compared."""
 
-LARGEST_DEVIATION = {"float32": 1e-3, "float64": 1e-10}
-"""How far the reloaded numbers of the median walker may be off, relative to max(1, |value|).
+LEAST_SHARE = 0.9
+"""Of the walkers whose numbers must agree, and must be finite. The rest may stand next to a node."""
 
-Next to a node rounding errors grow without bound, so no bound holds for every walker of every wave function; a wrong
-export is wrong for all of them. The bounds hold for random start weights, whose orbitals are nearly dependent:
-rounding times a condition number of up to 1e4.
+LARGEST_DEVIATION = {"float32": (1e-5, 1e-3), "float64": (1e-12, 1e-11)}
+"""How far the reloaded numbers of these walkers may be off, relative to max(1, |value|), for up to four particles.
+
+The first bound is for the wave function, the second for what is made of its derivatives. Both models do the same
+operations, but the order of a few sums differs, and orbitals that are nearly dependent, as those of random weights are,
+amplify that rounding. Nine in ten walkers of four particles were off by 1e-6 and 3e-5 at most in float32, by 1e-15 and
+2e-14 in float64. Next to a node rounding errors grow without bound, so no bound holds for every walker.
 """
+
+_GROWTH, _LARGEST_BOUND = 3.0, 0.1
+"""Factor by which each particle beyond four raises the bounds, and where that ends.
+
+With random weights in float32 nine in ten walkers were off by 6e-6 (ln|Psi|) and 3e-4 (gradient) for six particles, by
+1e-4 (ln|Psi|) and 3e-3 (kinetic energy) for ten. A wrong export is off by about 1.
+"""
+
+_OF_DERIVATIVES = ("local_energy", "gradient_and_laplacian")
+_FINITE = ("log_psi", "local_energy")
+"""Signatures that give finite numbers wherever the wave function is of any use."""
 
 
 class ExportError(RuntimeError):
@@ -129,7 +144,7 @@ def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float
     """Reloads the model; returns signature -> largest deviation.
 
     Raises:
-        ExportError: a number of the median walker is off by more than `LARGEST_DEVIATION`.
+        ExportError: fewer than `LEAST_SHARE` of the walkers have finite numbers, off by `LARGEST_DEVIATION` at most.
     """
     model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # kept: its signatures do not keep the variables alive
     loaded = model.signatures
@@ -140,22 +155,37 @@ def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float
     largest = {}
     for signature, function in functions.items():
         reloaded, own = loaded[signature](positions=positions), function(positions)
+        bound = _bound(signature, *positions.shape[1:], positions.dtype.name)
         by_output = {name: _deviation(reloaded[name], own[name]) for name in own}
         for name, deviation in by_output.items():
-            if not np.median(deviation) <= LARGEST_DEVIATION[positions.dtype.name]:
-                raise ExportError(
-                    f"{name} of {signature}: off by {np.median(deviation):.1e} for the median walker after reloading"
-                )
+            if signature in _FINITE:
+                _require(np.isfinite(own[name]), f"{name} of {signature}: not finite")
+            _require(deviation <= bound, f"{name} of {signature}: off by more than {bound:g} after reloading")
         largest[signature] = float(max(np.max(deviation) for deviation in by_output.values()))
     return largest
 
 
+def _bound(signature: str, n_particles: int, dtype: str) -> float:
+    """Returns how far numbers of a signature may be off."""
+    bound = LARGEST_DEVIATION[dtype][signature in _OF_DERIVATIVES]
+    return min(bound * _GROWTH ** min(max(n_particles - 4, 0), 99), _LARGEST_BOUND)
+
+
+def _require(is_good: np.ndarray, fault: str) -> None:
+    """Refuses a model with that fault on more than a few walkers."""
+    if np.mean(is_good) < LEAST_SHARE:
+        raise ExportError(f"{fault} for {np.count_nonzero(~is_good)} of {len(is_good)} walkers")
+
+
 def _deviation(found: Tensor, wanted: Tensor) -> np.ndarray:
-    """|found - wanted|/max(1, |wanted|) of each walker, the largest of its components; equal infinities agree."""
+    """|found - wanted|/max(1, |wanted|) of each walker, the largest of its components.
+
+    Equal infinities agree; what is no number agrees with nothing.
+    """
     found, wanted = (np.asarray(values).reshape(len(values), -1) for values in (found, wanted))
     with np.errstate(invalid="ignore"):
         off = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
-    return np.max(np.where((found == wanted) | (np.isnan(found) & np.isnan(wanted)), 0, off), axis=1)
+    return np.max(np.where(found == wanted, 0, np.where(np.isnan(off), np.inf, off)), axis=1)
 
 
 @contextlib.contextmanager
@@ -169,6 +199,7 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
     Raises:
         SettingsError: nothing can be written there.
     """
+    new_parents = [place for place in target.parents if not place.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -191,3 +222,7 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
     finally:
         if target.exists() or not old.exists():
             shutil.rmtree(workshop, ignore_errors=True)
+        if not target.exists():
+            with contextlib.suppress(OSError):  # something else is in it by now
+                for place in new_parents:
+                    place.rmdir()

@@ -6,7 +6,10 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -110,7 +113,7 @@ def read_role(environment: Mapping[str, str]) -> Role:
         environment: variable -> value.
 
     Raises:
-        SettingsError: some of them are missing, or the port is none.
+        SettingsError: some of them are missing, or are no name, no address or no port.
     """
     given = {name: environment[name] for name in WORKER_VARIABLES if environment.get(name)}
     if not given:
@@ -118,13 +121,25 @@ def read_role(environment: Mapping[str, str]) -> Role:
     missing = [name for name in WORKER_VARIABLES if name not in given]
     if missing:
         raise SettingsError(f"{missing[0]}: must be given, as {', '.join(given)} is; all three or none")
-    tuner_id, _, port = (given[name] for name in WORKER_VARIABLES)
+    tuner_id, host, port = (given[name] for name in WORKER_VARIABLES)
     if not (port.isdecimal() and len(port) <= 5 and 0 < int(port) < 2**16):
         raise SettingsError(f"{WORKER_VARIABLES[2]} = {shown(port)}: must be an integer from 1 to 65535")
+    if not _is_host(host):
+        raise SettingsError(f"{WORKER_VARIABLES[1]} = {shown(host)}: must be an IP address or the name of a host")
     if not tuner_id.replace("_", "").replace("-", "").isalnum():  # it becomes the name of a file
         raise SettingsError(f"{WORKER_VARIABLES[0]} = {shown(tuner_id)}: must be letters, digits, - and _ alone")
     is_chief = "chief" in tuner_id  # as keras-tuner sees it
     return Role(tuner_id, is_chief, not is_chief)
+
+
+def _is_host(text: str) -> bool:
+    """Returns whether a text looks like an address; nobody is asked whether there is such a host."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))  # grpc wants IPv6 in brackets
+        return True
+    label = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    is_number = text.replace(".", "").isdecimal()  # such as 127.0.0.256
+    return len(text) <= 253 and not is_number and re.fullmatch(rf"{label}(\.{label})*\.?", text) is not None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

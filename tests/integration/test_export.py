@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_nqs
 from tf_nqs import builders, export_command, run_folder
@@ -33,25 +37,42 @@ def make_run(folder, dtype="float64", n_particles=2):
     return folder
 
 
-def run_python(*arguments, cwd):
-    command = [sys.executable, *map(str, arguments)]
+def run_python(*arguments, cwd, python=sys.executable):
+    command = [str(python), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
-def assert_exported_numbers(tmp_path, dtype, n_particles, bounds, by_tapes):
+WITH_TENSORFLOW_ALONE = """
+import runpy, sys
+blocked = ("tf_nqs", "keras", "tf_keras", "keras_tuner", "tensorflow_probability")
+sys.modules.update(dict.fromkeys(blocked))  # None: an import of them fails as if they were not installed
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    loaded = [name for name, module in sys.modules.items() if module and name.partition(".")[0] in blocked]
+    assert not loaded, loaded
+"""
+
+
+def run_alone(*arguments, cwd, python=sys.executable):
+    """Runs a script where this package, Keras, and all that brings Keras along, cannot be imported."""
+    return run_python("-I", "-c", WITH_TENSORFLOW_ALONE, *arguments, cwd=cwd, python=python)
+
+
+def assert_exported_numbers(tmp_path, run_dir, bounds, by_tapes, python=sys.executable):
     """Exports in one process, evaluates in another, and compares with the ansatz: |a - b| <= bound max(1, |b|)."""
-    run_dir = make_run(tmp_path / "run", dtype, n_particles)
     arguments = (ROOT / "export/saved_model.py", f"--run_dir={run_dir}", "--output=exported")
     done = run_python(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "exported to exported" in done.stdout and "local_energy" in done.stdout
-    client = (ROOT / "export/client.py", "--model=exported/1", "--output=numbers.npz", "--n_walkers=200")
-    done = run_python("-I", *client, cwd=tmp_path)  # isolated: the repository cannot be imported
+    client = (ROOT / "export/client.py", "--model=exported", "--output=numbers.npz", "--n_walkers=200")
+    done = run_alone(*client, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     numbers = np.load(tmp_path / "numbers.npz")
     x = numbers["positions"]
-    assert x.shape == (200, n_particles) and x.dtype == dtype
     system, ansatz, _ = tf_nqs.load(run_dir)
+    assert x.shape == (200, system.n_particles) and x.dtype == ansatz.compute_dtype
     _, derivatives = ansatz.forward_laplacian(x)
     energy = system.local_energy(x, derivatives)
     sign, log_abs_psi = ansatz(x)
@@ -69,20 +90,48 @@ def assert_exported_numbers(tmp_path, dtype, n_particles, bounds, by_tapes):
     return done
 
 
+BOUNDS = {"float64": ((1e-12, 1e-12, 1e-12), 1e-11), "float32": ((1e-5, 1e-3, 1e-3), 1e-3)}
+"""dtype -> those of ln|Psi|, energy and kinetic energy, and that of the tapes, for four fermions."""
+
+
 def test_a_client_gets_the_numbers_of_the_run(tmp_path):
     # The operations are the same; eager and graph round alike but for the order of a few sums.
-    done = assert_exported_numbers(tmp_path, "float64", 2, (1e-12, 1e-12, 1e-12), by_tapes=1e-12)
+    run_dir = make_run(tmp_path / "run")
+    done = assert_exported_numbers(tmp_path, run_dir, (1e-12, 1e-12, 1e-12), by_tapes=1e-12)
     assert "energy of 200 independent walkers" in done.stdout
     assert "custom gradients" not in done.stderr  # of which TensorFlow would warn if any were lost
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("dtype", "bounds", "by_tapes"),
-    [("float64", (1e-12, 1e-12, 1e-12), 1e-11), ("float32", (1e-5, 1e-3, 1e-3), 1e-3)],
-)
-def test_a_client_gets_the_numbers_of_four_fermions(tmp_path, dtype, bounds, by_tapes):
-    assert_exported_numbers(tmp_path, dtype, 4, bounds, by_tapes)
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_client_gets_the_numbers_of_four_fermions(tmp_path, dtype):
+    assert_exported_numbers(tmp_path, make_run(tmp_path / "run", dtype, 4), *BOUNDS[dtype])
+
+
+@pytest.fixture(scope="module")
+def tensorflow_alone(tmp_path_factory):
+    """The Python of a new virtual environment with TensorFlow, without even the Keras that pip installs beside it."""
+    folder = tmp_path_factory.mktemp("environment")
+    assert run_python("-m", "venv", folder, cwd=folder).returncode == 0
+    python = folder / "bin/python"
+    done = run_python("-m", "pip", "install", "-q", f"tensorflow=={tf.__version__}", cwd=folder, python=python)
+    if done.returncode != 0:
+        pytest.skip(f"no package index gives tensorflow {tf.__version__}: {done.stderr.strip()[-200:]}")
+    assert run_python("-m", "pip", "uninstall", "-q", "-y", "keras", cwd=folder, python=python).returncode == 0
+    for package in ("keras", "tf_nqs"):
+        assert "ModuleNotFoundError" in run_python("-I", "-c", f"import {package}", cwd=folder, python=python).stderr
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_trained_state_needs_tensorflow_alone(tmp_path, tensorflow_alone, dtype):
+    """Four trained fermions, in an environment where nothing but TensorFlow is installed."""
+    run_dir = tmp_path / "run"
+    settings = ("--config=quickstart", f"--dtype={dtype}", "--max_seconds=20", "--evaluation_max_seconds=5", "--quiet")
+    done = run_python(ROOT / "train.py", *settings, f"--run_dir={run_dir}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_exported_numbers(tmp_path, run_dir, *BOUNDS[dtype], python=tensorflow_alone)
 
 
 def test_the_client_imports_tensorflow_alone():
@@ -160,7 +209,81 @@ def test_the_script_answers_bad_input_with_one_line(tmp_path):
     assert done.stderr == "error: output: must be given; a new or an empty folder\n"
 
 
-def test_the_client_answers_a_missing_model_with_one_line(tmp_path):
+@pytest.fixture(scope="module")
+def client():
+    """The client as a module, in this process."""
+    specification = importlib.util.spec_from_file_location("export_client", ROOT / "export/client.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+NO_EXPORT = "must be the folder of an export"
+NO_FILE = "must be a file in a folder that exists"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "the following arguments are required: --model"),
+        (["--n_walkers=0"], "argument --n_walkers: '0': must be an integer from 1 to 2147483647"),
+        (["--n_walkers=x"], "argument --n_walkers: 'x': must be an integer from 1 to 2147483647"),
+        (["--n_steps=-1"], "argument --n_steps: '-1': must be an integer from 0 to 2147483647"),
+        (["--seed=99999999999"], "argument --seed: '99999999999': must be an integer from -2147483648 to 2147483647"),
+        (["--model=missing"], f"model = 'missing': holds no saved_model.pb; {NO_EXPORT}"),
+        (["--model=" + "x" * 300], f"model = '{'x' * 300}': holds no saved_model.pb; {NO_EXPORT}"),
+        (["--model=other"], f"model = 'other': has no signature local_energy, log_psi, sample; {NO_EXPORT}"),
+        (["--model=damaged"], rf"model = 'damaged/10': cannot be read \(.*\); {NO_EXPORT}"),
+        (["--model=other", "--output=no/x.npz"], rf"output = 'no/x.npz': cannot be written \(.*\); {NO_FILE}"),
+        (["--model=other", "--output=other"], f"output = 'other': is a folder; {NO_FILE}"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_the_client_answers_bad_input_with_one_line(client, arguments, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tf.saved_model.save(tf.Module(), "other")
+    for version, content in (("9", Path("other/saved_model.pb").read_bytes()), ("10", b"no model")):
+        Path("damaged", version).mkdir(parents=True)  # the newest is not the last in the alphabet
+        Path("damaged", version, "saved_model.pb").write_bytes(content)
+    capsys.readouterr()
+    if arguments and not arguments[0].startswith("--model"):
+        arguments = ["--model=other", *arguments]
+    try:
+        status = client.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert re.fullmatch(f"error: {line}\n", printed.err)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "line"),
+    [
+        ("sample", tf.errors.ResourceExhaustedError(None, None, "OOM"), "n_walkers = 1000: needs more memory than"),
+        ("savez", OSError(errno.ENOSPC, "No space left on device"), "output = 'x.npz': cannot be written (No space"),
+    ],
+)
+def test_the_client_says_in_one_line_what_went_out(client, name, error, line, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    tf.saved_model.save(tf.Module(), "model")
+    capsys.readouterr()
+    keys = ("local_energy/total", "local_energy/kinetic", "tapes/laplacian")
+    monkeypatch.setattr(client, "NEEDED", set())
+    monkeypatch.setattr(client, "sample", lambda *_: None)
+    monkeypatch.setattr(
+        client, "evaluate", lambda *_: dict.fromkeys(keys, np.ones(3)) | {"tapes/gradient": np.ones((3, 1))}
+    )
+    monkeypatch.setattr(np if name == "savez" else client, name, fail)
+    assert client.main(["--model=model", "--output=x.npz"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {line}") and printed.count("\n") == 1
+
+
+def test_the_client_says_no_more_than_one_line(tmp_path):
     done = run_python("-I", ROOT / "export/client.py", "--model=missing", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "error: model = 'missing': holds no saved_model.pb"
+    assert done.stderr == "error: model = 'missing': holds no saved_model.pb; must be the folder of an export\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tf_nqs import builders, evaluate, observe, run_folder
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.exact import two_particle_energy
+from tf_nqs.observables import plots
 from tf_nqs.run_command import main
 from tf_nqs.run_result import RunResult
 
@@ -56,6 +60,7 @@ def test_evaluate(run_dir, capsys):
     v_score = 2 * found["variance"] / (found["energy"] - 2) ** 2
     assert found["v_score"] == pytest.approx(v_score, rel=1e-3)
     printed = capsys.readouterr().out
+    assert printed.count("burn-in, until the walkers are in equilibrium") == 1
     assert "Virial theorem" in printed and "Parity" in printed
     assert found["n_non_finite"] == found["non_finite_share"] == 0  # of this measurement, not of the run's own
     assert ("target_error was not reached" in printed) == (found["energy_error"] > 0.2)
@@ -141,6 +146,39 @@ def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
     (tmp_path / run_folder.WEIGHTS_FILE).write_bytes(b"no weights")
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("cannot be read (") == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_cannot_be_written_is_refused_before_the_measurement(command, run_dir, monkeypatch, capsys):
+    def no_file(*_, **__):  # permissions do not stop a superuser, whom the tests may run as
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", no_file)
+    monkeypatch.setattr(sys.modules[COMMANDS[command].work.__module__], "open_run", None)
+    assert main(COMMANDS[command], ["", f"--run_dir={run_dir}"]) == 2
+    refused = f"error: run_dir = '{run_dir}': cannot be written (Read-only file system)\n"
+    assert capsys.readouterr() == ("", refused)
+
+
+def test_a_file_in_the_way_of_the_plots_is_told_before_the_measurement(run_dir, tmp_path, monkeypatch, capsys):
+    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    (tmp_path / observe.PLOT_FOLDER).write_text("")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(observe, "open_run", None)
+    assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
+    assert "cannot be written (observables is a file, but must be a folder)\n" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_at_the_plots_is_told_in_one_line(run_dir, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(plots, "plot_observables", full)
+    arguments = [f"--run_dir={run_dir}", "--evaluation_max_seconds=1", "--reference_max_seconds=0", "--quiet"]
+    assert main(observe.COMMAND, ["", *arguments]) == 2
+    assert capsys.readouterr().err == f"error: run_dir = '{run_dir}': cannot be written (No space left on device)\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -228,6 +228,49 @@ def test_wrong_numbers_are_found(exported):
         saved_model._compare(other, exported)
 
 
+@pytest.mark.parametrize(
+    ("signature", "output", "n_spoilt", "fault"),
+    [
+        ("log_psi", "log_abs_psi", 7, "off by more than 1e-12 after reloading for 7 of 64 walkers"),
+        ("local_energy", "kinetic", 7, "off by more than 1e-11 after reloading for 7 of 64 walkers"),
+        ("log_psi", "sign", 64, "off by more than"),
+        ("local_energy", "total", 6, None),  # next to nodes, perhaps
+    ],
+)
+def test_a_tenth_of_the_walkers_may_be_off(ansatz, exported, signature, output, n_spoilt, fault):
+    functions = saved_model.functions_of_positions(ansatz, SYSTEM)
+
+    def spoilt(positions):
+        numbers = functions[signature](positions)
+        return numbers | {output: numbers[output] + np.where(np.arange(64) < n_spoilt, 1e-6, 0.0)}
+
+    compare = {signature: spoilt}
+    if fault is None:
+        assert saved_model._compare(compare, exported)[signature] > 1e-7
+        return
+    with pytest.raises(saved_model.ExportError, match=f"{output} of {signature}: {fault}"):
+        saved_model._compare(compare, exported)
+
+
+def test_bounds_stay_below_what_a_wrong_export_is_off():
+    assert saved_model._bound("log_psi", 4, "float32") == 1e-5 and saved_model._bound("log_psi", 1, "float64") == 1e-12
+    assert saved_model._bound("local_energy", 6, "float32") == pytest.approx(9e-3)
+    assert saved_model._bound("local_energy", 10_000, "float64") == 0.1
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_model_without_finite_numbers_is_not_exported(tmp_path, value):
+    """Reloaded, it gives the very same, and yet nothing agrees."""
+
+    class Nowhere(Gaussian):
+        def call(self, positions):
+            return tf.ones_like(positions[:, 0]), tf.zeros_like(positions[:, 0]) + value
+
+    with pytest.raises(saved_model.ExportError, match="log_abs_psi of log_psi: not finite for 64 of 64 walkers"):
+        tf_nqs.export(Nowhere(), TrappedFermions(1), tmp_path / "new/parents/export")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_other_files_are_never_replaced(exported, tmp_path, overwrite):
     (tmp_path / "energy.csv").write_text("precious")

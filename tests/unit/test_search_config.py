@@ -231,6 +231,12 @@ def test_bad_command_lines(arguments, line, no_search, write, tmp_path, monkeypa
         ({"KERASTUNER_ORACLE_PORT": "8000"}, "KERASTUNER_TUNER_ID: must be given, as KERASTUNER_ORACLE_PORT is"),
         (dict(zip(tune.WORKER_VARIABLES, ("chief", "::1", "http"), strict=True)), "'http': must be an integer from 1"),
         (dict(zip(tune.WORKER_VARIABLES, ("../a", "::1", "8000"), strict=True)), "'../a': must be letters"),
+        (dict(zip(tune.WORKER_VARIABLES, ("a", "no host", "8000"), strict=True)), "'no host': must be an IP address"),
+        (
+            dict(zip(tune.WORKER_VARIABLES, ("a", "127.0.0.256", "8000"), strict=True)),
+            "= '127.0.0.256': must be an IP",
+        ),
+        (dict(zip(tune.WORKER_VARIABLES, ("a", "http://x", "8000"), strict=True)), "'http://x': must be an IP address"),
     ],
 )
 def test_bad_workers(environment, line, no_search, write, tmp_path, monkeypatch, capsys):
@@ -245,6 +251,8 @@ def test_roles():
     assert tune.read_role({}) == tune.Role("tuner0", False, False)
     variables = dict(zip(tune.WORKER_VARIABLES, ("chief", "127.0.0.1", "8000"), strict=True))
     assert tune.read_role(variables) == tune.Role("chief", True, False)
+    for host in ("localhost", "node-7.cluster", "::1", "[::1]", "0.0.0.0"):
+        assert tune.read_role({**variables, "KERASTUNER_ORACLE_IP": host}).is_chief
     assert tune.read_role({**variables, "KERASTUNER_TUNER_ID": "b-2"}) == tune.Role("b-2", False, True)
 
 

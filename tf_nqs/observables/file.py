@@ -20,7 +20,7 @@ def n_occupied(occupations: np.ndarray) -> int:
 def file_entries(observed: Observables, exact: ExactObservables | None) -> dict[str, np.ndarray]:
     """Returns key -> array: each observable, its `_error`, and the exact one as `exact_` where it is known.
 
-    Of occupations and natural orbitals those of at least 1e-4 are kept.
+    Of occupations and natural orbitals those of at least 1e-4 are kept; `occupations_left_out` is the others' sum.
     """
     kept = n_occupied(observed.occupations.value)
     entries = {"x": observed.x, "natural_orbitals": observed.natural_orbitals[:kept]}
@@ -32,5 +32,7 @@ def file_entries(observed: Observables, exact: ExactObservables | None) -> dict[
             entries[f"exact_{name}"] = np.asarray(value)
     for name in ("occupations", "occupations_error", "exact_occupations"):
         if name in entries:
+            if not name.endswith("_error"):
+                entries[f"{name}_left_out"] = np.sum(entries[name][kept:])
             entries[name] = entries[name][:kept]
     return entries

@@ -8,6 +8,10 @@ _REPULSION = 5.0
 """Distance of equal occupations in units of the noise between their orbitals, hardly ever exceeded by a pair."""
 
 
+_EQUAL = 1e-3
+"""Relative distance of neighbouring occupations up to which they are taken for equal."""
+
+
 def natural_occupations(matrix: np.ndarray, even: bool) -> np.ndarray:
     """Returns the eigenvalues, descending; for an even system those of even, then those of odd orbitals.
 
@@ -37,6 +41,26 @@ def natural_orbitals(matrix: np.ndarray, even: bool) -> np.ndarray:
             orbitals[rows, :middle] = sign * half.T[:, ::-1] / np.sqrt(2.0)
     first_large = np.argmax(np.abs(orbitals) > 0.5 * np.abs(orbitals).max(axis=1, keepdims=True), axis=1)
     return orbitals * np.sign(orbitals[np.arange(n_places), first_large])[:, np.newaxis]
+
+
+def orbitals_like(matrix: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Returns the eigenvectors of an even system, by descending occupation, as near to given ones as they may be.
+
+    Of an orbital nothing but the sign is free; of several with equal occupations any rotation W is, and the W that
+    brings them nearest to the given ones is the orthogonal factor of their overlaps.
+
+    Args:
+        matrix: as for `natural_occupations`.
+        given: orbitals of nearly the same matrix, by descending occupation, shape (n_places, n_places).
+    """
+    occupations = natural_occupations(matrix, even=True)
+    order = np.argsort(-occupations, kind="stable")
+    occupations, orbitals = occupations[order], natural_orbitals(matrix, even=True)[order]
+    ends = np.flatnonzero(occupations[1:] < (1.0 - _EQUAL) * occupations[:-1]) + 1
+    for rows in np.split(np.arange(len(orbitals)), ends):
+        left, _, right = np.linalg.svd(given[rows] @ orbitals[rows].T)
+        orbitals[rows] = left @ right @ orbitals[rows]
+    return orbitals
 
 
 def error_with_repulsion(value: np.ndarray, error: np.ndarray, mixing: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from tf_nqs.analysis.plots import ACCENT, DARK, GREY, LEGEND_STYLE, LIGHT
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.observables.file import n_occupied
 from tf_nqs.observables.measure import Observables
+from tf_nqs.observables.natural import orbitals_like
 
 _MAPS = {
     "one_body_density_matrix": (r"$\rho(x, x')$ (1/a_ho)", "RdBu_r"),
@@ -53,7 +54,7 @@ def plot_observables(
     figures = {
         "density": _density(observed, exact, title),
         "occupations": _occupations(observed, exact, title),
-        "natural_orbitals": _natural_orbitals(observed, title),
+        "natural_orbitals": _natural_orbitals(observed, exact, title),
         "scalars": _scalars(observed, exact, title),
     }
     figures |= {name: _map(name, observed, exact, title) for name in _MAPS}
@@ -126,12 +127,17 @@ def _occupations(observed: Observables, exact: ExactObservables | None, title: s
     return figure
 
 
-def _natural_orbitals(observed: Observables, title: str) -> Figure:
+def _natural_orbitals(observed: Observables, exact: ExactObservables | None, title: str) -> Figure:
     figure, panel = _panel(title)
     kept = min(_N_ORBITALS, n_occupied(observed.occupations.value))
     for number in range(kept):
         label = f"{number + 1}: occupation {observed.occupations.value[number]:.4f}"
         panel.plot(observed.x, observed.natural_orbitals[number], lw=1.5, label=label)
+    if exact:
+        spacing = exact.x[1] - exact.x[0]
+        known = orbitals_like(exact.one_body_density_matrix, observed.natural_orbitals) / np.sqrt(spacing)
+        lines = panel.plot(exact.x, known[:kept].T, color=DARK, ls=":", lw=1.1)
+        lines[0].set_label("exact")
     extent = 1.2 * _extent(observed)
     panel.set(xlabel="x (a_ho)", ylabel="Natural orbital (1/√a_ho)", xlim=(-extent, extent))
     panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND_STYLE)

@@ -42,14 +42,7 @@ def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
     Raises:
         RunFolderError: the folder holds a search that cannot be taken up.
     """
-    try:
-        tuner = SearchTuner(search, folder, tuner_id, say)
-    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise RunFolderError(
-            f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
-            "must be a new folder"
-        ) from error
+    tuner = _take_up(search, folder, tuner_id, say)
     oracle = tuner.oracle
     begun = len(oracle.trials)
     if begun:
@@ -70,9 +63,24 @@ def run_worker(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
         folder: of the search, the same as the chief's.
         tuner_id: name of this process.
         say: prints a line, or does not.
+
+    Raises:
+        RunFolderError: the folder holds a search that cannot be taken up.
     """
-    SearchTuner(search, folder, tuner_id, say).search()
+    _take_up(search, folder, tuner_id, say).search()
     say("no trials are left; the chief has the table")
+
+
+def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> SearchTuner:
+    """Returns the tuner of a search, new or as it was left."""
+    try:
+        return SearchTuner(search, folder, tuner_id, say)
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
+            "must be a new folder"
+        ) from error
 
 
 def _write(search: Search, records: list[TrialRecord], folder: Path, say: Callable[[str], None]) -> TrialRecord | None:

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs import exact
-from tf_nqs.observables import file_entries, measure_observables, observables_table
+from tf_nqs.observables import file_entries, measure_observables, observables_table, plots
 from tf_nqs.observables.conditional import spread_on_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife
-from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
+from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals, orbitals_like
 from tf_nqs.observables.plots import plot_observables
 from tf_nqs.physics import TrappedFermions, free_fermions
 from tf_nqs.physics.oscillator import oscillator_orbitals
@@ -119,7 +119,13 @@ def test_free_fermions(n_particles, tmp_path):
     paths = plot_observables(observed, known, tmp_path / "plots", "free fermions")
     assert {path.stem for path in paths} >= {"density", "occupations", "pair_density", "one_body_density_matrix"}
     assert all(path.stat().st_size > 10_000 for path in paths)
+    curves = [line.get_ydata() for line in plots._natural_orbitals(observed, known, "").axes[0].lines]
+    # Single precision: the ansatz is the exact state.
+    np.testing.assert_allclose(curves[n_particles:], curves[:n_particles], atol=1e-3)
     entries = file_entries(observed, known)
+    for kind in ("", "exact_"):
+        total = entries[f"{kind}occupations"].sum() + entries[f"{kind}occupations_left_out"]
+        assert total == pytest.approx(n_particles, abs=1e-9)  # a trace, whatever the noise
     assert entries["occupations"].shape == entries["exact_occupations"].shape == (n_particles,)
     assert {f"{name}_error" for name in ("density", "pair_density", "rms_size", "entropy")} <= set(entries)
     assert f"Occupation {n_particles} " in observables_table(observed, known)
@@ -167,6 +173,20 @@ def test_natural_orbitals_diagonalise(even):
     if even:
         parities = np.sum(orbitals * orbitals[:, ::-1], axis=1)
         np.testing.assert_allclose(parities, [1] * 5 + [-1] * 4, atol=1e-12)
+
+
+def test_exact_orbitals_turn_to_the_measured_ones_within_equal_occupations_alone():
+    orbitals = natural_orbitals(np.diag([1.0, 3, 5, 9, 2, 9, 5, 3, 1]), even=True)  # each occupation even and odd
+    occupations = np.array([0.9, 0.7, 0.5, 0.1, 0.0, 0.9, 0.4, 0.3, 0.2])
+    matrix = orbitals.T @ np.diag(occupations) @ orbitals
+    wanted = orbitals[np.argsort(-occupations, kind="stable")]
+    one, other = np.cos(0.3), np.sin(0.3)
+    turned = wanted * np.array([1, 1, -1, 1, -1, 1, 1, -1, 1])[:, np.newaxis]
+    turned[:2] = [[one, other], [-other, one]] @ turned[:2]
+    found = orbitals_like(matrix, turned)
+    np.testing.assert_allclose(found, turned, atol=1e-12)
+    turned[2:4] = [[one, other], [-other, one]] @ turned[2:4]  # which nothing but an error could do
+    assert np.abs(orbitals_like(matrix, turned) - found).max() < 1e-12
 
 
 def test_occupations_that_noise_drove_apart_carry_their_distance():

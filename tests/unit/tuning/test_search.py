@@ -12,7 +12,7 @@ import pytest
 
 from tf_nqs import memory_request, tune, tuning
 from tf_nqs.apart import Outcome
-from tf_nqs.config import load_toml
+from tf_nqs.config import RunFolderError, load_toml
 from tf_nqs.config.search import search_from
 from tf_nqs.exact import Reference
 from tf_nqs.search_folder import search_folder
@@ -48,10 +48,7 @@ def energy_of(settings):
 
 @pytest.fixture
 def fake_run(monkeypatch):
-    """A stand-in for `run_apart`: keeps the settings it is given; `change` may alter what it does.
-
-    Drawing the plot, which takes longer than all else here, is only counted.
-    """
+    """A stand-in for `run_apart` that keeps its settings; `change` may alter what it does. Plots, slow, are counted."""
     fake = SimpleNamespace(calls=[], states=[], n_plots=0, change=lambda settings, numbers: None)
 
     def plot_search(*arguments):
@@ -229,6 +226,15 @@ def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, 
         assert best.values == whole.values
     done = len(fake_run.calls)
     assert do(search_in(**settings))[0] == best and len(fake_run.calls) == done
+
+
+def test_what_keras_tuner_had_half_written_is_refused_in_one_line(fake_run, search_in):
+    with search_folder(search_in()) as folder:
+        (folder / "tuner").mkdir()
+        (folder / "tuner/oracle.json").write_text('{"trials": ')
+        for take_up in (tuning.run_search, tuning.run_worker):
+            with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
+                take_up(search_in(), folder, "tuner0", print)
 
 
 def test_no_trial_starts_after_search_seconds(fake_run, search_in):
