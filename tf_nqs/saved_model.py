@@ -155,7 +155,7 @@ def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float
     largest = {}
     for signature, function in functions.items():
         reloaded, own = loaded[signature](positions=positions), function(positions)
-        bound = _bound(signature, *positions.shape[1:], positions.dtype.name)
+        bound = _bound(signature, positions.shape[1], positions.dtype.name)
         by_output = {name: _deviation(reloaded[name], own[name]) for name in own}
         for name, deviation in by_output.items():
             if signature in _FINITE:
