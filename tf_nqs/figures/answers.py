@@ -125,12 +125,13 @@ def iteration_is_shorter(first: Outcome, second: Outcome) -> Answer:
 
 def sampling_is_shorter(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether sampling takes about a tenth of the time; counted over the training, timed after it."""
-    factor = _milliseconds(fresh, "sampling") / _milliseconds(reusing, "sampling")
-    fewer = reusing.iterations / reusing.result["n_samplings"]
+    now, before = _milliseconds(reusing, "sampling"), _milliseconds(fresh, "sampling")
+    fewer = reusing.iterations / max(reusing.result["n_samplings"], 1)
+    found = f"sampling took {before / now:.1f} times less time" if now else "no iteration drew any"
     return Answer(
-        fewer > 5 and factor > 5,
-        f"In training, one iteration in {fewer:.1f} drew samples; in the profile after it, sampling took {factor:.1f} "
-        f"times less time. But re-weighting needs ln|Psi| of all walkers in every iteration, "
+        fewer > 5 and before > 5 * now if now else None,
+        f"In training, one iteration in {fewer:.1f} drew samples; in the profile after it, {found}. "
+        f"But re-weighting needs ln|Psi| of all walkers in every iteration, "
         f"{_milliseconds(reusing, 'forward'):.2f} ms.",
     )
 

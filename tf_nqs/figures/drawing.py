@@ -21,6 +21,9 @@ COLOURS = {"blue": "#1f6fb4", "orange": "#ee7d1b", "green": "#2c9a41", "purple":
 MEAN_OVER = 50
 """A running mean is over one in so many iterations of its curve."""
 
+ONE_CALL = " (one call, in no iteration)"
+"""What stands beside the bar of a forward pass that no iteration makes on its own."""
+
 SAMPLINGS_AVERAGED = 5
 """Successive samplings whose waits the black line of the schedule averages, as in the thesis."""
 
@@ -89,16 +92,26 @@ def _extremes(energies: np.ndarray) -> list[float]:
 
 
 def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
-    """Draws the time of each phase as bars, an arm beside the other."""
+    """Draws the time of each phase as bars, an arm beside the other.
+
+    The forward pass has a bar in the thesis, but without re-weighting no iteration makes it on its own: there the bar
+    is the time of one call alone, and says so.
+    """
     phases = list(WORDS)
     height = 0.8 / len(curves)
     largest = 0.0
     for index, curve in enumerate(curves):
         profile = outcomes[curve.arm].profile
-        milliseconds = [1e3 * profile[phase].seconds_per_iteration for phase in phases]
+        rows = [profile[phase] for phase in phases]
+        is_alone = [row.phase == "forward" and row.n_calls == 0 for row in rows]
+        milliseconds = [
+            1e3 * (row.seconds_per_call if alone else row.seconds_per_iteration)
+            for row, alone in zip(rows, is_alone, strict=True)
+        ]
+        words = [f"{value:.2f}" + ONE_CALL * alone for value, alone in zip(milliseconds, is_alone, strict=True)]
         places = np.arange(len(phases)) + (index - (len(curves) - 1) / 2) * height
         bars = panel.barh(places, milliseconds, height, color=COLOURS[curve.colour], label=curve.label)
-        panel.bar_label(bars, [f"{value:.2f}" for value in milliseconds], padding=4, fontsize=8)
+        panel.bar_label(bars, words, padding=4, fontsize=8)
         largest = max(largest, *milliseconds)
     panel.set_yticks(range(len(phases)), [WORDS[phase] for phase in phases])
     panel.invert_yaxis()

@@ -95,6 +95,9 @@ def test_time_profiles():
     assert answers.sampling_is_shorter(reused, plain).agrees is True
     assert "one iteration in 10.0 drew samples" in answers.sampling_is_shorter(reused, plain).text
     assert answers.iteration_is_shorter(reused, plain).text.endswith("2.00 times as fast.")
+    waiting = outcome(n_samplings=2, profile=times(sampling=0.0, forward=4.0))
+    assert answers.sampling_is_shorter(waiting, plain).agrees is None
+    assert "in the profile after it, no iteration drew any" in answers.sampling_is_shorter(waiting, plain).text
 
 
 def test_waits_grow():

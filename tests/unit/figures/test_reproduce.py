@@ -13,7 +13,7 @@ from tests.unit.figures.stand_ins import REFERENCE, Runs
 from tf_nqs import reproduce
 from tf_nqs.analysis.report import SIGMA
 from tf_nqs.figures import load_arms, load_figures, running
-from tf_nqs.figures.drawing import make_picture
+from tf_nqs.figures.drawing import ONE_CALL, make_picture
 from tf_nqs.figures.questions import QUESTIONS
 
 
@@ -179,6 +179,11 @@ def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
             assert labels == [curve.label for curve in figure.curves]
             assert len(panel.patches) == 6 * len(figure.curves)
             assert panel.get_xlabel() == "Milliseconds per iteration"
+            # A millisecond a call in these profiles; without re-weighting no iteration calls the forward pass alone.
+            widths = {round(patch.get_width(), 9) for patch in panel.patches}
+            kinds = [arms[curve.arm].settings.reweighting.resampling for curve in figure.curves]
+            assert widths == {1.0}
+            assert sum(ONE_CALL in text.get_text() for text in panel.texts) == kinds.count("every_iteration") > 0
         else:
             assert labels == ["schedule, Eq. 20", "iterations waited", "mean of 5 waits"]
             means = panel.lines[2].get_ydata()
