@@ -42,6 +42,9 @@ class Answer(NamedTuple):
     text: str
 
 
+NO_GROUND_STATE = Answer(None, "There is no reference energy to compare with.")
+
+
 def stops_early(stopping: Outcome, full: Outcome) -> Answer:
     """Whether early stopping has fired."""
     return Answer(
@@ -158,6 +161,8 @@ def is_less_noisy(first: Outcome, second: Outcome) -> Answer:
 
 def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether the energy of iterations sinks below the ground state more often where samples are reused."""
+    if not _know_the_ground_state(reusing, fresh):
+        return NO_GROUND_STATE
     now, before = _dips(reusing), _dips(fresh)
     return Answer(
         now > before, f"{_dip_words(reusing)}; sampled in every iteration, {_dip_words(fresh)}. {_deepest(reusing)}"
@@ -167,11 +172,13 @@ def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
 def dips_no_more(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether the energy of iterations does not sink below the ground state more often where samples are reused."""
     answer = dips_below(reusing, fresh)
-    return answer._replace(agrees=not answer.agrees)
+    return answer if answer.agrees is None else answer._replace(agrees=not answer.agrees)
 
 
 def dips_less(guarded: Outcome, unguarded: Outcome) -> Answer:
     """Whether there are fewer dips in the first arm; nothing is decided where the second has none either."""
+    if not _know_the_ground_state(guarded, unguarded):
+        return NO_GROUND_STATE
     now, before = _dips(guarded), _dips(unguarded)
     text = f"{_dip_words(guarded)}, rather than {_dip_words(unguarded)}. {_deepest(guarded)}"
     return Answer(None if before == 0 else now < before / 2, text)
@@ -227,6 +234,11 @@ def _blocked_by(arm: Outcome) -> str:
 
 def _milliseconds(arm: Outcome, *phases: str) -> float:
     return 1e3 * sum(arm.profile[phase].seconds_per_iteration for phase in phases)
+
+
+def _know_the_ground_state(*arms: Outcome) -> bool:
+    """Whether all of them have a reference energy, and know how far off it may be."""
+    return all(arm.result[f"reference_{what}"] is not None for arm in arms for what in ("energy", "uncertainty"))
 
 
 def _sigmas_below(arm: Outcome) -> np.ndarray:

@@ -138,6 +138,15 @@ def test_dips_count_beyond_four_errors_below_the_ground_state():
     assert answers.dips_less(clean, clean).agrees is None
 
 
+@pytest.mark.parametrize("answer", [answers.dips_below, answers.dips_no_more, answers.dips_less])
+@pytest.mark.parametrize("unknown", ["reference_energy", "reference_uncertainty"])
+def test_without_a_reference_no_dip_is_decided(answer, unknown):
+    metrics = {"energy": np.array([9.0, 10.0]), "energy_error": np.full(2, 0.1)}
+    known, not_known = outcome(metrics=metrics), outcome(metrics=metrics, **{unknown: None})
+    assert answer(known, known) is not answers.NO_GROUND_STATE
+    assert answer(known, not_known) is answer(not_known, known) is answers.NO_GROUND_STATE
+
+
 def test_all_techniques_together():
     frozen = outcome(10.1, n_trainable_parameters=264, seconds_training=10.0)
     free = outcome(10.0, n_trainable_parameters=8712, seconds_training=100.0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +17,8 @@ from tf_nqs.analysis.report import SIGMA
 from tf_nqs.figures import load_arms, load_figures, running
 from tf_nqs.figures.drawing import ONE_CALL, make_picture
 from tf_nqs.figures.questions import QUESTIONS
+from tf_nqs.figures.report import COLUMNS, rows_of
+from tf_nqs.run_result import RunResult
 
 
 @pytest.fixture
@@ -50,6 +54,21 @@ def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"arm 1 of {len(runs.ran)}, a4v10 (" in printed and "10.8938(7)" in printed
     assert not list(tmp_path.glob("unfinished*"))
+
+
+def test_every_way_to_end_has_its_words(runs, tmp_path):
+    """Those that `RunResult` lists."""
+    arms = load_arms("laptop", tmp_path)
+    listed = re.search(r"stop_reason: (.*)\.", RunResult.__doc__).group(1)
+    reasons = re.split(r", | or ", listed)
+    assert len(reasons) == 5
+    (done,) = running.run_arms(arms, ["a4v10"], lambda line: None).values()
+    table = {
+        reason: rows_of(load_figures()["fig2"], {"a4v10": replace(done, result={**done.result, "stop_reason": reason})})
+        for reason in reasons
+    }
+    words = [rows[0][COLUMNS.index("stopped by")] for rows in table.values()]
+    assert len(set(words)) == 5 and "time limit" in words
 
 
 def test_one_figure_runs_its_arms_and_their_sources_alone(runs, command, tmp_path):
