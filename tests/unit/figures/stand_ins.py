@@ -71,12 +71,13 @@ class Runs:
     """Stands for `run_apart`: notes which arms run, and writes what they leave; `ends` says how one ends instead."""
 
     def __init__(self):
-        self.ran, self.ends, self.resumed = [], {}, []
+        self.ran, self.ends, self.resumed, self.limits = [], {}, [], []
 
-    def __call__(self, settings, resume=False):
+    def __call__(self, settings, resume=False, max_seconds=None):
         name = Path(settings.run.run_dir).name
         self.ran.append(name)
         self.resumed += [name] * resume
+        self.limits.append(max_seconds)
         end = self.ends.get(name, {})
         if isinstance(end, BaseException):
             raise end
