@@ -48,7 +48,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     number = figure.name.removeprefix("fig")
     picture.suptitle(f"Figure {number}: {figure.title}", fontsize=12)
     if figure.kind == "energy":
-        _draw_energies(panel, curves, outcomes)
+        _draw_energies(panel, curves, outcomes, figure.spikes)
     elif figure.kind == "profile":
         _draw_profiles(panel, curves, outcomes)
     else:
@@ -58,7 +58,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     return picture
 
 
-def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
+def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome], spikes: bool) -> None:
     """Draws energy against iterations, the curves in the thesis' colours, the exact value dashed."""
     limits, labels = [], {}
     for curve in reversed(curves):  # the first one on top
@@ -68,7 +68,7 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
         panel.plot(iterations, energies, color=colour, lw=0.5, alpha=0.35, rasterized=True)
         (labels[curve.label],) = panel.plot(iterations, smooth, color=colour, lw=1.6)
         panel.plot(iterations[-1:], smooth[-1:], "o", color=colour, ms=5)
-        limits += _extremes(energies)
+        limits += _extremes(energies, spikes)
     reference = outcomes[curves[0].arm].result["reference_energy"]
     if reference is not None:
         limits.append(reference)
@@ -84,11 +84,17 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     panel.grid(color=GREY, lw=0.5)
 
 
-def _extremes(energies: np.ndarray) -> list[float]:
-    """Returns what the axis must hold: 99.8 % of the energies after the first descent, spikes among them."""
+def _extremes(energies: np.ndarray, spikes: bool) -> list[float]:
+    """Returns the lowest and the highest energy that the axis must hold; none if no energy is finite.
+
+    Args:
+        energies: of all iterations; the first fifth, the descent, does not count.
+        spikes: whether every other one must be visible; else a thousandth is left out at each end, so that single
+            spikes do not flatten the curves.
+    """
     later = energies[energies.size // 5 :]
     later = later[np.isfinite(later)]
-    return [float(limit) for limit in np.percentile(later, [0.1, 99.9])] if later.size else []
+    return [float(limit) for limit in np.percentile(later, [0, 100] if spikes else [0.1, 99.9])] if later.size else []
 
 
 def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
