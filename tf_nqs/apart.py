@@ -33,7 +33,11 @@ class Outcome(NamedTuple):
 
 
 def run_apart(
-    settings: Settings, continued: Path | None = None, kept: Path | None = None, resume: bool = False
+    settings: Settings,
+    continued: Path | None = None,
+    kept: Path | None = None,
+    resume: bool = False,
+    max_seconds: float | None = None,
 ) -> Outcome:
     """Does what `experiment.run` does, in a new process.
 
@@ -42,6 +46,7 @@ def run_apart(
         continued: state of the training that is continued, see `callbacks.TrainerState`.
         kept: where the state is kept for a training that continues this one.
         resume: whether to go on with the run that the folder holds, from its last checkpoint.
+        max_seconds: of training in this process, whatever the run has trained before; no setting of the run.
 
     Returns:
         Outcome.
@@ -51,7 +56,7 @@ def run_apart(
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with TensorFlow in it may hang
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, settings, continued, kept, resume), daemon=True)
+    process = context.Process(target=_run, args=(sender, settings, continued, kept, resume, max_seconds), daemon=True)
     process.start()
     sender.close()  # the run's process alone holds it now, so that its end is seen
     try:
@@ -70,15 +75,23 @@ def run_apart(
     return outcome
 
 
-def _run(sender: Connection, settings: Settings, continued: Path | None, kept: Path | None, resume: bool) -> None:
+def _run(
+    sender: Connection,
+    settings: Settings,
+    continued: Path | None,
+    kept: Path | None,
+    resume: bool,
+    max_seconds: float | None,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with collection_paused():
             import_tensorflow()
             from tf_nqs import experiment
-            from tf_nqs.callbacks import TrainerState
-        result = experiment.run(settings, callbacks=[TrainerState(continued, kept)], resume=resume)
+            from tf_nqs.callbacks import TimeLimit, TrainerState
+        limits = [] if max_seconds is None else [TimeLimit(max_seconds)]
+        result = experiment.run(settings, callbacks=[TrainerState(continued, kept), *limits], resume=resume)
     except SettingsError as error:
         sender.send(Outcome(problem=str(error)))
     except Exception as error:

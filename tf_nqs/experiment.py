@@ -188,8 +188,8 @@ def train(
     criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
     early_stopping = EnergyEarlyStopping(stopping.window, criterion, folder, say) if criterion else None
     best = RestoreBestWeights(stopping.window) if stopping.restore_best else None
-    if criterion and training.iterations <= (least := criterion.n_successes * stopping.window):
-        say(f"early stopping cannot act before iteration {least + stopping.window}")
+    if early_stopping and training.iterations < early_stopping.earliest_iteration:
+        say(f"early stopping cannot act before iteration {early_stopping.earliest_iteration}")
     repair = RepairTraining(training.max_repairs, say, early_stopping)
     callbacks = [repair, RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
     release = _releasing(vmc, settings, early_stopping, say)

@@ -22,12 +22,13 @@ def folder_of(settings: Settings) -> Path:
     return Path(settings.run.run_dir)
 
 
-def finished_result(settings: Settings, whole: str) -> dict[str, Any] | None:
+def finished_result(settings: Settings, whole: str, ignored: tuple[str, ...] = NO_MATTER) -> dict[str, Any] | None:
     """Returns the result of a run that is finished: neither failed nor interrupted, and with the same settings.
 
     Args:
         settings: of the run, with its folder.
         whole: what the run is a part of, for the message: "the chain must be as it was".
+        ignored: names of settings that may be others.
 
     Returns:
         What `result.json` holds; None where the run is still to be made.
@@ -45,7 +46,7 @@ def finished_result(settings: Settings, whole: str) -> dict[str, Any] | None:
         return None
     if result["stop_reason"] in UNFINISHED:
         return None
-    if changed := differences(comparable(before), settings, NO_MATTER):
+    if changed := differences(comparable(before), settings, ignored):
         raise RunFolderError(f"run_dir = {shown(str(folder))}: was run with {changed[0]}; {whole}, or in a new folder")
     return result
 
@@ -64,12 +65,25 @@ def resumes(folder: Path, may_resume: bool) -> bool:
     """
     if may_resume and holds_checkpoint(folder) and not _has_failed(folder):
         return True
-    if folder.is_dir() and any(folder.iterdir()):
-        number = 1
-        while (name := folder.with_name(f"{folder.name}_unfinished_{number}")).exists():
-            number += 1
-        folder.rename(name)
+    set_aside(folder)
     return False
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Renames the folder of a run, as stage_2_unfinished_1, and returns its new name.
+
+    Args:
+        folder: one that is empty or does not exist stays as it is, and None is returned.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    number = 1
+    while (name := folder.with_name(f"{folder.name}_unfinished_{number}")).exists():
+        number += 1
+    return folder.rename(name)
 
 
 def _has_failed(folder: Path) -> bool:

@@ -26,10 +26,13 @@ PHASES = {
 """Phase -> the attributes of the trainer that do it. The update of a natural gradient holds its linear system."""
 
 N_ITERATIONS = 100
-"""Iterations profiled; as many as samples may serve by default."""
+"""Iterations profiled where every one of them draws its samples."""
+
+_LONGEST_WAITS, _MOST_ITERATIONS = 3, 1500
+"""With reused samples, so many of their longest waits are profiled, up to so many iterations."""
 
 _WARM_UPS = 2
-_FORWARD_CALLS = 10
+_CALLS_ALONE = 10
 
 
 def profile_run(
@@ -37,7 +40,7 @@ def profile_run(
     folder: Path,
     title: str,
     say: Callable[[str], None],
-    n_iterations: int = N_ITERATIONS,
+    n_iterations: int | None = None,
 ) -> None:
     """Writes `profile.csv` and `profile.png` of a trained model, and says the table.
 
@@ -46,7 +49,7 @@ def profile_run(
         folder: the run folder.
         title: headline of the picture.
         say: prints a text, or does not.
-        n_iterations: how many to profile.
+        n_iterations: how many to profile, see `profile_iterations`.
     """
     say("profiling ...")
     rows = profile_iterations(vmc, n_iterations)
@@ -55,20 +58,24 @@ def profile_run(
     say(profile_table(rows))
 
 
-def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int = N_ITERATIONS) -> list[PhaseTime]:
+def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = None) -> list[PhaseTime]:
     """Returns what the phases of an iteration cost, and the whole iteration as it is compiled for training.
 
     The same iterations run twice: compiled as one, as `fit` runs them, and with phases called one by one from Python,
     each waited for. The phases are compiled functions in both. What is neither phase (clipping, estimates, the record)
-    counts in the whole iteration only. Trainer and optimiser are as before when it returns.
+    counts in the whole iteration only. A phase that no iteration calls takes none of its time; where it can be, it is
+    called a few times alone, for its `seconds_per_call`. Trainer and optimiser are as before when it returns.
 
     Args:
         vmc: a compiled trainer; re-weighting goes on from its samples.
-        n_iterations: how many to profile; with reused samples, enough of them to see some samplings.
+        n_iterations: how many to profile; None for `N_ITERATIONS`, or with reused samples, enough of them to see some
+            samplings.
 
     Raises:
         ValueError: n_iterations is below 1.
     """
+    if n_iterations is None:
+        n_iterations = enough_iterations(vmc)
     if n_iterations < 1:
         raise ValueError(f"n_iterations = {n_iterations}: must be at least 1")
     with _unchanged(vmc) as restore:
@@ -82,15 +89,27 @@ def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int = N_ITERATI
                 times.clear()
             restore()
             vmc.fit(n_iterations)
-        alone = seconds["forward"] or _seconds_of_forward(vmc)
-    per_call = {phase: median(times or alone) for phase, times in seconds.items()}
-    per_iteration = {phase: per_call[phase] * len(times) / n_iterations for phase, times in seconds.items()}
+        per_call = {phase: median(times) if times else _seconds_alone(vmc, phase) for phase, times in seconds.items()}
+    per_iteration = {
+        phase: per_call[phase] * len(times) / n_iterations if times else 0.0 for phase, times in seconds.items()
+    }
     total = sum(per_iteration.values())
     rows = [
         PhaseTime(phase, per_call[phase], len(times), per_iteration[phase], per_iteration[phase] / total)
         for phase, times in seconds.items()
     ]
     return [*rows, PhaseTime(WHOLE, whole, n_iterations, whole, float("nan"))]
+
+
+def enough_iterations(vmc: VariationalMonteCarlo) -> int:
+    """Returns how many iterations show what one costs on average: some samplings are among them, if samples are reused.
+
+    Args:
+        vmc: the trainer.
+    """
+    if vmc.reuse.never_reuses:
+        return N_ITERATIONS
+    return max(N_ITERATIONS, min(_LONGEST_WAITS * vmc.reuse.policy.longest_wait, _MOST_ITERATIONS))
 
 
 @contextlib.contextmanager
@@ -169,8 +188,14 @@ def _seconds_of_iterations(vmc: VariationalMonteCarlo, n_iterations: int) -> flo
     return seconds / n_iterations
 
 
-def _seconds_of_forward(vmc: VariationalMonteCarlo) -> list[float]:
-    """Returns the seconds of single passes that no iteration makes on their own."""
-    positions = vmc.walkers.positions
-    vmc.log_abs_psi(positions)  # traced and compiled
-    return [_seconds(lambda: vmc.log_abs_psi(positions)) for _ in range(_FORWARD_CALLS)]
+def _seconds_alone(vmc: VariationalMonteCarlo, phase: str) -> float:
+    """Returns the seconds of a phase that no iteration has called, its median; nan if only an iteration can call it."""
+    walkers = vmc.walkers
+    calls: dict[str, Callable[[], object]] = {
+        "sampling": lambda: vmc.sample(walkers),
+        "forward": lambda: vmc.log_abs_psi(walkers.positions),
+    }
+    if phase not in calls:
+        return float("nan")
+    calls[phase]()  # traced and compiled
+    return median(_seconds(calls[phase]) for _ in range(_CALLS_ALONE))

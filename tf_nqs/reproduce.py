@@ -17,6 +17,7 @@ from absl import flags
 from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags, setting_help
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
+from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
 from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.figures.report import figures_table, write_report
@@ -32,8 +33,8 @@ example: python -m tf_nqs.reproduce all --scale=laptop
 
 Each curve is an arm, a run of its own; arms that several figures share, or others start from, are run once. An arm
 that is finished in the folder is taken as it is, and one that is not goes on from its last checkpoint, so the same
-command goes on where an interrupted one stopped. At laptop scale every arm takes less than two minutes on two cores,
-and all figures take less than an hour."""
+command goes on where an interrupted one stopped; --max_seconds makes long arms in slices. At laptop scale every arm
+takes less than two minutes on two cores, and all figures take less than an hour."""
 
 OUTCOME = """\
 Writes one Markdown file with picture, table and comparison of every figure asked for, its pictures in a folder of the
@@ -52,6 +53,9 @@ ALLOWED = {
 SETTINGS = ("seed", "quiet")
 """Settings of a run that are flags here too."""
 
+SLICE = "max_seconds"
+"""Flag, of the values of the setting of that name; but it counts what one command trains, and is no setting of arms."""
+
 
 class Request(NamedTuple):
     """What was asked for on the command line.
@@ -63,6 +67,7 @@ class Request(NamedTuple):
         output: the Markdown file.
         arms: names of those that may be run; None for all that the figures need.
         overrides: leaf name -> value, for all arms.
+        max_seconds: of training of each arm now; None for no limit.
     """
 
     figures: tuple[str, ...]
@@ -71,6 +76,7 @@ class Request(NamedTuple):
     output: Path
     arms: tuple[str, ...] | None
     overrides: dict[str, Any]
+    max_seconds: float | None = None
 
 
 def help_text() -> str:
@@ -84,6 +90,9 @@ def help_text() -> str:
         "docs/results_thesis.md at thesis scale; for some of them results.md in run_dir)",
         "--arms": "Runs only these arms, and those that they start from; of the others, those that are finished are "
         f"drawn. ({ALLOWED['arms']}; default: all that the figures need)",
+        "--max_seconds": "Trains each arm for so long at most, compilation, profile and measurement not counted. One "
+        "that is stopped so is drawn as far as it is, decides nothing, and the same command goes on with it; arms that "
+        f"start from it wait. ({field_allowed(FIELDS[SLICE])}; default: none)",
         "--seed": setting_help(FIELDS["seed"]),
         "--[no]quiet": setting_help(FIELDS["quiet"]),
         "--help": "Show this help.",
@@ -102,12 +111,12 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
         SettingsError: an unknown figure or flag, or a value that is not allowed.
     """
     flag_values = flags.FlagValues()
-    for name in (*ALLOWED, *SETTINGS, "help"):
+    for name in (*ALLOWED, *SETTINGS, SLICE, "help"):
         define_flag(name, name in ("quiet", "help"), flag_values)
     figures = [argument for argument in argv[1:] if not argument.startswith("-")]
     rest = [argument for argument in argv[1:] if argument.startswith("-")]
     for before, argument in itertools.pairwise(argv[1:]):
-        if before.startswith("--") and before[2:] in (*ALLOWED, "seed") and not argument.startswith("-"):
+        if before.startswith("--") and before[2:] in (*ALLOWED, "seed", SLICE) and not argument.startswith("-"):
             raise SettingsError(f"{before} {argument}: must be given as {before}={argument}")
     parse_flags(flag_values, [argv[0], *rest], ALLOWED)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
@@ -138,13 +147,14 @@ def _checked(figures: Sequence[str], given: Mapping[str, str], overrides: dict[s
     for name in arms or ():
         if name not in _all_arms():
             raise SettingsError(f"arms = {shown(name)}: no such arm; --help lists them{suggestion(name, _all_arms())}")
-    load_arms(scale, run_dir, overrides)  # bad values are told at once
+    max_seconds = from_text(float, given[SLICE]) if SLICE in given else None
+    load_arms(scale, run_dir, overrides | {SLICE: max_seconds})  # bad values are told at once
     whole = f"docs/results{'' if scale == SCALES[0] else f'_{scale}'}.md"
     output = Path(given.get("output", whole if is_all else str(Path(run_dir, "results.md"))))
     if output.suffix != ".md":
         raise SettingsError(f"output = {shown(str(output))}: must be {ALLOWED['output']}")
     wanted = known if is_all else [name for name in known if name in figures]
-    return Request(tuple(wanted), scale, Path(run_dir), output, arms, overrides)
+    return Request(tuple(wanted), scale, Path(run_dir), output, arms, overrides, max_seconds)
 
 
 def _all_arms() -> dict[str, Arm]:
@@ -191,11 +201,14 @@ def reproduce(request: Request) -> int:
     _check_writable(request.output)  # better refused before hours of training, and before a folder is made
     with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
         _make_folder(request.output)
-        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say)
+        find_finished(arms, shown_arms)  # those of other settings are refused before anything is run
+        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say, request.max_seconds)
         outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
         outcomes = {name: outcomes[name] for name in arms if name in outcomes}
         written = write_report(figures, outcomes, request.scale, request.output)
     say(figures_table(figures, outcomes))
+    if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:
+        say(f"not trained to the end: {', '.join(cut_short)}; the same command goes on with them")
     say(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
     return 0
 

@@ -54,8 +54,8 @@ def test_a_run_stops_early_and_says_why(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_that_does_not_converge_says_what_blocked(tmp_path, capsys):
     """The thresholds of the thesis are out of reach of 64 walkers; that five windows do not fit is said before."""
-    result, _, windows = run(tmp_path / "run", early_stopping="thesis", iterations=40)
-    assert (result["stop_reason"], result["n_iterations"]) == ("iterations", 40)
+    result, _, windows = run(tmp_path / "run", early_stopping="thesis", iterations=49)
+    assert (result["stop_reason"], result["n_iterations"]) == ("iterations", 49)
     assert result["restored_iteration"] is None
     last = [name.removesuffix("_passed") for name in windows if name.endswith("_passed") and windows[name][-1] == 0]
     assert result["blocking_criteria"] == last != []

@@ -21,19 +21,19 @@ def settings_of(note):
 # What runs in the other process instead of a training; at the top of a file, so that it can be found there.
 
 
-def killed(sender, settings, continued, kept, resume):
+def killed(sender, settings, *_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def ended(sender, settings, continued, kept, resume):
+def ended(sender, settings, *_):
     os._exit(4)
 
 
-def answers(sender, settings, continued, kept, resume):
+def answers(sender, settings, *_):
     sender.send(Outcome(float(os.getpid()), 0.5))
 
 
-def interrupts_its_parent(sender, settings, continued, kept, resume):
+def interrupts_its_parent(sender, settings, *_):
     with open(settings.run.run_dir, "w") as file:
         file.write(str(os.getpid()))
     os.kill(os.getppid(), signal.SIGINT)

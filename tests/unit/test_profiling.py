@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,7 +13,13 @@ import pytest
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.profiling import PHASES, _seconds_of_iterations, profile_iterations, profile_run
+from tf_nqs.profiling import (
+    PHASES,
+    _seconds_of_iterations,
+    enough_iterations,
+    profile_iterations,
+    profile_run,
+)
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
@@ -72,6 +80,45 @@ def test_calls_are_those_of_the_iterations(optimizer, policy, n_samplings, n_for
         assert getattr(vmc, name) is attributes[name]
     assert not vmc.run_eagerly
     assert vmc.update_parameters.__func__ is VariationalMonteCarlo.update_parameters
+
+
+def test_samples_that_serve_longer_than_the_profile(monkeypatch):
+    """Sampling takes no time of these iterations, and a call of it takes its own time, not that of a forward pass."""
+    seconds = {"sampling": [], "forward": [], "update": []}
+    clock, called = [0.0], []
+
+    def call(name, duration):
+        called.append(name)
+        clock[0] += duration
+
+    trainer = SimpleNamespace(
+        fit=lambda n_iterations: seconds["forward"].extend([5.0] * n_iterations),
+        walkers=SimpleNamespace(positions=None),
+        sample=lambda walkers: call("sampling", 3.0),
+    )
+    monkeypatch.setattr("tf_nqs.profiling._unchanged", lambda vmc: nullcontext(lambda: None))
+    monkeypatch.setattr("tf_nqs.profiling._stopwatches", lambda vmc: nullcontext(seconds))
+    monkeypatch.setattr("tf_nqs.profiling._seconds_of_iterations", lambda vmc, n_iterations: 6.0)
+    monkeypatch.setattr("tf_nqs.profiling.time.perf_counter", lambda: clock[0])
+    sampling, forward, update, _ = profile_iterations(trainer, N)
+    assert sampling == ("sampling", 3.0, 0, 0.0, 0.0) and len(called) > 1
+    assert forward == ("forward", 5.0, N, 5.0, 1.0)
+    assert math.isnan(update.seconds_per_call) and update[2:] == (0, 0.0, 0.0)  # not to be called on its own
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (ReusePolicy("every_iteration", longest_wait=900), 100),
+        (ReusePolicy("thesis", longest_wait=25), 100),
+        (ReusePolicy("thesis", longest_wait=100), 300),
+        (ReusePolicy("guarded", longest_wait=10_000), 1500),
+    ],
+)
+def test_enough_iterations_to_see_samplings(policy, expected):
+    never = policy.resampling == "every_iteration"
+    vmc = SimpleNamespace(reuse=SimpleNamespace(policy=policy, never_reuses=never))
+    assert enough_iterations(vmc) == expected
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ class PhaseTime(NamedTuple):
     Attributes:
         phase: a key of `WORDS`; forward is ln|Psi| of all walkers, which local_energy computes for itself, so that it
             is called on its own by re-weighting only.
-        seconds_per_call: median.
+        seconds_per_call: median; where no profiled iteration calls the phase, that of some calls alone, or nan.
         n_calls: in all profiled iterations.
-        seconds_per_iteration: of such calls, on average.
+        seconds_per_iteration: of such calls, on average; 0 where there are none.
         share: of the sum over phases; nan for the whole iteration.
     """
 
@@ -73,7 +73,8 @@ def profile_table(rows: Sequence[PhaseTime]) -> str:
     lines = [f"{'Phase':<30}{'ms per call':>12}{'calls':>8}{'ms per iteration':>18}{'share':>8}"]
     for row in rows:
         share = "" if math.isnan(row.share) else f"{100 * row.share:.1f} %"
-        times = f"{1e3 * row.seconds_per_call:>12.2f}{row.n_calls:>8}{1e3 * row.seconds_per_iteration:>18.2f}"
+        per_call = "" if math.isnan(row.seconds_per_call) else f"{1e3 * row.seconds_per_call:.2f}"
+        times = f"{per_call:>12}{row.n_calls:>8}{1e3 * row.seconds_per_iteration:>18.2f}"
         lines.append(f"{WORDS[row.phase]:<30}{times}{share:>8}")
     return "\n".join([f"Time profile of {n_iterations} iterations", *lines])
 

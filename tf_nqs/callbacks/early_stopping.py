@@ -99,6 +99,11 @@ class EnergyEarlyStopping(WindowCallback):
             self.stop("early_stopping")
 
     @property
+    def earliest_iteration(self) -> int:
+        """The first iteration at which it can stop: the first window has no verdict, then so many must pass."""
+        return (1 + self.criterion.n_successes) * self.window
+
+    @property
     def blocking_criteria(self) -> list[str]:
         """Names of the checks that the last window did not pass."""
         return [check.name for check in self.last_checks if not check.passed]

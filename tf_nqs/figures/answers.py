@@ -42,6 +42,9 @@ class Answer(NamedTuple):
     text: str
 
 
+NO_GROUND_STATE = Answer(None, "There is no reference energy to compare with.")
+
+
 def stops_early(stopping: Outcome, full: Outcome) -> Answer:
     """Whether early stopping has fired."""
     return Answer(
@@ -125,12 +128,13 @@ def iteration_is_shorter(first: Outcome, second: Outcome) -> Answer:
 
 def sampling_is_shorter(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether sampling takes about a tenth of the time; counted over the training, timed after it."""
-    factor = _milliseconds(fresh, "sampling") / _milliseconds(reusing, "sampling")
-    fewer = reusing.iterations / reusing.result["n_samplings"]
+    now, before = _milliseconds(reusing, "sampling"), _milliseconds(fresh, "sampling")
+    fewer = reusing.iterations / max(reusing.result["n_samplings"], 1)
+    found = f"sampling took {before / now:.1f} times less time" if now else "no iteration drew any"
     return Answer(
-        fewer > 5 and factor > 5,
-        f"In training, one iteration in {fewer:.1f} drew samples; in the profile after it, sampling took {factor:.1f} "
-        f"times less time. But re-weighting needs ln|Psi| of all walkers in every iteration, "
+        fewer > 5 and before > 5 * now if now else None,
+        f"In training, one iteration in {fewer:.1f} drew samples; in the profile after it, {found}. "
+        f"But re-weighting needs ln|Psi| of all walkers in every iteration, "
         f"{_milliseconds(reusing, 'forward'):.2f} ms.",
     )
 
@@ -157,6 +161,8 @@ def is_less_noisy(first: Outcome, second: Outcome) -> Answer:
 
 def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether the energy of iterations sinks below the ground state more often where samples are reused."""
+    if not _know_the_ground_state(reusing, fresh):
+        return NO_GROUND_STATE
     now, before = _dips(reusing), _dips(fresh)
     return Answer(
         now > before, f"{_dip_words(reusing)}; sampled in every iteration, {_dip_words(fresh)}. {_deepest(reusing)}"
@@ -166,11 +172,13 @@ def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
 def dips_no_more(reusing: Outcome, fresh: Outcome) -> Answer:
     """Whether the energy of iterations does not sink below the ground state more often where samples are reused."""
     answer = dips_below(reusing, fresh)
-    return answer._replace(agrees=not answer.agrees)
+    return answer if answer.agrees is None else answer._replace(agrees=not answer.agrees)
 
 
 def dips_less(guarded: Outcome, unguarded: Outcome) -> Answer:
     """Whether there are fewer dips in the first arm; nothing is decided where the second has none either."""
+    if not _know_the_ground_state(guarded, unguarded):
+        return NO_GROUND_STATE
     now, before = _dips(guarded), _dips(unguarded)
     text = f"{_dip_words(guarded)}, rather than {_dip_words(unguarded)}. {_deepest(guarded)}"
     return Answer(None if before == 0 else now < before / 2, text)
@@ -226,6 +234,11 @@ def _blocked_by(arm: Outcome) -> str:
 
 def _milliseconds(arm: Outcome, *phases: str) -> float:
     return 1e3 * sum(arm.profile[phase].seconds_per_iteration for phase in phases)
+
+
+def _know_the_ground_state(*arms: Outcome) -> bool:
+    """Whether all of them have a reference energy, and know how far off it may be."""
+    return all(arm.result[f"reference_{what}"] is not None for arm in arms for what in ("energy", "uncertainty"))
 
 
 def _sigmas_below(arm: Outcome) -> np.ndarray:

@@ -66,6 +66,7 @@ class FigureDefinition(NamedTuple):
         kind: what is drawn: energy, profile or schedule.
         curves: its arms, the first one on top.
         zoom: scale -> first and last iteration shown; empty for all.
+        spikes: whether it is about single energies far from the others, so that the axis must hold them all.
     """
 
     name: str
@@ -73,6 +74,7 @@ class FigureDefinition(NamedTuple):
     kind: str
     curves: tuple[Curve, ...]
     zoom: Mapping[str, list[int]] = {}
+    spikes: bool = False
 
 
 def load_arms(scale: str, run_dir: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Arm]:

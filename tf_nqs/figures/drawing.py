@@ -21,6 +21,9 @@ COLOURS = {"blue": "#1f6fb4", "orange": "#ee7d1b", "green": "#2c9a41", "purple":
 MEAN_OVER = 50
 """A running mean is over one in so many iterations of its curve."""
 
+ONE_CALL = " (one call, in no iteration)"
+"""What stands beside the bar of a forward pass that no iteration makes on its own."""
+
 SAMPLINGS_AVERAGED = 5
 """Successive samplings whose waits the black line of the schedule averages, as in the thesis."""
 
@@ -45,7 +48,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     number = figure.name.removeprefix("fig")
     picture.suptitle(f"Figure {number}: {figure.title}", fontsize=12)
     if figure.kind == "energy":
-        _draw_energies(panel, curves, outcomes)
+        _draw_energies(panel, curves, outcomes, figure.spikes)
     elif figure.kind == "profile":
         _draw_profiles(panel, curves, outcomes)
     else:
@@ -55,7 +58,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     return picture
 
 
-def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
+def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome], spikes: bool) -> None:
     """Draws energy against iterations, the curves in the thesis' colours, the exact value dashed."""
     limits, labels = [], {}
     for curve in reversed(curves):  # the first one on top
@@ -65,7 +68,7 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
         panel.plot(iterations, energies, color=colour, lw=0.5, alpha=0.35, rasterized=True)
         (labels[curve.label],) = panel.plot(iterations, smooth, color=colour, lw=1.6)
         panel.plot(iterations[-1:], smooth[-1:], "o", color=colour, ms=5)
-        limits += _extremes(energies)
+        limits += _extremes(energies, spikes)
     reference = outcomes[curves[0].arm].result["reference_energy"]
     if reference is not None:
         limits.append(reference)
@@ -81,24 +84,40 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     panel.grid(color=GREY, lw=0.5)
 
 
-def _extremes(energies: np.ndarray) -> list[float]:
-    """Returns what the axis must hold: 99.8 % of the energies after the first descent, spikes among them."""
+def _extremes(energies: np.ndarray, spikes: bool) -> list[float]:
+    """Returns the lowest and the highest energy that the axis must hold; none if no energy is finite.
+
+    Args:
+        energies: of all iterations; the first fifth, the descent, does not count.
+        spikes: whether every other one must be visible; else a thousandth is left out at each end, so that single
+            spikes do not flatten the curves.
+    """
     later = energies[energies.size // 5 :]
     later = later[np.isfinite(later)]
-    return [float(limit) for limit in np.percentile(later, [0.1, 99.9])] if later.size else []
+    return [float(limit) for limit in np.percentile(later, [0, 100] if spikes else [0.1, 99.9])] if later.size else []
 
 
 def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
-    """Draws the time of each phase as bars, an arm beside the other."""
+    """Draws the time of each phase as bars, an arm beside the other.
+
+    The forward pass has a bar in the thesis, but without re-weighting no iteration makes it on its own: there the bar
+    is the time of one call alone, and says so.
+    """
     phases = list(WORDS)
     height = 0.8 / len(curves)
     largest = 0.0
     for index, curve in enumerate(curves):
         profile = outcomes[curve.arm].profile
-        milliseconds = [1e3 * profile[phase].seconds_per_iteration for phase in phases]
+        rows = [profile[phase] for phase in phases]
+        is_alone = [row.phase == "forward" and row.n_calls == 0 for row in rows]
+        milliseconds = [
+            1e3 * (row.seconds_per_call if alone else row.seconds_per_iteration)
+            for row, alone in zip(rows, is_alone, strict=True)
+        ]
+        words = [f"{value:.2f}" + ONE_CALL * alone for value, alone in zip(milliseconds, is_alone, strict=True)]
         places = np.arange(len(phases)) + (index - (len(curves) - 1) / 2) * height
         bars = panel.barh(places, milliseconds, height, color=COLOURS[curve.colour], label=curve.label)
-        panel.bar_label(bars, [f"{value:.2f}" for value in milliseconds], padding=4, fontsize=8)
+        panel.bar_label(bars, words, padding=4, fontsize=8)
         largest = max(largest, *milliseconds)
     panel.set_yticks(range(len(phases)), [WORDS[phase] for phase in phases])
     panel.invert_yaxis()

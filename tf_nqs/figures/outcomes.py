@@ -19,7 +19,7 @@ from tf_nqs.run_folder import METRICS_FILE, PROFILE_FILE
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished arm.
+    """An arm that has a result, finished or only stopped by a time limit.
 
     Attributes:
         arm: which.
@@ -59,6 +59,11 @@ class Outcome:
     def has_converged(self) -> bool:
         """Whether early stopping ended training."""
         return self.result["stop_reason"] == "early_stopping"
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a time limit ended training, so that it can go on."""
+        return self.result["stop_reason"] == "time_limit"
 
     def last(self, column: str, count: int) -> np.ndarray:
         """Returns a column of the last iterations.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tf_nqs.figures import answers
@@ -197,9 +197,18 @@ QUESTIONS = (
 def answered(figure: str, outcomes: Mapping[str, Outcome]) -> list[tuple[Question, Answer]]:
     """Returns the questions on a figure whose arms are all there, with their answers.
 
+    Nothing is decided by an arm that a time limit has stopped: its energy is still falling.
+
     Args:
         figure: its name.
         outcomes: name of an arm -> what it has left.
     """
     asked = [question for question in QUESTIONS if question.figure == figure and outcomes.keys() >= set(question.arms)]
-    return [(question, question.answer(*(outcomes[arm] for arm in question.arms))) for question in asked]
+    return [(question, _answer(question, [outcomes[arm] for arm in question.arms])) for question in asked]
+
+
+def _answer(question: Question, arms: Sequence[Outcome]) -> Answer:
+    cut_short = [f"{one.arm.name} ({one.iterations} iterations)" for one in arms if one.is_cut_short]
+    if cut_short:
+        return Answer(None, f"Not trained to the end yet: {', '.join(cut_short)}.")
+    return question.answer(*arms)

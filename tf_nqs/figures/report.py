@@ -39,7 +39,14 @@ COLUMNS = (
 
 VERDICTS = {True: "agrees", False: "differs", None: "not decided"}
 
-REASONS = {"early_stopping": "early stopping", "iterations": "last iteration"}
+REASONS = {
+    "early_stopping": "early stopping",
+    "iterations": "last iteration",
+    "time_limit": "time limit",
+    "interrupted": "interruption",
+    "failed": "failure",
+}
+"""Stop reason of a result -> what the table calls it."""
 
 _ON_TERMINAL = tuple(name for name in COLUMNS if name not in ("reference", "total, s"))
 

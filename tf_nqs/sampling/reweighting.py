@@ -38,7 +38,8 @@ class ReusePolicy:
     Attributes:
         resampling: every_iteration never reuses samples. thesis follows the schedule of Eq. 20 on the ratios R
             themselves, and the cut-off. guarded follows it on R/mean(R), so that a mere change of the norm of Psi is no
-            change, and the two triggers of `least_effective_fraction` and `largest_weight`.
+            change, and the two triggers of `least_effective_fraction` and `largest_weight`. Both draw anew where no
+            walker counts any more.
         sensitivity: s of Delta; the thesis' stricter option is 1e-3.
         longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
         shortest_wait: the same when it has changed entirely.
@@ -234,9 +235,11 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
         triggers[SampleReason.SCHEDULE] = tf.cast(state.n_waited, wait.dtype) >= wait
     if policy.resampling == "thesis" and policy.cut_off:
         triggers[SampleReason.CUT_OFF] = tf.abs(mean_weight - 1) > policy.cut_off
+    # Whatever the policy: where no walker counts, every mean would be 0/0.
+    triggers[SampleReason.EFFECTIVE_SAMPLES] = ~counts
     if policy.resampling == "guarded":
         least = policy.least_effective_fraction * n_walkers
-        triggers[SampleReason.EFFECTIVE_SAMPLES] = (effective_samples < least) | ~counts
+        triggers[SampleReason.EFFECTIVE_SAMPLES] |= effective_samples < least
         triggers[SampleReason.LARGEST_WEIGHT] = largest_weight > policy.largest_weight
     return Reuse(
         _first_reason(triggers),

@@ -187,6 +187,15 @@ def test_counters_and_reset():
     assert stopping.explanation().startswith("converged at iteration 70: ")
 
 
+@pytest.mark.parametrize("criterion", [ANYTHING, ThesisCriterion(*[np.inf] * 5), StatisticalCriterion(1e9)])
+def test_it_stops_no_earlier_than_it_says(criterion):
+    """Three windows, five and two of ten iterations: the first one has no verdict, the others pass."""
+    training = Training(stopping := EnergyEarlyStopping(10, criterion))
+    while not training.model.stop_training and training.n_done < 100:
+        training.call([0.0] * 10)
+    assert training.n_done == stopping.earliest_iteration == {2: 30, 4: 50, 1: 20}[criterion.n_successes]
+
+
 def test_nothing_is_judged_after_the_stop():
     """Where nobody cuts the calls, windows after the one that stopped do not change the verdict."""
     training = Training(stopping := EnergyEarlyStopping(10, ANYTHING))

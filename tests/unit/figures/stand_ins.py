@@ -47,6 +47,8 @@ def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
         writer.writerows(zip(*metrics.values(), strict=True))
     if settings.run.profile:
         rows = [PhaseTime(phase, 1e-3, 100, 1e-3, float("nan") if phase == WHOLE else 0.2) for phase in WORDS]
+        if settings.reweighting.resampling == "every_iteration":  # no iteration calls the forward pass on its own
+            rows[1] = PhaseTime("forward", 1e-3, 0, 0.0, 0.0)
         write_profile(rows, folder / "profile.csv")
 
 
@@ -69,12 +71,13 @@ class Runs:
     """Stands for `run_apart`: notes which arms run, and writes what they leave; `ends` says how one ends instead."""
 
     def __init__(self):
-        self.ran, self.ends, self.resumed = [], {}, []
+        self.ran, self.ends, self.resumed, self.limits = [], {}, [], []
 
-    def __call__(self, settings, resume=False):
+    def __call__(self, settings, resume=False, max_seconds=None):
         name = Path(settings.run.run_dir).name
         self.ran.append(name)
         self.resumed += [name] * resume
+        self.limits.append(max_seconds)
         end = self.ends.get(name, {})
         if isinstance(end, BaseException):
             raise end

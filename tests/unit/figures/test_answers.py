@@ -95,6 +95,9 @@ def test_time_profiles():
     assert answers.sampling_is_shorter(reused, plain).agrees is True
     assert "one iteration in 10.0 drew samples" in answers.sampling_is_shorter(reused, plain).text
     assert answers.iteration_is_shorter(reused, plain).text.endswith("2.00 times as fast.")
+    waiting = outcome(n_samplings=2, profile=times(sampling=0.0, forward=4.0))
+    assert answers.sampling_is_shorter(waiting, plain).agrees is None
+    assert "in the profile after it, no iteration drew any" in answers.sampling_is_shorter(waiting, plain).text
 
 
 def test_waits_grow():
@@ -133,6 +136,15 @@ def test_dips_count_beyond_four_errors_below_the_ground_state():
     assert answers.dips_no_more(dipping, clean).agrees is False
     assert answers.dips_less(clean, dipping).agrees is True
     assert answers.dips_less(clean, clean).agrees is None
+
+
+@pytest.mark.parametrize("answer", [answers.dips_below, answers.dips_no_more, answers.dips_less])
+@pytest.mark.parametrize("unknown", ["reference_energy", "reference_uncertainty"])
+def test_without_a_reference_no_dip_is_decided(answer, unknown):
+    metrics = {"energy": np.array([9.0, 10.0]), "energy_error": np.full(2, 0.1)}
+    known, not_known = outcome(metrics=metrics), outcome(metrics=metrics, **{unknown: None})
+    assert answer(known, known) is not answers.NO_GROUND_STATE
+    assert answer(known, not_known) is answer(not_known, known) is answers.NO_GROUND_STATE
 
 
 def test_all_techniques_together():

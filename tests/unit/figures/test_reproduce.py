@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from tests.unit.figures.stand_ins import REFERENCE, Runs
+from tests.unit.figures.stand_ins import REFERENCE, Runs, write_run
 from tf_nqs import reproduce
 from tf_nqs.analysis.report import SIGMA
 from tf_nqs.figures import load_arms, load_figures, running
-from tf_nqs.figures.drawing import make_picture
+from tf_nqs.figures.drawing import ONE_CALL, make_picture
 from tf_nqs.figures.questions import QUESTIONS
+from tf_nqs.figures.report import COLUMNS, rows_of
+from tf_nqs.run_result import RunResult
 
 
 @pytest.fixture
@@ -52,6 +56,21 @@ def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
     assert not list(tmp_path.glob("unfinished*"))
 
 
+def test_every_way_to_end_has_its_words(runs, tmp_path):
+    """Those that `RunResult` lists."""
+    arms = load_arms("laptop", tmp_path)
+    listed = re.search(r"stop_reason: (.*)\.", RunResult.__doc__).group(1)
+    reasons = re.split(r", | or ", listed)
+    assert len(reasons) == 5
+    (done,) = running.run_arms(arms, ["a4v10"], lambda line: None).values()
+    table = {
+        reason: rows_of(load_figures()["fig2"], {"a4v10": replace(done, result={**done.result, "stop_reason": reason})})
+        for reason in reasons
+    }
+    words = [rows[0][COLUMNS.index("stopped by")] for rows in table.values()]
+    assert len(set(words)) == 5 and "time limit" in words
+
+
 def test_one_figure_runs_its_arms_and_their_sources_alone(runs, command, tmp_path):
     assert command("fig3") == 0
     assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"]
@@ -76,12 +95,63 @@ def test_goes_on_at_the_arm_that_is_not_finished(runs, command, tmp_path):
 def test_an_arm_with_a_checkpoint_is_resumed_unless_its_source_was_run_anew(runs, command, tmp_path):
     assert command("fig3") == 0
     for name in ("a4v5", "a4v10_transfer"):
-        (tmp_path / "arms" / name / "checkpoints").mkdir()
-        (tmp_path / "arms" / name / "checkpoints" / "ckpt-1.index").touch()
+        add_checkpoint(tmp_path / "arms" / name)
         (tmp_path / "arms" / name / "result.json").unlink()
     assert command("fig3") == 0
     assert runs.ran[3:] == ["a4v5", "a4v10_transfer"] and runs.resumed == ["a4v5"]
     assert (tmp_path / "arms" / "a4v10_transfer_unfinished_1").is_dir()
+
+
+def add_checkpoint(folder):
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "ckpt-1.index").touch()
+
+
+def test_arms_in_slices(runs, command, tmp_path, capsys):
+    """One that is stopped goes on next time, is drawn but decides nothing, and what starts from it waits."""
+    runs.ends = {"a4v10": {"stop_reason": "time_limit"}, "a4v5": {"stop_reason": "time_limit"}}
+    assert command("fig2", "fig3", "--max_seconds=60") == 0
+    assert runs.ran == ["a4v10", "a4v10_full", "a4v5"] and runs.limits == [60] * 3
+    text, printed = (tmp_path / "results.md").read_text(), capsys.readouterr().out
+    assert "| time limit |" in text and "| interaction transfer | 8,007 | 10.892(4) | not run |" in text
+    assert "*Here:* Not trained to the end yet: a4v10 (40 iterations)." in text and "**agrees**" not in text
+    assert "a4v10_transfer (interaction transfer): waits until a4v5 is finished" in printed
+    assert "not trained to the end: a4v10, a4v5; the same command goes on with them" in printed
+    for name in ("a4v10", "a4v5"):
+        add_checkpoint(tmp_path / "arms" / name)
+    runs.ends, runs.ran = {"a4v10": {"stop_reason": "time_limit"}}, []
+    assert command("fig2", "fig3", "--max_seconds=60") == 0
+    assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"] and runs.resumed == ["a4v10", "a4v5"]
+    runs.ends, runs.ran, runs.limits = {}, [], []
+    assert command("fig2", "fig3") == 0
+    assert runs.ran == ["a4v10"] and runs.limits == [None]
+    assert "Not trained to the end" not in (tmp_path / "results.md").read_text()
+
+
+def test_an_arm_that_was_stopped_by_its_own_time_limit_is_not_refused(tmp_path):
+    arms = load_arms("laptop", tmp_path)
+    limited = load_arms("laptop", tmp_path, {"max_seconds": 60.0})
+    write_run(limited["a4v10"].settings, stop_reason="time_limit")
+    assert running.find_finished(arms, ["a4v10"])["a4v10"].is_cut_short
+
+
+def test_what_has_started_from_older_weights_is_not_drawn(runs, command, tmp_path, capsys):
+    assert command("fig10", "--arms=a4v10_chain_frozen") == 0
+    (tmp_path / "arms" / "a2v5" / "result.json").unlink()
+    runs.ran = []
+    assert command("fig10", "--arms=a2v5") == 0
+    assert runs.ran == ["a2v5"]
+    assert "a4v10_chain_frozen had started from other weights of a2v5" in capsys.readouterr().out
+    assert "## Figure 10: " not in (tmp_path / "results.md").read_text()
+    assert (tmp_path / "arms" / "a4v5_frozen_unfinished_1").is_dir()
+    assert command("fig10", "--arms=a4v10_chain_frozen") == 0
+    assert runs.ran == ["a2v5", "a4v5_frozen", "a4v10_chain_frozen"]
+
+
+def test_an_arm_that_is_only_drawn_is_refused_before_anything_runs(runs, command, capsys):
+    assert command("fig2", "--arms=a4v10_full", "--seed=1") == 0
+    assert command("fig2", "--arms=a4v10") == 2
+    assert "was run with seed = 1, not 0" in capsys.readouterr().err and runs.ran == ["a4v10_full"]
 
 
 def test_statuses(runs, command, capsys):
@@ -129,6 +199,8 @@ def test_a_folder_in_use_is_refused(runs, command, tmp_path, capsys):
         (["fig3", "--scale=desktop"], "scale = 'desktop': must be laptop or thesis"),
         (["fig3", "--scale", "thesis"], "--scale thesis: must be given as --scale=thesis"),
         (["fig3", "--arms=a4v11"], "arms = 'a4v11': no such arm; --help lists them; did you mean a4v10?"),
+        (["fig3", "--max_seconds=0"], "max_seconds = 0: must be "),
+        (["fig3", "--max_seconds", "60"], "--max_seconds 60: must be given as --max_seconds=60"),
         (["fig3", "--seed=-1"], "seed = -1: must be an integer from 0 to 2147483647"),
         (["fig3", "--output=results.txt"], "output = 'results.txt': must be a file name that ends in .md"),
         (["fig3", "--walkers=3"], "--walkers: no such flag"),
@@ -160,7 +232,16 @@ def test_help_names_figures_and_arms_without_tensorflow():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.endswith("\n0 []\n")
-    for name in (*load_arms("laptop", "."), "fig2, fig3", "--scale", "--run_dir", "--output", "--arms", "--seed"):
+    for name in (
+        *load_arms("laptop", "."),
+        "fig2, fig3",
+        "--scale",
+        "--run_dir",
+        "--output",
+        "--arms",
+        "--seed",
+        "--max_seconds",
+    ):
         assert name in printed
 
 
@@ -179,6 +260,11 @@ def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
             assert labels == [curve.label for curve in figure.curves]
             assert len(panel.patches) == 6 * len(figure.curves)
             assert panel.get_xlabel() == "Milliseconds per iteration"
+            # A millisecond a call in these profiles; without re-weighting no iteration calls the forward pass alone.
+            widths = {round(patch.get_width(), 9) for patch in panel.patches}
+            kinds = [arms[curve.arm].settings.reweighting.resampling for curve in figure.curves]
+            assert widths == {1.0}
+            assert sum(ONE_CALL in text.get_text() for text in panel.texts) == kinds.count("every_iteration") > 0
         else:
             assert labels == ["schedule, Eq. 20", "iterations waited", "mean of 5 waits"]
             means = panel.lines[2].get_ydata()
@@ -192,7 +278,11 @@ def test_real_arms_at_a_tiny_scale(tmp_path):
     tiny |= {"n_features": 4, "n_layers": 1, "jit_compile": False, "quiet": True}
     tiny |= {"evaluation_max_seconds": 0.5, "target_error": 1.0, "reference_max_seconds": 5.0}
     request = reproduce.Request(("fig3", "fig7"), "laptop", tmp_path / "arms", tmp_path / "results.md", None, tiny)
+    assert reproduce.reproduce(request._replace(figures=("fig3",), max_seconds=1e-3)) == 0
+    table = (tmp_path / "results.md").read_text()
+    assert "| 4 | time limit |" in table and "| 24 | last iteration |" not in table  # one call each
     assert reproduce.reproduce(request) == 0
+    assert "| time limit |" not in (tmp_path / "results.md").read_text()
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["fig3.png", "fig7.png"]
     with open(tmp_path / "arms" / "a4v10_reused" / "profile.csv", newline="") as file:
         assert [row["phase"] for row in csv.DictReader(file)][:2] == ["sampling", "forward"]

@@ -110,6 +110,14 @@ def test_no_walker_counts(policy):
     assert int(reuse.reason) == SampleReason.SCHEDULE
 
 
+@pytest.mark.parametrize("kind", ["thesis", "guarded"])
+@pytest.mark.parametrize(("n_lost", "expected"), [(3, SampleReason.REUSE), (4, SampleReason.EFFECTIVE_SAMPLES)])
+def test_no_walker_counts_before_the_shortest_wait_is_over(kind, n_lost, expected):
+    """The schedule would still let them serve, and the energy be 0/0; one walker of four is enough for a mean."""
+    policy = ReusePolicy(kind, shortest_wait=5, least_effective_fraction=0.0, largest_weight=1e9)
+    assert reason(policy, [-np.inf] * n_lost + [0.0] * (4 - n_lost), n_waited=2) == expected
+
+
 def test_one_heavy_walker_in_float32():
     """ln R = 200 in one of 4096 walkers: it is all there is."""
     ratios = np.zeros(4096)
