@@ -19,7 +19,7 @@ import pytest
 from tf_nqs import builders, evaluate, observe, run_folder
 from tf_nqs.callbacks import save_weights
 from tf_nqs.config import settings_from, to_toml
-from tf_nqs.exact import two_particle_energy
+from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.observables import plots
 from tf_nqs.run_command import main
 from tf_nqs.run_result import RunResult
@@ -96,10 +96,16 @@ def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, messag
     assert "density" in found and "exact_density" not in found
 
 
-def test_another_reference_can_be_asked_for(run_dir):
-    assert main(evaluate.COMMAND, ["", f"--run_dir={run_dir}", "--reference_max_seconds=0", "--quiet"]) == 0
-    found = json.loads((run_dir / "evaluation.json").read_text())
-    assert (found["reference_energy"], found["deviation_in_sigma"]) == (None, None)
+def test_another_reference_can_be_asked_for(run_dir, monkeypatch):
+    """The run's own is taken, unless the flag asks for one: then what the settings, flag included, lead to."""
+    asked = []
+    record = lambda settings: asked.append(settings) or Reference(1.5, "none", 0.1)  # noqa: E731
+    monkeypatch.setattr(builders, "find_reference", record)
+    arguments = ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=1", "--quiet"]
+    for flags, energy in ([], REFERENCE), (["--reference_max_seconds=7"], 1.5):
+        assert main(evaluate.COMMAND, arguments + flags) == 0
+        assert json.loads((run_dir / "evaluation.json").read_text())["reference_energy"] == energy
+    assert [settings.evaluation.reference_max_seconds for settings in asked] == [7.0]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,8 +12,11 @@ import numpy as np
 from tf_nqs.analysis.chain_sums import ChainEstimate, ChainSums
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
-_LEAST_SAMPLES = 20
+_LEAST_CALLS = 20
 """Fewer rows would make the convergence diagnostics, and the error of the error, meaningless."""
+
+_FULL_CALLS, _FULL_SAMPLES = 200, 100_000
+"""A smaller error than asked for costs seconds; fewer samples miss rare walkers whose local energy is far off."""
 
 _LARGEST_UNCERTAINTY = 0.15
 """An error counts as reached when it is known this well, relatively: not while a few walkers next to nodes make it."""
@@ -118,7 +121,7 @@ def measure_energy(
 ) -> tuple[EnergyMeasurement, WalkerState]:
     """Samples until the honest error is at most `target_error`, or the time is over.
 
-    The memory needed does not grow with the number of samples. An error that rests on a few walkers only, as next to
+    However small the error, 200 sampling calls or 100,000 samples are taken, whichever are fewer. The memory needed does not grow with the number of samples. An error that rests on a few walkers only, as next to
     nodes where the local energy diverges, is not believed: sampling goes on until the error is known to 15 %.
 
     Args:
@@ -138,13 +141,13 @@ def measure_energy(
     started = reported = time.monotonic()
     n_walkers, n_particles = walkers.positions.shape
     record = ChainSums(n_walkers, len(_PARTS) + len(observed.names))
-    acceptances, next_look = 0.0, _LEAST_SAMPLES
+    acceptances, next_look = 0.0, _least_calls(n_walkers)
     while True:
         walkers, acceptance = sample(walkers)
         record.add(_row(local_energy(walkers.positions), walkers.positions, observed))
         acceptances += float(acceptance)
         now = time.monotonic()
-        is_late = now - started > max_seconds and record.n_rows >= _LEAST_SAMPLES
+        is_late = now - started > max_seconds and record.n_rows >= _LEAST_CALLS
         if report and now - reported > _SECONDS_BETWEEN_REPORTS:
             report(record.estimate())
             reported = now
@@ -167,6 +170,11 @@ def _row(energy: LocalEnergy, positions: Tensor, observed: Observed) -> np.ndarr
     if observed.deviations:
         rows.append(np.asarray(observed.deviations(positions, energy.kinetic), np.float64).T)
     return np.where(np.isfinite(total), np.concatenate(rows), np.nan)
+
+
+def _least_calls(n_walkers: int) -> int:
+    """Returns the number of sampling calls after which a small error may end a measurement."""
+    return max(_LEAST_CALLS, min(_FULL_CALLS, math.ceil(_FULL_SAMPLES / n_walkers)))
 
 
 def _is_reached(estimate: ChainEstimate, target_error: float, n_walkers: int) -> bool:

@@ -134,7 +134,7 @@ def test_a_heavy_tail_stays_honest(no_r_hat, n_seeds, bounds):
     A target that is reached at once, and one that is not.
     """
     truth = 1.5  # Pareto with exponent 3: density 3 e^-4 from 1 on
-    for target_error in (0.04, 0.012):
+    for target_error in (0.04, 0.006):
         pulls = []
         for seed in range(n_seeds):
             random = np.random.default_rng(seed)
