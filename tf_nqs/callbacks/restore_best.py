@@ -20,9 +20,10 @@ class RestoreBestWeights(WindowCallback):
     """Gives the ansatz, when training ends, the weights of the window with the lowest energy plus three errors.
 
     The luckiest of a hundred equally good windows lies about three errors too low: what is compared is an upper bound
-    that holds all the same, so that no dip wins over a plateau that is measured better. The weights are those after the window's last iteration. Ten or more iterations after the last complete window count as
-    a window too: training ends with their weights if they are the best. Only weights are given back: the optimiser
-    and the walkers stay where they are (a measurement burns the walkers in anew).
+    that holds all the same, so that no dip wins over a plateau that is measured better. The weights are those after the
+    window's last iteration. Ten or more iterations after the last complete window count as a window too: training ends
+    with their weights if they are the best. Only weights are given back: the optimiser and the walkers stay where they
+    are (a measurement burns the walkers in anew).
 
     Args:
         window: iterations in a window.

@@ -39,8 +39,9 @@ def test_target_error_is_reached_and_honest(correlation):
     measurement, walkers = measure_energy(toy.sample, toy.local_energy, toy.walkers, 0.006, 60.0)
     assert measurement.energy_error <= 0.006
     assert abs(measurement.energy - 3.0) < 4 * measurement.energy_error
-    # Independent samples needed: (1/0.006)^2 = 27,800, times tau = (1 + rho)/(1 - rho) = 9 for rho = 0.8; rows of 64. The
-    # error of the error with 64 walkers is 9 %, that of the number of samples 18 %: 4 of them, and no more than double.
+    # Independent samples needed: (1/0.006)^2 = 27,800, times tau = (1 + rho)/(1 - rho) = 9 for rho = 0.8; rows of 64.
+    # The error of the error with 64 walkers is 9 %, that of the number of samples 18 %: 4 of them, and no more than
+    # double.
     needed = 0.006**-2 * (1 + correlation) / (1 - correlation)
     assert 0.28 * needed < toy.calls * N_WALKERS < 2 * 1.72 * needed
     assert measurement.variance == pytest.approx(1.0, rel=0.2)
