@@ -12,18 +12,15 @@ from tf_nqs.callbacks.windows import WindowCallback
 _LEAST_ITERATIONS = 10
 """The error of an incomplete window shorter than this is a matter of luck."""
 
-_SIGMAS = 3.0
-"""Errors above the energy: among M equal windows, the lowest is about sqrt(2 ln M) errors too low."""
-
 
 class RestoreBestWeights(WindowCallback):
-    """Gives the ansatz, when training ends, the weights of the window with the lowest energy plus three errors.
+    """Gives the ansatz, when training ends, the weights of the window with the lowest energy plus its error.
 
-    The luckiest of a hundred equally good windows lies about three errors too low: what is compared is an upper bound
-    that holds all the same, so that no dip wins over a plateau that is measured better. The weights are those after the
-    window's last iteration. Ten or more iterations after the last complete window count as a window too: training ends
-    with their weights if they are the best. Only weights are given back: the optimiser and the walkers stay where they
-    are (a measurement burns the walkers in anew).
+    The upper end of the error bar is compared, so that a short lucky dip does not win over a well-measured plateau. Of
+    many windows that are equal but for noise the luckiest is taken: windows long enough to tell them apart help. The
+    weights are those after the window's last iteration. Ten or more iterations after the last complete window count as
+    a window too: training ends with their weights if they are the best. Only weights are given back: the optimiser
+    and the walkers stay where they are (a measurement burns the walkers in anew).
 
     Args:
         window: iterations in a window.
@@ -53,9 +50,8 @@ class RestoreBestWeights(WindowCallback):
         return super().get_state() | best | {"best_weights": self._best_weights}
 
     def on_window(self, window: Window) -> None:
-        bound = window.energy + _SIGMAS * window.energy_error
-        if bound < self._best_bound:
-            self._best_bound = bound
+        if window.energy + window.energy_error < self._best_bound:
+            self._best_bound = window.energy + window.energy_error
             self._best_weights = self.model.ansatz.get_weights()
             self.best_iteration = window.last_iteration
 

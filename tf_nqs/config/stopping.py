@@ -67,5 +67,5 @@ class StoppingSettings(Section):
     )
     restore_best: bool = Field(
         defaults.RESTORE_BEST,
-        description="Training ends with the weights of the window whose energy plus three errors is the lowest.",
+        description="Training ends with the weights of the window whose energy plus its error is the lowest.",
     )

@@ -121,9 +121,9 @@ def measure_energy(
 ) -> tuple[EnergyMeasurement, WalkerState]:
     """Samples until the honest error is at most `target_error`, or the time is over.
 
-    However small the error, 200 sampling calls or 100,000 samples are taken, whichever are fewer. The memory needed does
-    not grow with the number of samples. An error that rests on a few walkers only, as next to nodes where the local
-    energy diverges, is not believed: sampling goes on until the error is known to 15 %.
+    However small the error, 200 sampling calls or 100,000 samples are taken, whichever are fewer. The memory needed
+    does not grow with the number of samples. An error that rests on a few walkers only, as next to nodes where the
+    local energy diverges, is not believed: sampling goes on until the error is known to 15 %.
 
     Args:
         sample: moves the walkers by one sampling call, state -> (state, acceptance).
