@@ -32,9 +32,9 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
         job: "config" as `tf_nqs.config.settings_from` takes it.
     """
     watch, settings = Stopwatch(), settings_from(job["config"])
-    with watch.part("import TensorFlow"), collection_paused():
+    with watch.part("import TensorFlow"), collection_paused(freeze=True):
         import_tensorflow()
-    with watch.part("import tf_nqs"), collection_paused():
+    with watch.part("import tf_nqs"), collection_paused(freeze=True):
         import tensorflow as tf
 
         from tf_nqs import builders

@@ -86,7 +86,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with collection_paused():
+        with collection_paused(freeze=True):
             import_tensorflow()
             from tf_nqs import experiment
             from tf_nqs.callbacks import TimeLimit, TrainerState

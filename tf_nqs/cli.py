@@ -268,7 +268,7 @@ def _train(command_line: CommandLine) -> str:
 
 def _imported(name: str) -> ModuleType:
     """Returns a module that needs TensorFlow, which is imported here and not earlier."""
-    with collection_paused():
+    with collection_paused(freeze=True):
         import_tensorflow()
         return importlib.import_module(name)
 

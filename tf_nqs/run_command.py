@@ -84,7 +84,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
         if request is None:
             print(help_text(command))
             return 0
-        with collection_paused():
+        with collection_paused(freeze=True):
             import_tensorflow()
         return command.work(request)
     except SettingsError as error:

@@ -191,7 +191,7 @@ def run(search: Search, role: Role) -> int:
 
 def _tuning() -> Any:
     """Imports TensorFlow and what needs it, here and not earlier."""
-    with collection_paused():
+    with collection_paused(freeze=True):
         import_tensorflow()
         from tf_nqs import tuning
     return tuning

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
+from tf_nqs.quiet_import import collection_paused
 from tf_nqs.types import Tensor
 
 
@@ -38,7 +39,7 @@ def warm_up(
         calls: functions, each with the arguments to call it with; those that compile longest first.
         meanwhile: more Python to run during the last compilations; it may use the functions.
     """
-    with ThreadPoolExecutor() as pool:
+    with collection_paused(), ThreadPoolExecutor() as pool:
         compilations = []
         for function, arguments in calls:
             tf.function(function, autograph=False).get_concrete_function(*arguments)

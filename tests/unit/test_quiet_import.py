@@ -1,0 +1,54 @@
+"""Garbage collection during imports and tracing."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from tf_nqs.quiet_import import collection_paused
+from tf_nqs.training.compilation import warm_up
+
+
+@pytest.fixture
+def collecting():
+    """The collector as it was, frozen objects given back."""
+    was_enabled = gc.isenabled()
+    gc.enable()
+    yield
+    gc.unfreeze()
+    (gc.enable if was_enabled else gc.disable)()
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_collection_is_paused_and_goes_on(collecting, freeze):
+    with collection_paused(freeze):
+        assert not gc.isenabled()
+        garbage = weakref.ref(Cycle())
+    assert gc.isenabled()
+    gc.collect()
+    assert (garbage() is not None) == freeze  # what is frozen is never looked at again
+
+
+def test_collection_goes_on_after_an_error_and_stays_off_where_it_was(collecting):
+    with pytest.raises(ZeroDivisionError), collection_paused():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    gc.disable()
+    with collection_paused():
+        pass
+    assert not gc.isenabled()
+
+
+def test_nothing_is_collected_while_phases_are_traced(collecting):
+    seen = []
+    warm_up([(lambda: seen.append(gc.isenabled()), ())], meanwhile=lambda: seen.append(gc.isenabled()))
+    assert set(seen) == {False}
+    assert len(seen) >= 2
+    assert gc.isenabled()
