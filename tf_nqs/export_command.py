@@ -99,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        print("interrupted; nothing was exported", file=sys.stderr)
         return EXIT_STATUS["interrupted"]
 
 

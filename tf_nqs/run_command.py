@@ -91,6 +91,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
         return EXIT_STATUS["interrupted"]
 
 

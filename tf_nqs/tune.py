@@ -161,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        print("interrupted; the same command goes on with the search", file=sys.stderr)
         return EXIT_STATUS["interrupted"]
 
 

@@ -23,6 +23,7 @@ from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.observables import plots
 from tf_nqs.run_command import main
 from tf_nqs.run_result import RunResult
+from tf_nqs.training import evaluation
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = two_particle_energy(5.0, 0.5)[0]
@@ -141,6 +142,18 @@ def test_bad_input_is_answered_in_one_line(command, arguments, message, capsys):
     assert printed.out == ""
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
     assert message in printed.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_interrupted(command, run_dir, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "reach_equilibrium", interrupted)
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+    assert main(COMMANDS[command], ["", f"--run_dir={run_dir}", "--quiet"]) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
 
 
 def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
