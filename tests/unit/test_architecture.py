@@ -86,6 +86,7 @@ def imported(path: Path) -> Iterator[str]:
                 yield submodule if submodule in FILES else node.module
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Returns module -> modules of ours that it imports."""
     return {name: set(imported(path)) & FILES.keys() for name, path in FILES.items()}
