@@ -1,0 +1,172 @@
+"""A long training, SPRING and Adam in turns on re-weighted samples: does memory stay flat, do iterations stay as fast?
+
+Usage: python -m benchmarks.soak --folder=FOLDER [--minutes=60] [--turns=6]
+
+One process of `train.py` runs a chain whose stages are the turns: six fermions, walkers and weights handed on from turn
+to turn. Its resident memory is read from outside, the seconds per iteration are those of each stage's `metrics.csv`.
+Writes `soak.json` and `soak.png` into FOLDER. Ends with status 1 if a criterion below is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from benchmarks.report import machine, say, show_table, write_json
+
+ROOT = Path(__file__).parents[1]
+OPTIMIZERS = ("spring", "adam")
+
+LARGEST_GROWTH = 0.05
+"""Of the memory over a turn, from its first third to its last one, when all is compiled."""
+
+LARGEST_DRIFT = 0.10
+"""Of the median seconds per iteration over a turn, from its first third to its last one, and over all turns of an
+optimiser, from the first to the last."""
+
+SECONDS_BETWEEN_READINGS = 2.0
+
+CHAIN = """\
+[system]
+n_particles = 6
+interaction_strength = 10.0
+
+[sampling]
+n_walkers = 512
+
+[reweighting]
+resampling = "guarded"
+
+[training]
+iterations = 10_000_000
+max_seconds = {seconds}
+
+[evaluation]
+target_error = 0.01
+evaluation_max_seconds = 10
+reference_max_seconds = 0
+"""
+
+
+def train(folder: Path, seconds: float, turns: int) -> np.ndarray:
+    """Trains all turns.
+
+    Returns:
+        Readings (time since the epoch, resident memory in MiB) of the process, shape (n, 2).
+    """
+    config = folder / "soak.toml"
+    stages = [f'\n[[stage]]\noptimizer = "{OPTIMIZERS[turn % 2]}"\n' for turn in range(turns)]
+    config.write_text(CHAIN.format(seconds=seconds) + "".join(stages), encoding="utf-8")
+    command = [sys.executable, "train.py", f"--config={config}", f"--run_dir={folder / 'chain'}", "--quiet"]
+    readings = []
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while process.poll() is None:
+            readings.append((time.time(), resident_mebibytes(process.pid)))
+            time.sleep(SECONDS_BETWEEN_READINGS)
+    if process.returncode:
+        raise SystemExit(f"train.py ended with status {process.returncode}")
+    return np.array(readings)
+
+
+def resident_mebibytes(pid: int) -> float:
+    """Returns the memory that a process occupies; nan if it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def seconds_of(stage: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns when each iteration of a stage ended, since the epoch, and the seconds that it took."""
+    file = stage / "metrics.csv"
+    with file.open(newline="") as rows:
+        seconds = np.array([float(row["seconds"]) for row in csv.DictReader(rows)])
+    return file.stat().st_mtime - seconds.sum() + np.cumsum(seconds), seconds
+
+
+def judge(readings: np.ndarray, stages: list[tuple[np.ndarray, np.ndarray]]) -> list[dict[str, Any]]:
+    """Returns a record per turn: memory and seconds per iteration, in its first and in its last third."""
+    records = []
+    for turn, (ends, seconds) in enumerate(stages):
+        record: dict[str, Any] = {"turn": turn + 1, "optimizer": OPTIMIZERS[turn % 2], "n_iterations": len(seconds)}
+        thirds = np.linspace(ends[0] - seconds[0], ends[-1], 4)
+        for name, start, end in (("first", *thirds[:2]), ("last", *thirds[2:])):
+            now = (readings[:, 0] >= start) & (readings[:, 0] <= end)
+            record[f"mebibytes_{name}"] = float(np.nanmedian(readings[now, 1]))
+            record[f"seconds_{name}"] = float(np.median(seconds[(ends >= start) & (ends <= end)]))
+        records.append(record)
+    return records
+
+
+def failures(records: list[dict[str, Any]]) -> list[str]:
+    """Returns what is not met, a line each; none if all is."""
+    found = []
+    for one in records:
+        growth = one["mebibytes_last"] / one["mebibytes_first"] - 1
+        drift = one["seconds_last"] / one["seconds_first"] - 1
+        if growth > LARGEST_GROWTH:
+            found.append(f"turn {one['turn']}: memory has grown by {100 * growth:.1f} %")
+        if drift > LARGEST_DRIFT:
+            found.append(f"turn {one['turn']}: iterations have become slower by {100 * drift:.1f} %")
+    for name in OPTIMIZERS:
+        of_one = [one["seconds_last"] for one in records if one["optimizer"] == name]
+        if len(of_one) > 1 and (drift := of_one[-1] / of_one[0] - 1) > LARGEST_DRIFT:
+            found.append(f"{name}: its last turn is slower than its first by {100 * drift:.1f} %")
+    return found
+
+
+def plot(path: Path, readings: np.ndarray, stages: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draws memory and seconds per iteration against time; of the seconds, medians of a hundred iterations."""
+    figure = matplotlib.figure.Figure(figsize=(8, 6), layout="constrained")
+    memory, speed = figure.subplots(2, sharex=True)
+    memory.plot((readings[:, 0] - readings[0, 0]) / 60, readings[:, 1], color="C7")
+    memory.set(ylabel="resident memory (MiB)", ylim=(0, None))
+    for turn, (ends, seconds) in enumerate(stages):
+        whole = len(seconds) // 100 * 100
+        medians = np.median(seconds[:whole].reshape(-1, 100), axis=1)
+        label = OPTIMIZERS[turn] if turn < len(OPTIMIZERS) else None
+        speed.plot((ends[99:whole:100] - readings[0, 0]) / 60, 1e3 * medians, ".", color=f"C{turn % 2}", label=label)
+    speed.set(xlabel="time (minutes)", ylabel="milliseconds per iteration", ylim=(0, None))
+    speed.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> int:
+    """Trains, prints a table and what is not met; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", required=True, help="a new one")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training, all turns together")
+    parser.add_argument("--turns", type=int, default=6)
+    flags = parser.parse_args()
+    folder = Path(flags.folder).resolve()
+    folder.mkdir(parents=True)
+    readings = train(folder, 60 * flags.minutes / flags.turns, flags.turns)
+    stages = [seconds_of(folder / "chain" / f"stage_{turn + 1}") for turn in range(flags.turns)]
+    records = judge(readings, stages)
+    header = ["turn", "optimizer", "iterations", "MiB, first third", "last third", "ms per iteration", "last third"]
+    rows = [
+        [str(one["turn"]), one["optimizer"], f"{one['n_iterations']:,}"]
+        + [f"{one[f'mebibytes_{name}']:.0f}" for name in ("first", "last")]
+        + [f"{1e3 * one[f'seconds_{name}']:.2f}" for name in ("first", "last")]
+        for one in records
+    ]
+    show_table(f"{flags.minutes:g} minutes in one process", header, rows)
+    plot(folder / "soak.png", readings, stages)
+    write_json(str(folder / "soak.json"), {"machine": machine(), "turns": records, "readings": readings.tolist()})
+    problems = failures(records)
+    say("\n".join(problems) or "all criteria are met")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
