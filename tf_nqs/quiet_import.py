@@ -70,7 +70,8 @@ def seeming_missing(package: str) -> Iterator[None]:
 def import_tensorflow() -> None:
     """Imports TensorFlow silently, so that later imports of it find it loaded, and chooses how XLA compiles.
 
-    Without Keras' wrappers for scikit-learn: they would load it, a second that only a search has use for.
+    Without Keras' wrappers for scikit-learn and its pictures of images: they would load scikit-learn, which only a
+    search has use for, and pyplot, which nothing here has; a second each.
 
     Raises:
         ImportError: TensorFlow is missing or broken; raised with standard error restored, so that it shows.
@@ -81,5 +82,5 @@ def import_tensorflow() -> None:
     import tensorflow_probability  # noqa: F401
 
     warnings.filterwarnings("ignore", "TensorFloat-32", UserWarning)  # about GPUs, at that first use
-    with silenced_stderr(), seeming_missing("sklearn"):
+    with silenced_stderr(), seeming_missing("sklearn"), seeming_missing("matplotlib"):
         import tensorflow  # noqa: F401

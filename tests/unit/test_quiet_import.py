@@ -1,8 +1,10 @@
-"""Garbage collection during imports and tracing."""
+"""What is imported before a training, and garbage collection meanwhile."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -19,6 +21,23 @@ def collecting():
     yield
     gc.unfreeze()
     (gc.enable if was_enabled else gc.disable)()
+
+
+def test_a_training_waits_for_no_package_that_it_does_not_need():
+    """What Keras would load with it is not even loaded later, and can still be imported."""
+    code = """
+import sys
+from tf_nqs.quiet_import import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+tf.keras, tf.function
+from tf_nqs import experiment
+print(sorted({"matplotlib", "sklearn"} & sys.modules.keys()))
+from tf_nqs.analysis.canvas import new_figure
+print(new_figure(3, 2).get_size_inches(), "matplotlib.pyplot" in sys.modules)
+import matplotlib.pyplot"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n[3. 2.] False\n"
 
 
 class Cycle:

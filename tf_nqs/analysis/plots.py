@@ -1,17 +1,19 @@
-"""The picture of a run, drawn on matplotlib figure objects: no pyplot, no display, no global state."""
+"""The picture of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from tf_nqs.analysis.canvas import new_figure
 from tf_nqs.analysis.notation import format_with_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LIGHT, DARK, ACCENT, GREY = "#a9c7e8", "#1f4e8c", "#c8501e", "#d9d9d9"
 """Single iterations, their running mean, the final measurement, grid lines."""
@@ -84,8 +86,7 @@ def energy_figure(
     smooth = running_mean(energies, window)
 
     n_panels = 1 if reference is None else 2
-    figure = Figure(figsize=(8.0, 4.4 if reference is None else 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.0, 4.4 if reference is None else 6.2)
     axes = figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=(3, 2)[:n_panels])[:, 0]
     figure.suptitle(title, fontsize=12)
     _draw_energies(axes[0], iterations, energies, smooth, window)
@@ -166,7 +167,7 @@ def _draw_energies(panel: Axes, iterations: np.ndarray, energies: np.ndarray, sm
     if window > 1:
         panel.plot(iterations, smooth, color=DARK, lw=1.6, label=f"mean over {window} iterations")
     panel.set_ylabel("Energy (ħω)")
-    panel.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    panel.ticklabel_format(axis="y", useOffset=False)
 
 
 def _draw_levels(
@@ -218,6 +219,8 @@ def _decorate(panel: Axes) -> None:
 
 def _set_iteration_axis(panel: Axes, iterations: np.ndarray) -> None:
     """Labels the axis of iterations, with whole numbers even if there is only one of them."""
+    from matplotlib.ticker import MaxNLocator
+
     first, last = (iterations.min(), iterations.max()) if iterations.size else (0.0, 0.0)
     margin = max(0.02 * (last - first), 0.5)
     panel.set_xlim(first - margin, last + margin)

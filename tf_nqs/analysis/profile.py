@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from tf_nqs.analysis.canvas import new_figure
 
 WHOLE = "iteration"
 """What the row on the whole iteration is called."""
@@ -89,8 +88,7 @@ def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> Non
     """
     phases = [row for row in rows if row.phase != WHOLE]
     whole = next(row for row in rows if row.phase == WHOLE)
-    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.0, 3.4)
     panel = figure.subplots()
     figure.suptitle(title, fontsize=12)
     milliseconds = [1e3 * row.seconds_per_iteration for row in phases]

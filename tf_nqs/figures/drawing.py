@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from tf_nqs.analysis.canvas import new_figure
 from tf_nqs.analysis.plots import GREY, LEGEND_STYLE, running_mean
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.figures.definitions import Curve, FigureDefinition
@@ -42,8 +42,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
         scale: laptop or thesis.
     """
     curves = [curve for curve in figure.curves if curve.arm in outcomes]
-    picture = Figure(figsize=(8.0, 4.4), layout="constrained")
-    FigureCanvasAgg(picture)
+    picture = new_figure(8.0, 4.4)
     panel = picture.subplots()
     number = figure.name.removeprefix("fig")
     picture.suptitle(f"Figure {number}: {figure.title}", fontsize=12)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tf_nqs.analysis.canvas import new_figure
 from tf_nqs.analysis.plots import ACCENT, DARK, GREY, LEGEND_STYLE, LIGHT
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.observables.file import n_occupied
@@ -59,13 +59,12 @@ def plot_observables(
     }
     figures |= {name: _map(name, observed, exact, title) for name in _MAPS}
     for name, figure in figures.items():
-        FigureCanvasAgg(figure)
         figure.savefig(folder / f"{name}.png", dpi=140)
     return [folder / f"{name}.png" for name in figures]
 
 
 def _panel(title: str, size: tuple[float, float] = (7.0, 4.2)) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(*size)
     figure.suptitle(title, fontsize=12)
     panel = figure.subplots()
     _decorate(panel)
@@ -89,7 +88,7 @@ def _density(observed: Observables, exact: ExactObservables | None, title: str) 
     """The density, and below it what it is off the exact one, which no eye could see above."""
     value, error = observed.density
     n_panels = 2 if exact else 1
-    figure = Figure(figsize=(7.0, 4.2 + 1.6 * (n_panels - 1)), layout="constrained")
+    figure = new_figure(7.0, 4.2 + 1.6 * (n_panels - 1))
     figure.suptitle(title, fontsize=12)
     panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=(3, 1.4)[:n_panels])[:, 0]
     panels[0].plot(observed.x, value, color=DARK, lw=1.6, label="measured")
@@ -152,7 +151,7 @@ def _map(name: str, observed: Observables, exact: ExactObservables | None, title
         maps["exact"] = _exact_map(name, exact, maps["measured"])
     if name == "one_body_density_matrix":
         maps = {label: values / (observed.x[1] - observed.x[0]) for label, values in maps.items()}
-    figure = Figure(figsize=(5.2 * len(maps), 4.6), layout="constrained")
+    figure = new_figure(5.2 * len(maps), 4.6)
     figure.suptitle(f"{title}: {words}", fontsize=12)
     largest = np.nanmax(np.abs(maps["measured"]))
     lowest = -largest if colours == "RdBu_r" else 0.0
@@ -176,7 +175,7 @@ def _exact_map(name: str, exact: ExactObservables, measured: np.ndarray) -> np.n
 
 def _scalars(observed: Observables, exact: ExactObservables | None, title: str) -> Figure:
     """Numbers without an axis of their own, a panel each."""
-    figure = Figure(figsize=(12.5, 3.2), layout="constrained")
+    figure = new_figure(12.5, 3.2)
     figure.suptitle(title, fontsize=12)
     for panel, (name, words) in zip(figure.subplots(1, len(_SCALARS)), _SCALARS.items(), strict=True):
         value, error = getattr(observed, name)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from tf_nqs.analysis.canvas import new_figure
 from tf_nqs.config.search import Choices, Range, Search
 from tf_nqs.exact import Reference
 from tf_nqs.tuning.summary import TrialRecord, best_record
@@ -50,8 +50,7 @@ def search_figure(search: Search, records: Sequence[TrialRecord], reference: Ref
         title: as for `plot_search`.
     """
     n_rows = 1 + math.ceil(len(search.space) / _PANELS_PER_ROW)
-    figure = Figure(figsize=(9.0, 2.6 * n_rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 2.6 * n_rows + 0.4)
     figure.suptitle(title, fontsize=12)
     grid = figure.add_gridspec(n_rows, _PANELS_PER_ROW)
     above = figure.add_subplot(grid[0, :])
