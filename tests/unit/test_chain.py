@@ -13,6 +13,7 @@ import pytest
 from tf_nqs import chain as chains
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import Chain
+from tf_nqs.config.errors import shown
 from tf_nqs.run_folder import claim_run_folder
 from tf_nqs.run_result import RunResult
 
@@ -175,7 +176,8 @@ def test_other_settings_are_refused_before_anything_runs(runs, tmp_path):
     folder = tmp_path / "chain"
     chains.run_chain(make_chain(folder))
     (folder / "stage_1" / "result.json").unlink()
-    line = f"run_dir = '{folder}/stage_3': was run with iterations = 1000, not 7; the chain must be as it was"
+    path = shown(str(folder / "stage_3"))
+    line = f"run_dir = {path}: was run with iterations = 1000, not 7; the chain must be as it was"
     with pytest.raises(RunFolderError) as caught:
         chains.run_chain(make_chain(folder, iterations=7))
     assert str(caught.value).startswith(line)

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 LONGEST_SHOWN = 80
 """A value longer than this many characters is cut short in a message."""
 
+_END_SHOWN = 40
+"""Of these, at its end: of a path it says most."""
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; its text is one line for the user, whatever the input held."""
@@ -32,7 +35,7 @@ def shown(value: object) -> str:
         value: anything that was given for a setting.
 
     Returns:
-        The value as TOML or Python writes it, cut short where it is long.
+        The value as TOML or Python writes it, its middle left out where it is long.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -40,13 +43,18 @@ def shown(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # integers of more than 4300 digits, tables nested a thousand times
         return f"a huge {type(value).__name__}"
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+    return _without_middle(text)
 
 
 def named(name: object) -> str:
-    """Returns a name that is not known, as it was given, cut short where it is long."""
-    text = str(name)
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+    """Returns a name that is not known, as it was given, its middle left out where it is long."""
+    return _without_middle(str(name))
+
+
+def _without_middle(text: str) -> str:
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{text[: LONGEST_SHOWN - _END_SHOWN]}...{text[-_END_SHOWN:]}"
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
