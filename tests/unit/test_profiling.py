@@ -56,7 +56,12 @@ def test_the_whole_iteration_counts_samplings_that_few_calls_make(monkeypatch):
     [
         ("adam", None, N, 0),
         # Samples that were drawn in the first of three iterations serve for 4: new ones in the 2nd and 6th from here.
-        ("spring", ReusePolicy("guarded", 1.0, 4, 4, least_effective_fraction=0.0, largest_weight=1e9), 2, N + 2),
+        (
+            "spring",
+            ReusePolicy("guarded", 1.0, 4, 4, least_effective_fraction=0.0, largest_weight=1e9, largest_fall=1e9),
+            2,
+            N + 2,
+        ),
     ],
     ids=["adam", "spring, re-weighted"],
 )

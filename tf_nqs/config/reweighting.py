@@ -16,7 +16,7 @@ class ReweightingSettings(Section):
     resampling: Literal["every_iteration", "thesis", "guarded"] = Field(
         defaults.RESAMPLING,
         description="When samples are drawn: in every iteration, by the schedule of the thesis, or (guarded) by one "
-        "that also keeps the weights of reused samples even.",
+        "that also keeps the weights of reused samples even, and does not let the network be fitted to them.",
     )
     sensitivity: float = Field(
         defaults.SENSITIVITY,
@@ -44,6 +44,11 @@ class ReweightingSettings(Section):
         defaults.LARGEST_WEIGHT,
         gt=1,
         description="Guarded: samples are drawn anew once a walker's weight exceeds this many times the mean weight.",
+    )
+    largest_fall: float = Field(
+        defaults.LARGEST_FALL,
+        gt=0,
+        description="Guarded: samples are drawn anew once their energy has fallen by more than this many errors.",
     )
 
     @model_validator(mode="after")

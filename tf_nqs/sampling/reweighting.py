@@ -29,6 +29,7 @@ class SampleReason(enum.IntEnum):
     CUT_OFF = 4
     EFFECTIVE_SAMPLES = 5
     LARGEST_WEIGHT = 6
+    ENERGY_FALL = 7
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class ReusePolicy:
     Attributes:
         resampling: every_iteration never reuses samples. thesis follows the schedule of Eq. 20 on the ratios R
             themselves, and the cut-off. guarded follows it on R/mean(R), so that a mere change of the norm of Psi is no
-            change, and the two triggers of `least_effective_fraction` and `largest_weight`. Both draw anew where no
-            walker counts any more.
+            change, and the triggers of `least_effective_fraction`, `largest_weight` and `largest_fall`. Both draw anew
+            where no walker counts any more.
         sensitivity: s of Delta; the thesis' stricter option is 1e-3.
         longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
         shortest_wait: the same when it has changed entirely.
@@ -47,6 +48,8 @@ class ReusePolicy:
             in the thesis' figures.
         least_effective_fraction: guarded: least share of the samples that the Kish effective sample size may have.
         largest_weight: guarded: largest R/mean(R) that a single walker may have.
+        largest_fall: guarded: errors by which the energy on the same samples may fall. Further down, no one can tell
+            whether the wave function has become better or only been fitted to these samples.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -61,6 +64,7 @@ class ReusePolicy:
     cut_off: float = defaults.CUT_OFF
     least_effective_fraction: float = defaults.LEAST_EFFECTIVE_FRACTION
     largest_weight: float = defaults.LARGEST_WEIGHT
+    largest_fall: float = defaults.LARGEST_FALL
 
     def __post_init__(self) -> None:
         rules = {
@@ -71,6 +75,7 @@ class ReusePolicy:
             "cut_off": (self.cut_off >= 0, "at least 0"),
             "least_effective_fraction": (0 <= self.least_effective_fraction < 1, "at least 0 and below 1"),
             "largest_weight": (self.largest_weight > 1, "above 1"),
+            "largest_fall": (self.largest_fall > 0, "above 0"),
         }
         for name, (is_met, rule) in rules.items():
             if not is_met:
@@ -83,10 +88,17 @@ class ReuseState(NamedTuple):
     Attributes:
         log_probability: ln|Psi|^2 of every walker when it was sampled, shape (n_walkers,).
         n_waited: iterations that these samples have served, int32 scalar; -1 where there are no samples yet.
+        first_energy: E of the first of these iterations, scalar.
+        energy_error: largest standard error of their energies, scalar. Updates that were made with the samples lower
+            their variance too, more than that of new ones: a later error alone would be too small.
+        energy_fall: how far E has fallen since the first of them, in units of `energy_error`, scalar.
     """
 
     log_probability: Tensor
     n_waited: Tensor
+    first_energy: Tensor
+    energy_error: Tensor
+    energy_fall: Tensor
 
 
 class Reuse(NamedTuple):
@@ -114,7 +126,7 @@ class Reuse(NamedTuple):
 
 def no_samples(n_walkers: int, dtype: str) -> ReuseState:
     """Returns the state before the first sampling, and after anything else moved the walkers."""
-    return ReuseState(tf.zeros(n_walkers, dtype), tf.constant(-1, tf.int32))
+    return fresh_samples(tf.zeros(n_walkers, dtype))._replace(n_waited=tf.constant(-1, tf.int32))
 
 
 def fresh_samples(log_probability: Tensor) -> ReuseState:
@@ -123,12 +135,26 @@ def fresh_samples(log_probability: Tensor) -> ReuseState:
     Args:
         log_probability: ln|Psi|^2 of the walkers where sampling left them, shape (n_walkers,).
     """
-    return ReuseState(log_probability, tf.constant(0, tf.int32))
+    return ReuseState(log_probability, tf.constant(0, tf.int32), *[tf.zeros((), log_probability.dtype)] * 3)
 
 
 def after_iteration(state: ReuseState) -> ReuseState:
     """Returns the state after one more iteration with the same samples."""
     return state._replace(n_waited=state.n_waited + 1)
+
+
+def with_energy(state: ReuseState, energy: Tensor, energy_error: Tensor) -> ReuseState:
+    """Returns the state with the energy of the iteration that was just made with the samples.
+
+    Args:
+        state: of the samples, this iteration counted.
+        energy: E = sum(R e_L) / sum(R).
+        energy_error: its standard error.
+    """
+    first_energy = tf.where(state.n_waited <= 1, energy, state.first_energy)
+    largest_error = tf.where(state.n_waited <= 1, energy_error, tf.maximum(state.energy_error, energy_error))
+    fall = tf.math.divide_no_nan(first_energy - energy, largest_error)
+    return state._replace(first_energy=first_energy, energy_error=largest_error, energy_fall=fall)
 
 
 def log_ratio(log_probability: Tensor, sampled_log_probability: Tensor) -> Tensor:
@@ -241,6 +267,7 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
         least = policy.least_effective_fraction * n_walkers
         triggers[SampleReason.EFFECTIVE_SAMPLES] |= effective_samples < least
         triggers[SampleReason.LARGEST_WEIGHT] = largest_weight > policy.largest_weight
+        triggers[SampleReason.ENERGY_FALL] = ~(state.energy_fall <= policy.largest_fall)
     return Reuse(
         _first_reason(triggers),
         shifted_weights(log_weights),

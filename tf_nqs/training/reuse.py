@@ -17,16 +17,17 @@ from tf_nqs.sampling.reweighting import (
     assess_reuse,
     fresh_samples,
     no_samples,
+    with_energy,
 )
 from tf_nqs.sampling.sampler import Sampler
-from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+from tf_nqs.types import EnergyEstimate, LogAbsPsi, Tensor, WalkerState
 
 
 class SampleLog(NamedTuple):
     """What is recorded of the samples of an iteration; scalars.
 
-    `n_waited` to `largest_weight` are about the samples at hand when the iteration began, and so explain
-    `sample_reason`. Where there were none, or nobody asked (every_iteration), they are those of the new samples.
+    `n_waited` to `largest_weight`, and `energy_fall`, are about the samples at hand when the iteration began, and so
+    explain `sample_reason`. Where there were none, or nobody asked (every_iteration), they are those of new ones.
 
     Attributes:
         acceptance: accepted share of the proposed moves, of the sampling that drew these samples.
@@ -39,6 +40,7 @@ class SampleLog(NamedTuple):
         sampled: 1 if new samples were drawn, all with R = 1; 0 if those at hand were used, with their R.
         sample_reason: `SampleReason`, why they were drawn; 0 if they were not.
         n_restarted: walkers that were lost or stuck, and were put where others stand before these samples were drawn.
+        energy_fall: errors by which the energy on the samples at hand had fallen.
     """
 
     acceptance: Tensor
@@ -51,6 +53,7 @@ class SampleLog(NamedTuple):
     sampled: Tensor
     sample_reason: Tensor
     n_restarted: Tensor
+    energy_fall: Tensor
 
 
 class Samples(NamedTuple):
@@ -75,10 +78,10 @@ class SampleReuse(keras.layers.Layer):
     Walkers that are lost, or have not moved for the sampler's `stuck_steps`, are restarted before samples are drawn,
     see `tf_nqs.sampling.restart`. Iterations without sampling do not count: no walker could have moved.
 
-    The error bar of one iteration stays honest, as long as its weights were not fitted to its samples: it counts the
-    effective ones. But iterations that share samples share their noise, so a mean over them has no smaller error. And
-    the more updates have used the same samples, the more they have lowered the energy of just these: what the limits
-    of the policy are to bound.
+    The more updates have used the same samples, the more the wave function is fitted to just these: their energy and
+    its variance fall further than those of new ones would. So the error of an iteration is the largest since the
+    samples were drawn (`with_error`), and the policy limits the fall of the energy. Iterations that share samples share
+    their noise, so a mean over them has no smaller error.
 
     Args:
         policy: when samples are reused.
@@ -96,8 +99,8 @@ class SampleReuse(keras.layers.Layer):
         if self.never_reuses:
             self.built = True
             return
-        self.log_probability = self._add_state("log_probability", (n_walkers,), self.compute_dtype)
-        self.n_waited = self._add_state("n_waited", (), "int32")
+        unknown = no_samples(n_walkers, self.compute_dtype)._asdict()
+        self.state = [self._add_state(name, value.shape, value.dtype.name) for name, value in unknown.items()]
         self.acceptance = self._add_state("acceptance", (), self.compute_dtype)
         self.proposal_width = self._add_state("proposal_width", (), self.compute_dtype)
         self.forget()
@@ -134,10 +137,10 @@ class SampleReuse(keras.layers.Layer):
             self.n_samplings.assign_add(1)
             self.n_unmoved.assign(n_unmoved)
             reason = SampleReason.EVERY_ITERATION
-            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason, n_restarted)
+            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason, n_restarted, 0)
             return Samples(moved.positions, tf.ones_like(moved.positions[:, 0]), log), adapt(moved, acceptance)
 
-        state = ReuseState(tf.convert_to_tensor(self.log_probability), tf.convert_to_tensor(self.n_waited))
+        state = self._recall()
         reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
 
         def draw() -> tuple[Any, ...]:
@@ -158,8 +161,16 @@ class SampleReuse(keras.layers.Layer):
         self.proposal_width.assign(width)
         self.n_samplings.assign_add(tf.cast(sampled, tf.int64))
         worth = (reuse.wait, reuse.mean_weight, reuse.effective_samples, reuse.largest_weight, sampled, reuse.reason)
-        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth, n_restarted)
+        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth, n_restarted, state.energy_fall)
         return Samples(next_walkers.positions, weights, log), next_walkers
+
+    def with_error(self, estimate: EnergyEstimate) -> EnergyEstimate:
+        """Returns the energy of this iteration's samples with the error that it deserves, and remembers both."""
+        if self.never_reuses:
+            return estimate
+        state = with_energy(self._recall(), estimate.energy, estimate.energy_error)
+        self._remember(state)
+        return estimate._replace(energy_error=state.energy_error)
 
     def _sample(
         self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], walkers: WalkerState
@@ -171,8 +182,11 @@ class SampleReuse(keras.layers.Layer):
         return moved, acceptance, count_unmoved(walkers.positions, moved.positions, n_unmoved), n_restarted
 
     def _remember(self, state: ReuseState) -> None:
-        self.log_probability.assign(state.log_probability)
-        self.n_waited.assign(state.n_waited)
+        for variable, value in zip(self.state, state, strict=True):
+            variable.assign(value)
+
+    def _recall(self) -> ReuseState:
+        return ReuseState(*map(tf.convert_to_tensor, self.state))
 
     def _add_state(self, name: str, shape: tuple[int, ...], dtype: Any) -> keras.Variable:
         return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)

@@ -174,7 +174,8 @@ class VariationalMonteCarlo(keras.Model):
             derivatives = self._derivatives(samples.positions, clipped, weights)
             self.update_parameters(derivatives, clipped, weights)
             self._assign_walkers(walkers)
-            self._record(index, (*estimate_energy(local_energy, weights), *samples.log))
+            estimate = self.reuse.with_error(estimate_energy(local_energy, weights))
+            self._record(index, (*estimate, *samples.log))
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
@@ -183,8 +184,9 @@ class VariationalMonteCarlo(keras.Model):
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
-        gradient = self.energy_gradient
-        return self.scores(positions) if self.natural_gradient else gradient(positions, local_energy, weights)
+        return (
+            self.scores(positions) if self.natural_gradient else self.energy_gradient(positions, local_energy, weights)
+        )
 
     def update_parameters(self, derivatives: list[Tensor] | Tensor, local_energy: Tensor, weights: Tensor) -> None:
         """Gives the optimiser the energy's gradient, or the natural one with its sign turned."""

@@ -23,6 +23,7 @@ from tf_nqs.sampling.reweighting import (
     scheduled_wait,
     shifted_weights,
     wave_function_change,
+    with_energy,
 )
 
 THESIS, GUARDED = ReusePolicy("thesis", cut_off=0.0), ReusePolicy("guarded")
@@ -201,6 +202,32 @@ def test_reasons_one_by_one():
         assert reason(policy, ratios, n_waited) == expected, (policy, n_waited)
 
 
+@pytest.mark.parametrize(
+    ("energies", "errors", "fall", "expected"),
+    [
+        ([10.0], [0.1], 0.0, SampleReason.REUSE),
+        ([10.0, 9.96], [0.1, 0.1], 0.4, SampleReason.REUSE),
+        ([10.0, 9.94], [0.1, 0.1], 0.6, SampleReason.ENERGY_FALL),
+        ([10.0, 9.94], [0.1, 0.2], 0.3, SampleReason.REUSE),  # the error has grown
+        ([10.0, 9.94], [0.1, 0.01], 0.6, SampleReason.ENERGY_FALL),  # a smaller error counts as the first one
+        ([10.0, 9.7, 10.1], [0.1, 0.1, 0.1], -1.0, SampleReason.REUSE),  # the last energy counts
+        ([10.0, np.nan], [0.1, 0.1], np.nan, SampleReason.ENERGY_FALL),
+        ([8.0, 8.0], [0.0, 0.0], 0.0, SampleReason.REUSE),  # an exact wave function
+    ],
+)
+def test_the_fall_of_the_energy(energies, errors, fall, expected):
+    """In units of the largest error since the samples were drawn; the limit is half of it. The thesis has no limit."""
+    state = fresh_samples(tf.zeros(4, tf.float64))
+    for energy, error in zip(energies, errors, strict=True):
+        numbers = tf.constant(energy, tf.float64), tf.constant(error, tf.float64)
+        state = with_energy(after_iteration(state), *numbers)
+    assert float(state.energy_fall) == pytest.approx(fall, abs=1e-12, nan_ok=True)
+    assert float(state.energy_error) == max(errors)
+    policy = ReusePolicy("guarded", largest_fall=0.5)
+    assert int(assess_reuse(policy, state, tf.zeros(4, tf.float64)).reason) == expected
+    assert int(assess_reuse(THESIS, state, tf.zeros(4, tf.float64)).reason) == SampleReason.REUSE
+
+
 def test_the_schedule_is_named_before_the_triggers():
     """A trigger is named only where it came before the schedule."""
     assert reason(ReusePolicy("guarded"), np.log([0.5, 1.5] * 32), 100) == SampleReason.SCHEDULE
@@ -297,6 +324,7 @@ def test_reweighted_mean_is_that_of_the_new_distribution():
         ("cut_off", -0.1),
         ("least_effective_fraction", 1.0),
         ("largest_weight", 1.0),
+        ("largest_fall", 0.0),
     ],
 )
 def test_refused(name, value):
