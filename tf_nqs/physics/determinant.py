@@ -72,47 +72,36 @@ def _signed_log_sum(matrices: Tensor, log_scales: Tensor) -> tuple[tuple[Tensor,
     sign, log_abs = _combine(*_eliminate(matrices), log_scales)
 
     def gradient(_: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-        # Called anew, not captured: a second derivative must also see how ln|Psi| itself changes.
-        psi_sign, log_abs_psi = _signed_log_sum(matrices, log_scales)
-        factor = (upstream * psi_sign)[:, None]
-        relative = log_scales - _finite(log_abs_psi)[:, None]
-        cofactors = _scaled_cofactors(matrices, relative)
-        return factor[..., None, None] * cofactors, factor * _scaled_determinants(matrices, relative)
+        # Psi is formed anew, in units of its value: a second derivative must also see how Psi itself changes.
+        relative = log_scales - tf.stop_gradient(_finite(log_abs))[:, None]
+        determinants, cofactors = _determinants_and_cofactors(matrices, relative)
+        inverse = tf.math.reciprocal_no_nan(tf.reduce_sum(determinants, axis=1))
+        factor = (upstream * tf.where(sign == 0, tf.zeros_like(inverse), inverse))[:, None]
+        return factor[..., None, None] * cofactors, factor * determinants
 
     return (sign, log_abs), gradient
 
 
 @tf.custom_gradient
-def _scaled_determinants(matrices: Tensor, log_scales: Tensor) -> tuple[Tensor, Callable]:
-    """exp(s) det(phi), shape (n_walkers, n_determinants), and its gradient exp(s) cof(phi)."""
-    signs, log_abs = _eliminate(matrices)
-    values = signs * tf.exp(log_abs + log_scales)
-
-    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        cofactors = _scaled_cofactors(matrices, log_scales)
-        return upstream[..., None, None] * cofactors, upstream * _scaled_determinants(matrices, log_scales)
-
-    return values, gradient
-
-
-@tf.custom_gradient
-def _scaled_cofactors(matrices: Tensor, log_scales: Tensor) -> tuple[Tensor, Callable]:
-    """exp(s) d det(phi) / d phi, shape of `matrices`; its gradient contracts the second differential above."""
+def _determinants_and_cofactors(matrices: Tensor, log_scales: Tensor) -> tuple[tuple[Tensor, Tensor], Callable]:
+    """exp(s) det(phi) and exp(s) d det(phi) / d phi, in the shapes of s and phi; see above for their gradients."""
     factors = _factorise(matrices)
     scales = _flat(log_scales)
-    minors = _minors(factors, scales)
-    cofactors = _walkers_first(_rotate_back(_as_diagonal(minors), factors), matrices)
+    signs, log_abs = _signs_and_logs(factors)
+    determinants = tf.reshape(signs * tf.exp(log_abs + scales), tf.shape(log_scales))
+    cofactors = _walkers_first(_rotate_back(_as_diagonal(_minors(factors, scales)), factors), matrices)
 
-    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-        rotated = _rotate(_walkers_last(upstream), factors)
+    def gradient(of_determinants: Tensor, of_cofactors: Tensor) -> tuple[Tensor, Tensor]:
+        rotated = _rotate(_walkers_last(of_cofactors), factors)
         diagonal, pair_minors = _diagonal(rotated), _pair_minors(factors, scales)
         contracted = _as_diagonal(tf.reduce_sum(pair_minors * diagonal[None], axis=1)) - pair_minors * _transpose(
             rotated
         )
         second = _walkers_first(_rotate_back(contracted, factors), matrices)
-        return second, tf.reduce_sum(upstream * cofactors, axis=(-2, -1))
+        of_scales = of_determinants * determinants + tf.reduce_sum(of_cofactors * cofactors, axis=(-2, -1))
+        return of_determinants[..., None, None] * cofactors + second, of_scales
 
-    return cofactors, gradient
+    return (determinants, cofactors), gradient
 
 
 def sum_of_determinants_derivatives(
@@ -139,8 +128,7 @@ def sum_of_determinants_derivatives(
     n_determinants = matrices.shape[1]
     factors = _factorise(matrices)
     shape = tf.shape(log_scales)
-    signs = tf.reduce_prod(factors.pivot_signs, axis=0) * factors.permutation_sign
-    log_abs = tf.reduce_sum(factors.log_pivots, axis=0)
+    signs, log_abs = _signs_and_logs(factors)
     psi = SignedLog(*_combine(tf.reshape(signs, shape), tf.reshape(log_abs, shape), log_scales))
 
     scales = _flat(log_scales - _finite(psi.log_abs_psi)[:, None])
@@ -227,6 +215,12 @@ def _factorise(matrices: Tensor) -> _Factors:
     tiny = 64 * np.finfo(dtype.as_numpy_dtype).tiny
     log_pivots = tf.math.log(tf.maximum(tf.abs(pivots), tiny))
     return _Factors(tf.stack(inverse_left), tf.stack(inverse_right, axis=1), log_pivots, tf.sign(pivots), sign)
+
+
+def _signs_and_logs(factors: _Factors) -> tuple[Tensor, Tensor]:
+    """Sign and ln|.| of det(phi), shape (n,) each."""
+    signs = tf.reduce_prod(factors.pivot_signs, axis=0) * factors.permutation_sign
+    return signs, tf.reduce_sum(factors.log_pivots, axis=0)
 
 
 def _minors(factors: _Factors, scales: Tensor) -> Tensor:
