@@ -263,13 +263,14 @@ def _train(command_line: CommandLine) -> str:
     elif settings.run.run_dir is None:
         settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
     check_run(settings, resume)
-    return _imported("tf_nqs.experiment").run(settings, resume=resume).stop_reason
+    experiment = _imported("tf_nqs.experiment", optimise_graphs=not settings.training.jit_compile)
+    return experiment.run(settings, resume=resume).stop_reason
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(name: str, optimise_graphs: bool = True) -> ModuleType:
     """Returns a module that needs TensorFlow, which is imported here and not earlier."""
     with collection_paused(freeze=True):
-        import_tensorflow()
+        import_tensorflow(optimise_graphs)
         return importlib.import_module(name)
 
 

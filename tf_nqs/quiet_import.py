@@ -1,4 +1,4 @@
-"""TensorFlow imported without its start-up chatter, and no slower than it must be."""
+"""TensorFlow imported without its start-up chatter, and a start that is no slower than it must be."""
 
 from __future__ import annotations
 
@@ -67,11 +67,15 @@ def seeming_missing(package: str) -> Iterator[None]:
         del sys.modules[package]
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow silently, so that later imports of it find it loaded, and chooses how XLA compiles.
+def import_tensorflow(optimise_graphs: bool = True) -> None:
+    """Imports TensorFlow silently, so that later imports of it find it loaded, and chooses how graphs are compiled.
 
     Without Keras' wrappers for scikit-learn and its pictures of images: they would load scikit-learn, which only a
     search has use for, and pyplot, which nothing here has; a second each.
+
+    Args:
+        optimise_graphs: whether TensorFlow optimises graphs (Grappler). Where XLA compiles the phases it is waited for
+            in vain, more than a second of a start; where it does not, iterations would take half as long again.
 
     Raises:
         ImportError: TensorFlow is missing or broken; raised with standard error restored, so that it shows.
@@ -83,4 +87,5 @@ def import_tensorflow() -> None:
 
     warnings.filterwarnings("ignore", "TensorFloat-32", UserWarning)  # about GPUs, at that first use
     with silenced_stderr(), seeming_missing("sklearn"), seeming_missing("matplotlib"):
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimise_graphs})
