@@ -131,7 +131,7 @@ def ask(workplace, untouched, monkeypatch, capsys):
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
-    monkeypatch.setattr(cli, "_imported", lambda name: Stub)
+    monkeypatch.setattr(cli, "_imported", lambda name, **_: Stub)
     for module in (run_command, export_command):
         monkeypatch.setattr(module, "import_tensorflow", accept)
     monkeypatch.setattr(tune, "_tuning", accept)

@@ -37,7 +37,7 @@ def stub_experiment(monkeypatch):
     stub.run = run
     monkeypatch.setitem(sys.modules, "tf_nqs.experiment", stub)
     monkeypatch.setattr(tf_nqs, "experiment", stub, raising=False)
-    monkeypatch.setattr(cli, "import_tensorflow", lambda: None)
+    monkeypatch.setattr(cli, "import_tensorflow", lambda *_: None)
     return stub
 
 

@@ -166,8 +166,7 @@ class VariationalMonteCarlo(keras.Model):
         """
 
         def iterate(index: Tensor) -> list[Tensor]:
-            sampling = self.sample, self.sampler.adapt, self.log_abs_psi
-            samples, walkers = self.reuse.next_samples(self.walkers, *sampling)
+            samples, walkers = self.reuse.next_samples(self.walkers, self.sample, self.sampler.adapt, self.log_abs_psi)
             local_energy = self.local_energy(samples.positions)
             weights = mask_non_finite(local_energy, samples.weights)
             clipped = self.clip(local_energy.total, weights, self.iteration)
@@ -184,9 +183,8 @@ class VariationalMonteCarlo(keras.Model):
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
-        return (
-            self.scores(positions) if self.natural_gradient else self.energy_gradient(positions, local_energy, weights)
-        )
+        gradient = self.energy_gradient
+        return self.scores(positions) if self.natural_gradient else gradient(positions, local_energy, weights)
 
     def update_parameters(self, derivatives: list[Tensor] | Tensor, local_energy: Tensor, weights: Tensor) -> None:
         """Gives the optimiser the energy's gradient, or the natural one with its sign turned."""
