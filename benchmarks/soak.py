@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
+from tf_nqs.analysis.canvas import new_figure
 
 ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("spring", "adam")
@@ -127,7 +127,7 @@ def failures(records: list[dict[str, Any]]) -> list[str]:
 
 def plot(path: Path, readings: np.ndarray, stages: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Draws memory and seconds per iteration against time; of the seconds, medians of a hundred iterations."""
-    figure = matplotlib.figure.Figure(figsize=(8, 6), layout="constrained")
+    figure = new_figure(8.0, 6.0)
     memory, speed = figure.subplots(2, sharex=True)
     memory.plot((readings[:, 0] - readings[0, 0]) / 60, readings[:, 1], color="C7")
     memory.set(ylabel="resident memory (MiB)", ylim=(0, None))

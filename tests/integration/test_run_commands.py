@@ -150,10 +150,11 @@ def test_interrupted(command, run_dir, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluation, "reach_equilibrium", interrupted)
-    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()}
     assert main(COMMANDS[command], ["", f"--run_dir={run_dir}", "--quiet"]) == 130
     assert capsys.readouterr().err == "interrupted; nothing was written\n"
-    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()}
+    assert after == before
 
 
 def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
