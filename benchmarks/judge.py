@@ -11,6 +11,9 @@ import numpy as np
 PARTS_OF_TOLERANCE = 4
 """Frozen measurements have a standard error of the tolerance over this."""
 
+RULED_OUT = 3.0
+"""Errors outside of the tolerance at which a first, coarse measurement needs no second one."""
+
 
 class Judge:
     """Watches a training: records it, says when it may end, and when it reached which tolerance.
@@ -19,8 +22,7 @@ class Judge:
 
     Criterion "running_mean": the mean energy of the last `window` iterations stays within the tolerance of the
     reference until the end of the run. Criterion "frozen": the energy measured with the weights of that iteration is
-    within it, and known to a quarter of it; measured once the running mean is, and again after every call until it
-    holds.
+    within it, and known to a quarter of it; measured after every call until it holds.
 
     A reference by diagonalisation is an upper bound: its uncertainty widens the tolerance downwards.
 
@@ -99,10 +101,12 @@ class Judge:
 
     def _look_at_frozen(self):
         for tolerance in self._tolerances:
-            if tolerance in self._frozen or self._first_of_last_stay(tolerance) > len(self._energies):
+            if tolerance in self._frozen:
                 continue
             wanted_error = tolerance / PARTS_OF_TOLERANCE
-            energy, error = self._measure(wanted_error)
+            energy, error = self._measure(tolerance)
+            if error > wanted_error and self._is_within(energy, tolerance + RULED_OUT * error):
+                energy, error = self._measure(wanted_error)
             if error <= wanted_error and self._is_within(energy, tolerance):
                 found = {"iteration": len(self._energies), "seconds": self._seconds[-1]}
                 self._frozen[tolerance] = found | {"energy": energy, "energy_error": error}

@@ -20,6 +20,9 @@ ARMS = ("random", "transfer")
 MEASUREMENT_SECONDS = 60.0
 """For one measurement with frozen weights."""
 
+RUNNING_MEAN = 20
+"""Iterations of the last mean that is written beside what was reached."""
+
 
 class Trainings:
     """All runs share one trainer: the interaction's strength is a variable of its compiled phases.
@@ -112,7 +115,7 @@ class Trainings:
 
         flags = self._flags
         reference = self.reference.energy, self.reference.uncertainty
-        judge = Judge(*reference, [flags.tolerance], flags.window, 0, flags.max_seconds, self._measure)
+        judge = Judge(*reference, [flags.tolerance], RUNNING_MEAN, 0, flags.max_seconds, self._measure)
         self._vmc.fit(flags.max_iterations, callbacks=[Watch()])
         return judge.verdict()
 
@@ -156,7 +159,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max_iterations", type=int, default=2000, help="of each arm, if it does not reach it")
     parser.add_argument("--max_seconds", type=float, default=1e6, help="likewise, without measurements")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="in hbar*omega")
-    parser.add_argument("--window", type=int, default=20, help="iterations of the running mean that triggers measuring")
     parser.add_argument("--n_walkers", type=int, default=defaults.N_WALKERS)
     return parser.parse_args(arguments)
 
