@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-PARTS_OF_TOLERANCE = 4
-"""Frozen measurements have a standard error of the tolerance over this."""
+ERRORS_OF_TOLERANCE = (10.0, 1.0, 0.25)
+"""Standard errors, over the tolerance, to which frozen weights are measured in turn: the first ones save time far from
+the exact energy, the last one decides."""
 
 RULED_OUT = 3.0
-"""Errors outside of the tolerance at which a first, coarse measurement needs no second one."""
+"""Errors outside of the tolerance at which a coarse measurement needs no finer one."""
 
 
 class Judge:
@@ -103,10 +104,11 @@ class Judge:
         for tolerance in self._tolerances:
             if tolerance in self._frozen:
                 continue
-            wanted_error = tolerance / PARTS_OF_TOLERANCE
-            energy, error = self._measure(tolerance)
-            if error > wanted_error and self._is_within(energy, tolerance + RULED_OUT * error):
+            *_, smallest = wanted_errors = [float(part * tolerance) for part in ERRORS_OF_TOLERANCE]
+            for wanted_error in wanted_errors:
                 energy, error = self._measure(wanted_error)
-            if error <= wanted_error and self._is_within(energy, tolerance):
+                if error <= smallest or not self._is_within(energy, tolerance + RULED_OUT * error):
+                    break
+            if error <= smallest and self._is_within(energy, tolerance):
                 found = {"iteration": len(self._energies), "seconds": self._seconds[-1]}
                 self._frozen[tolerance] = found | {"energy": energy, "energy_error": error}
