@@ -34,6 +34,9 @@ OBSERVABLES = ("local_energy", "trap", "centre")
 COSTS = ("sampling", "measurement", "iteration")
 """Of one row of samples: the steps alone; with the local energies; with scores and natural gradient, too."""
 
+SHOWN_COSTS = ("sampling", "iteration")
+"""Those in the table; all are in the JSON file."""
+
 BASELINE = ("metropolis:0.5", 10)
 """Arm and number of steps that the ratios refer to, where they are measured."""
 
@@ -73,7 +76,11 @@ def trained(flags: argparse.Namespace) -> tuple[VariationalMonteCarlo, Settings]
 
 
 def compiled_samplers(vmc: VariationalMonteCarlo, flags: argparse.Namespace) -> dict[str, Callable]:
-    """Returns sampler -> compiled function, (state, n_steps) -> (state, acceptance)."""
+    """Returns sampler -> compiled function, (state, n_steps) -> (state, acceptance).
+
+    Without global moves: a training makes one per call, but the chains below are looked at after every step, in a call
+    of its own, so that they would have one with every step.
+    """
 
     def compiled(sampler: Sampler):
         phase = compiled_phase(lambda state, steps: sampler.sample(vmc.ansatz.log_abs_psi, state, steps), True)
@@ -81,7 +88,7 @@ def compiled_samplers(vmc: VariationalMonteCarlo, flags: argparse.Namespace) -> 
         return lambda state, n_steps: phase(state, tf.constant(n_steps))
 
     names = dict.fromkeys(arm.partition(":")[0] for arm in flags.arms)
-    return {name: compiled(make_sampler(name, n_walkers=flags.n_walkers)) for name in names}
+    return {name: compiled(make_sampler(name, n_walkers=flags.n_walkers, global_moves=False)) for name in names}
 
 
 def run_chains(
@@ -89,7 +96,8 @@ def run_chains(
 ) -> Chains:
     """Lets walkers burn in, their width adapted, freezes it, and looks at them after every single step."""
     name, _, target = arm.partition(":")
-    sampler = make_sampler(name, n_walkers=flags.n_walkers, n_burn_in=1000, target_acceptance=float(target))
+    settings = {"n_walkers": flags.n_walkers, "n_burn_in": 1000, "target_acceptance": float(target)}
+    sampler = make_sampler(name, **settings, global_moves=False)
     state = sampler.initial_state(vmc.system.n_particles, tf.constant([flags.seed, 1]), vmc.compute_dtype)
     state = sampler.burn_in(lambda state: samplers[name](state, sampler.n_steps), state)
     acceptances, energies, positions = [], [], []
@@ -170,19 +178,21 @@ def per_step(seconds: Seconds, name: str) -> float:
 
 
 def show(records: list[dict[str, Any]]) -> None:
-    """Prints a row per arm and number of steps; the last columns are ratios to the baseline."""
+    """Prints a row per arm and number of steps: effective samples of e_L per second, and ratios to the baseline."""
     base = next((record for record in records if (record["arm"], record["n_steps"]) == BASELINE), records[0])
     rows = []
     for record in records:
         rates, base_rates = record["effective_samples_per_second"], base["effective_samples_per_second"]
         cells = [f"{1e3 * record['seconds']['sampling']:.1f}"]
         cells += [f"{record['tau'][name]:.2f}" for name in OBSERVABLES]
-        for name in ("local_energy", "trap"):
-            cells += [f"{rates[name][part] / base_rates[name][part]:.2f}" for part in COSTS]
+        for part in SHOWN_COSTS:
+            cells.append(f"{rates['local_energy'][part]:,.0f}")
+            cells += [f"{rates[name][part] / base_rates[name][part]:.2f}" for name in ("local_energy", "trap")]
         rows.append([record["arm"], str(record["n_steps"]), *cells])
     header = ["arm", "n_steps", "ms", *(f"tau {name}" for name in ("e_L", *OBSERVABLES[1:]))]
-    header += [f"{name}: {part}" for name in ("e_L", "trap") for part in COSTS]
-    title = f"autocorrelation times in calls; effective samples per second over those of {base['arm']}, "
+    for part in SHOWN_COSTS:
+        header += [f"e_L/s, {part}", "ratio", "trap ratio"]
+    title = f"autocorrelation times in calls; effective samples per second, and over those of {base['arm']}, "
     show_table(title + f"{base['n_steps']} steps", header, rows)
 
 

@@ -123,7 +123,7 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
     if sizes.optimizer == "adam":
         return needs
     scores, leaves = walkers * parameters * itemsize, ("n_walkers", "n_features", "n_layers", "n_determinants")
-    in_parameters = sizes.optimizer == "sr" and parameters < walkers
+    in_parameters = sizes.optimizer in ("sr", "spring") and parameters < walkers
     side = parameters if in_parameters else walkers
     exact = walkers * parameters * 8 if in_parameters else 0
     return [

@@ -20,7 +20,7 @@ from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
 from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
-from tf_nqs.figures.report import figures_table, write_report
+from tf_nqs.figures.report import figures_table, report_name, write_report
 from tf_nqs.figures.running import ArmFailedError, find_finished, run_arms
 from tf_nqs.run_folder import lock_folder
 
@@ -149,7 +149,7 @@ def _checked(figures: Sequence[str], given: Mapping[str, str], overrides: dict[s
             raise SettingsError(f"arms = {shown(name)}: no such arm; --help lists them{suggestion(name, _all_arms())}")
     max_seconds = from_text(float, given[SLICE]) if SLICE in given else None
     load_arms(scale, run_dir, overrides | {SLICE: max_seconds})  # bad values are told at once
-    whole = f"docs/results{'' if scale == SCALES[0] else f'_{scale}'}.md"
+    whole = f"docs/{report_name(scale)}"
     output = Path(given.get("output", whole if is_all else str(Path(run_dir, "results.md"))))
     if output.suffix != ".md":
         raise SettingsError(f"output = {shown(str(output))}: must be {ALLOWED['output']}")

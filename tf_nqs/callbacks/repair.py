@@ -34,12 +34,15 @@ class RepairTraining(IterationCallback):
     Iterations that were rolled back stay counted, and stay in what other callbacks see, but early stopping forgets its
     windows. When `max_repairs` are used up, training ends as failed, in the last good state.
 
+    Solutions that a natural gradient has thrown away, see `NaturalGradient`, are no fault either, but they are told
+    after the call, as what is restarted or left out is at the end.
+
     It changes nothing in a training without a fault. It belongs before all other callbacks, so that they see what it
     leaves.
 
     Args:
         max_repairs: largest number of rollbacks; 0 lets the first fault end training.
-        say: is given a line per repair; None says nothing.
+        say: is given a line per repair, and per call in which solves have failed; None says nothing.
         early_stopping: the training's, if it has one.
 
     Attributes:
@@ -90,6 +93,7 @@ class RepairTraining(IterationCallback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch, logs
+        self._n_rejected = self._rejected()
         self._recent = take_snapshot(self.model) if state_fault(self.model) is None else None
         if self._good is None or not fits(self.model, self._good):
             self._good = self._recent
@@ -102,8 +106,20 @@ class RepairTraining(IterationCallback):
         if fault is None:
             self._good = self._recent or self._good
             self._memory = remember(self._memory, rows)
+            self._tell_rejected(*(int(rows["iteration"][index]) for index in (0, -1)))
         else:
             self._repair(fault, int(rows["iteration"][-1]))
+
+    def _rejected(self) -> int:
+        """Solves of the natural gradient that have failed so far."""
+        gradient = self.model.natural_gradient
+        return int(gradient.n_rejected) if gradient else 0
+
+    def _tell_rejected(self, first: int, last: int) -> None:
+        """Says how many solves have failed in a call, by its first and last iteration, if any has."""
+        if n_rejected := self._rejected() - self._n_rejected:
+            solves = f"{n_rejected} natural-gradient solve{'s' * (n_rejected > 1)}"
+            self._say(f"iterations {first} to {last}: {solves} without a finite step, so the damping was raised")
 
     def _repair(self, fault: str, iteration: int) -> None:
         """Goes back, and on or not on."""

@@ -103,7 +103,7 @@ class TrainingSettings(Section):
     optimizer: Literal["adam", "sr", "minsr", "spring"] = Field(
         defaults.OPTIMIZER,
         description="Adam, or a natural gradient: stochastic reconfiguration over parameters or walkers, "
-        "whichever are fewer (sr), over walkers (minsr), or over walkers with memory (spring).",
+        "whichever are fewer (sr), the same with memory (spring), or always over walkers (minsr).",
     )
     learning_rate: float | None = Field(
         None,

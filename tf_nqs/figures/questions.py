@@ -147,7 +147,7 @@ QUESTIONS = (
         "sampling, as here, there are none.",
         "our question",
         ("a4v10_transfer_reused", "a4v10_transfer"),
-        answers.dips_no_more,
+        answers.dips_without_staleness,
     ),
     Question(
         "fig11",
@@ -158,7 +158,7 @@ QUESTIONS = (
     ),
     Question(
         "fig11",
-        "Limits on the spread of the weights do away with the spikes too.",
+        "Limits on the spread of the weights and on the fall of the energy do away with the spikes too.",
         "our question",
         ("a4v10_transfer_guarded", "a4v10_transfer_reused"),
         answers.dips_less,

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.report import SIGMA
-from tf_nqs.figures.definitions import PRESET, Curve, FigureDefinition, shared_settings
+from tf_nqs.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
 from tf_nqs.figures.drawing import draw_figure
 from tf_nqs.figures.outcomes import Outcome
 from tf_nqs.figures.questions import answered
@@ -69,7 +69,7 @@ def write_report(
     """
     pictures = output.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
-    blocks, written = [_head(scale, outcomes), _summary(figures, outcomes)], []
+    blocks, written = [_head(scale, outcomes, output), _summary(figures, outcomes)], []
     for figure in figures:
         if not any(curve.arm in outcomes for curve in figure.curves):
             continue
@@ -82,6 +82,11 @@ def write_report(
     unfinished.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     unfinished.replace(output)
     return [output, *written]
+
+
+def report_name(scale: str) -> str:
+    """Returns what the report on all figures is called unless it is given another name."""
+    return f"results{'' if scale == SCALES[0] else f'_{scale}'}.md"
 
 
 def rows_of(figure: FigureDefinition, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
@@ -144,7 +149,7 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def _head(scale: str, outcomes: Mapping[str, Outcome]) -> str:
+def _head(scale: str, outcomes: Mapping[str, Outcome], output: Path) -> str:
     """The title, and what every number below is."""
     minutes = sum(outcome.result["seconds_total"] for outcome in outcomes.values()) / 60
     longest = max(outcome.result["seconds_total"] for outcome in outcomes.values())
@@ -155,11 +160,24 @@ def _head(scale: str, outcomes: Mapping[str, Outcome]) -> str:
 Written by `python -m tf_nqs.reproduce`, all numbers by its runs: {len(outcomes)} arms in {minutes:.0f} minutes, the
 longest in {longest:.0f} seconds, on {os.cpu_count()} CPU cores, with
 {", ".join(f"{name} {version}" for name, version in versions.items())}.
+{_other_scales(scale, output)}
 
 Energies are in ħω. Ours are measured after training, with fresh samples and frozen weights, and their errors count the
 correlation along the Markov chains; those of the thesis are of its own kind (its Eq. 13), so compare centres only. The
 reference is an upper bound by diagonalisation, whose uncertainty says how far below it the truth may lie. In the
 pictures, thin lines are single iterations, thick ones their running means, and a point is where training ended."""
+
+
+def _other_scales(scale: str, output: Path) -> str:
+    """How the same figures are made at the other scale; with a link, where their report stands beside this one."""
+    lines = []
+    for other in SCALES:
+        if other == scale:
+            continue
+        name = report_name(other)
+        there = f": [{name}]({name})" if output.with_name(name).is_file() else ""
+        lines.append(f"`python -m tf_nqs.reproduce all --scale={other}` makes them at {other} scale{there}.")
+    return "\n".join(lines)
 
 
 def _summary(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:

@@ -118,7 +118,10 @@ class Sampler(abc.ABC):
     def sample(
         self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor | None = None
     ) -> tuple[WalkerState, Tensor]:
-        """Moves every walker by n_steps steps, after a global move; in a graph, as XLA lacks the latter's proposal.
+        """Moves every walker by n_steps steps, after a global move.
+
+        XLA compiles it, but draws the random numbers and the proposal of the global move slowly on a CPU, several times
+        as slowly as a graph does in float32: `walk` takes them from elsewhere.
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).

@@ -146,18 +146,23 @@ def _solve_damped(matrix: Tensor, right_side: Tensor, damping: Tensor) -> Tensor
 class NaturalGradient(keras.layers.Layer):
     """The direction of steepest descent in the metric of quantum states, with or without SPRING's memory.
 
-    With centred scores O, residuals eps (see `centred_system`) and the last direction phi':
+    With centred scores O, residuals eps (see `centred_system`, which shortens rows) and the last direction phi':
 
-        phi = argmin |O phi - eps|^2 + damping |phi - momentum phi'|^2
-            = O^T (O O^T + damping)^-1 (eps - momentum O phi') + momentum phi'
+        phi = O^T (O O^T + 100 u D + damping)^-1 (eps - momentum O phi') + momentum phi'
+            ~ argmin |O phi - eps|^2 + damping |phi - momentum phi'|^2
+
+    with D the diagonal of O O^T, and u the spacing of its floating-point type at 1 (1.2e-7 in float32), for rounding.
+    Over parameters it is (O^T O + 100 u D + damping)^-1 O^T instead, with D and u of O^T O, which is in float64.
 
     The Keras optimiser that it is compiled with (plain SGD) then does theta <- theta + a phi, with a its learning
-    rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`. Rows of O and eps with more than
-    `leverage_bound` are shortened first. The recipe of the quick presets: momentum 0.9, damping 3e-2/(1 + t/10),
-    a = 0.2/(1 + t/100), max_step_norm 0.05, leverage_bound 3, in iteration t.
+    rate, shrunk where the step's Fisher norm a |O phi| exceeds `max_step_norm`. The recipe of the quick presets, in
+    iteration t: 60 updates of pretraining, 512 walkers, 10 Metropolis steps, e_L clipped at 10 2^(t/50) mean absolute
+    deviations, momentum 0.9, damping 3e-2/(1 + t/10), a = 0.2/(1 + t/100), max_step_norm 0.05, leverage_bound 3.
 
-    A solution that is not finite is thrown away, the damping raised tenfold and the solve repeated, up to four times;
-    the raise wears off over later iterations. If all fail, the step is zero. `n_rejected` counts the failed solves.
+    A solution with phi or |O phi| not finite is thrown away, the damping raised tenfold and the solve repeated, up to
+    four times; the raise wears off over later iterations. If all fail, the step is zero. `n_rejected` counts the failed
+    solves. A step that is too long is shortened here; where the energy explodes all the same, it is taken back by
+    `callbacks.RepairTraining`, which also says that solves have failed.
 
     Args:
         momentum: SPRING's mu in [0, 1); 0 for MinSR and plain stochastic reconfiguration.
@@ -251,16 +256,19 @@ class NaturalGradient(keras.layers.Layer):
         residuals -= tf.linalg.matvec(centred, start)
         damping = self.damping_factor * self._damping_now()
 
-        def solve(attempt: Tensor, damping: Tensor, phi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            del phi
-            return attempt + 1, damping * _DAMPING_RAISE, start + self._solver(centred)(centred, residuals, damping)
+        def solve(attempt: Tensor, damping: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            phi = start + self._solver(centred)(centred, residuals, damping)
+            return attempt + 1, damping * _DAMPING_RAISE, phi, tf.norm(tf.linalg.matvec(centred, phi))
 
-        def failed(attempt: Tensor, damping: Tensor, phi: Tensor) -> Tensor:
+        def succeeds(phi: Tensor, norm: Tensor) -> Tensor:
+            return tf.reduce_all(tf.math.is_finite(phi)) & tf.math.is_finite(norm)
+
+        def goes_on(attempt: Tensor, damping: Tensor, phi: Tensor, norm: Tensor) -> Tensor:
             del damping
-            return (attempt == 0) | ((attempt < _MOST_ATTEMPTS) & ~tf.reduce_all(tf.math.is_finite(phi)))
+            return (attempt == 0) | ((attempt < _MOST_ATTEMPTS) & ~succeeds(phi, norm))
 
-        attempts, _, phi = tf.while_loop(failed, solve, (0, damping, start))
-        succeeded = tf.reduce_all(tf.math.is_finite(phi))
+        attempts, _, phi, norm = tf.while_loop(goes_on, solve, (0, damping, start, tf.zeros((), start.dtype)))
+        succeeded = succeeds(phi, norm)
         phi = tf.where(succeeded, phi, tf.zeros_like(phi))
         self.previous.assign(phi)
         raised = tf.pow(tf.cast(_DAMPING_RAISE, phi.dtype), tf.cast(attempts - 1, phi.dtype))
@@ -269,7 +277,7 @@ class NaturalGradient(keras.layers.Layer):
         )
         self.iteration.assign_add(1)
         self.n_rejected.assign_add(attempts - tf.cast(succeeded, attempts.dtype))
-        step_norm = tf.cast(learning_rate, phi.dtype) * tf.norm(tf.linalg.matvec(centred, phi))
+        step_norm = tf.cast(learning_rate, phi.dtype) * norm
         return tf.where(succeeded, phi * (self.max_step_norm / tf.maximum(step_norm, self.max_step_norm)), phi)
 
     def raise_damping(self) -> None:

@@ -9,7 +9,7 @@ import keras
 from tf_nqs import defaults
 from tf_nqs.training.natural_gradient import NaturalGradient
 
-_FORMS = {"sr": "auto", "minsr": "sample", "spring": "sample"}
+_FORMS = {"sr": "auto", "minsr": "sample", "spring": "auto"}
 
 
 def make_optimizer(
@@ -24,8 +24,8 @@ def make_optimizer(
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
 
     Args:
-        name: adam, sr (over parameters or walkers, whichever are fewer), minsr (over walkers) or spring (over
-            walkers, with momentum).
+        name: adam, sr (over parameters or walkers, whichever are fewer), minsr (always over walkers) or spring (as sr,
+            with momentum).
         learning_rate: at the start; None for the optimiser's default.
         decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); 0 for a constant one, None
             for the optimiser's default.

@@ -56,8 +56,8 @@ def make_phases(
         sampling_dtype: "ansatz", "float32" or "float64".
         jit_compile: whether XLA compiles them.
         chunk_mebibytes: bound on the working memory of local energy, gradient and scores, in MiB. Their results, and
-            what the natural gradient makes of the scores (copies of n_walkers x n_parameters, a kernel of
-            n_walkers x n_walkers), are kept whole. Sampling needs the least and is not chunked.
+            what the natural gradient makes of the scores (copies of n_walkers x n_parameters, a matrix with as many
+            rows as there are walkers or parameters), are kept whole. Sampling needs the least and is not chunked.
 
     Raises:
         ValueError: chunk_mebibytes is not above 0, or the ansatz cannot be built in the sampling's dtype.

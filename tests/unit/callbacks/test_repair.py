@@ -275,6 +275,26 @@ def test_a_resumed_training_is_repaired_as_one_without_a_break(trainer, trained)
         np.testing.assert_array_equal(one, other)
 
 
+def test_failed_solves_are_told_when_they_happen(trainer):
+    """Here an infinite last direction, with which all four solves of the next iteration fail; no other call says so."""
+    vmc, _ = trainer
+    said: list[str] = []
+    start, before = int(vmc.iteration), int(vmc.natural_gradient.n_rejected)
+    at_call: list[int] = []
+    gradient = vmc.natural_gradient
+    spoil = At(
+        call_1=lambda: gradient.previous.assign(gradient.previous * np.inf),
+        call_2=lambda: at_call.append(len(said)),
+    )
+    repair = RepairTraining(5, said.append)
+    vmc.fit(3 * PER_CALL, callbacks=[repair, spoil])
+    n_rejected = int(gradient.n_rejected) - before
+    assert repair.n_repairs == 0 and n_rejected == 4
+    where = f"iterations {start + PER_CALL + 1} to {start + 2 * PER_CALL}"
+    assert said == [f"{where}: 4 natural-gradient solves without a finite step, so the damping was raised"]
+    assert at_call == [1]
+
+
 def test_a_walker_that_sticks_is_restarted_and_counted(trainer):
     vmc, switches = trainer
     switches.holds.assign(True)

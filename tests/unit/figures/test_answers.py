@@ -103,10 +103,10 @@ def test_time_profiles():
 def test_waits_grow():
     # 100 iterations: every second one samples at first, every fifth in the last tenth
     sampled = np.array([1, 0] * 5 + [1] * 80 + [1, 0, 0, 0, 0] * 2)
-    assert answers.waits_grow(outcome(metrics={"sampled": sampled})) == (
-        True,
-        "On average 2.0 iterations in the first tenth of training, 5.0 in the last.",
-    )
+    answer = answers.waits_grow(outcome(metrics={"sampled": sampled}))
+    assert answer.agrees is True  # and no boolean of NumPy, which the report would find in no group
+    assert answer.text == "On average 2.0 iterations in the first tenth of training, 5.0 in the last."
+    assert answers.waits_grow(outcome(metrics={"sampled": sampled[::-1]})).agrees is False
 
 
 def test_noise_is_that_of_the_last_iterations():
@@ -121,24 +121,60 @@ def test_noise_is_that_of_the_last_iterations():
     assert answers.is_less_noisy(noisy, quiet).agrees is False
 
 
+def with_dips(n_dips, of):
+    """An arm whose first energies are half a unit, five of their errors, below the ground state."""
+    energy = np.where(np.arange(of) < n_dips, 9.5, 10.1)
+    return outcome(iterations=of, metrics={"energy": energy, "energy_error": np.full(of, 0.1)})
+
+
 def test_dips_count_beyond_four_errors_below_the_ground_state():
-    def with_energies(*energies):
-        return outcome(
-            iterations=len(energies),
-            metrics={"energy": np.array(energies), "energy_error": np.full(len(energies), 0.1)},
-        )
-
-    dipping, clean = with_energies(10.1, 9.55, 9.65, 9.0), with_energies(10.1, 9.7, 11.0, 10.0)
-    answer = answers.dips_below(dipping, clean)
-    assert answer.agrees is True
-    assert "2 of 4 iterations are more than 4 of their errors below" in answer.text
-    assert "The deepest is 1.000 ħω below it, 10.0 of its errors." in answer.text
-    assert answers.dips_no_more(dipping, clean).agrees is False
-    assert answers.dips_less(clean, dipping).agrees is True
-    assert answers.dips_less(clean, clean).agrees is None
+    metrics = {"energy": np.array([10.1, 9.55, 9.65, 9.0]), "energy_error": np.full(4, 0.1)}
+    text = answers.dips_below(outcome(iterations=4, metrics=metrics), with_dips(0, 4)).text
+    assert "2 of 4 iterations are more than 4 of their errors below" in text
+    assert "The deepest is 1.000 ħω below it, 10.0 of its errors." in text
 
 
-@pytest.mark.parametrize("answer", [answers.dips_below, answers.dips_no_more, answers.dips_less])
+@pytest.mark.parametrize(
+    ("reusing", "fresh", "agrees"),
+    [
+        ((2, 5000), (0, 2250), None),
+        ((8, 1000), (0, 1000), None),  # 8 of sqrt(8)
+        ((10, 1000), (0, 1000), True),
+        ((40, 1000), (20, 1000), None),  # 20 of sqrt(60)
+        ((60, 1000), (20, 1000), True),  # 40 of sqrt(80)
+        ((60, 6000), (20, 1000), None),  # 0.010 of 0.0047: the shares count, not the numbers
+        ((0, 1000), (10, 1000), False),
+        ((0, 1000), (0, 1000), None),
+    ],
+)
+def test_more_dips_count_beyond_three_poisson_errors(reusing, fresh, agrees):
+    arms = with_dips(*reusing), with_dips(*fresh)
+    answer = answers.dips_below(*arms)
+    assert answer.agrees is agrees and ("too few to decide" in answer.text) == (agrees is None)
+    stale = answers.dips_without_staleness(*arms)
+    assert stale.agrees is (False if agrees else None)
+    assert stale.text.startswith("No run here keeps stale values, so their effect itself is not tested")
+    assert ("there are spikes all the same" in stale.text) == bool(agrees)
+
+
+@pytest.mark.parametrize(
+    ("guarded", "unguarded", "agrees"),
+    [
+        ((1, 2250), (2, 5000), None),
+        ((0, 1000), (8, 1000), None),  # half of 8, of half of sqrt(8)
+        ((0, 1000), (10, 1000), True),
+        ((10, 1000), (40, 1000), None),  # 10 of sqrt(10 + 40/4)
+        ((10, 1000), (60, 1000), True),  # 20 of 5
+        ((100, 1000), (100, 1000), False),
+        ((0, 1000), (0, 1000), None),
+        ((20, 1000), (0, 1000), False),
+    ],
+)
+def test_half_the_dips_count_beyond_three_poisson_errors(guarded, unguarded, agrees):
+    assert answers.dips_less(with_dips(*guarded), with_dips(*unguarded)).agrees is agrees
+
+
+@pytest.mark.parametrize("answer", [answers.dips_below, answers.dips_without_staleness, answers.dips_less])
 @pytest.mark.parametrize("unknown", ["reference_energy", "reference_uncertainty"])
 def test_without_a_reference_no_dip_is_decided(answer, unknown):
     metrics = {"energy": np.array([9.0, 10.0]), "energy_error": np.full(2, 0.1)}

@@ -47,6 +47,9 @@ def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
     assert pictures == sorted(f"{name}.png" for name in load_figures())
     assert all(f"(results/{name})" in text for name in pictures)
     assert all(question.statement in text for question in QUESTIONS)
+    groups = re.findall(r"^\*\*(Agrees|Differs|Not decided), (\d+) of (\d+):\*\*$", text, re.MULTILINE)
+    assert {int(total) for _, _, total in groups} == {len(QUESTIONS)}
+    assert sum(int(count) for _, count, _ in groups) == len(QUESTIONS)
     assert (
         f"| 23,022 | 10.89(2) | 40 | last iteration | 10.20(10) | 10.000(10) | +0.2000 (+2.0 {SIGMA}) | 40 | 20 |"
         in text
@@ -54,6 +57,20 @@ def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"arm 1 of {len(runs.ran)}, a4v10 (" in printed and "10.8938(7)" in printed
     assert not list(tmp_path.glob("unfinished*"))
+
+
+def test_reports_of_both_scales_name_each_other(runs, tmp_path):
+    """With a link where the other one is there, and none that leads nowhere."""
+
+    def head(scale):
+        name = {"laptop": "results.md", "thesis": "results_thesis.md"}[scale]
+        arguments = [f"--scale={scale}", f"--run_dir={tmp_path / scale}", f"--output={tmp_path / name}"]
+        assert reproduce.main(["reproduce", "all", "--quiet", *arguments]) == 0
+        return (tmp_path / name).read_text().partition("\n## ")[0]
+
+    assert "`python -m tf_nqs.reproduce all --scale=thesis` makes them at thesis scale.\n" in head("laptop")
+    assert "--scale=laptop` makes them at laptop scale: [results.md](results.md).\n" in head("thesis")
+    assert "makes them at thesis scale: [results_thesis.md](results_thesis.md).\n" in head("laptop")
 
 
 def test_every_way_to_end_has_its_words(runs, tmp_path):

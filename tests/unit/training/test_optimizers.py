@@ -31,7 +31,7 @@ def test_every_name_with_a_default_learning_rate_is_one():
 
 @pytest.mark.parametrize(
     ("name", "form", "momentum"),
-    [("sr", "auto", 0.0), ("minsr", "sample", 0.0), ("spring", "sample", defaults.MOMENTUM)],
+    [("sr", "auto", 0.0), ("minsr", "sample", 0.0), ("spring", "auto", defaults.MOMENTUM)],
 )
 def test_natural_gradients(name, form, momentum):
     made = make_optimizer(name)
