@@ -32,9 +32,9 @@ trapezoid sums of smooth functions converge exponentially."""
 def choose_grid(vmc: keras.Model) -> np.ndarray:
     """Returns places in a_ho, symmetric about 0, evenly spaced, 4 m + 1 of them; moves the trainer's walkers.
 
-    They reach beyond the farthest particle that some sampling calls have shown, but not to one further out than 25 times
-    the median distance from 0. They are 0.1 a_ho apart, or closer where orbitals need it, but never more than 1001: a
-    state that is wider than this allows gets a coarser grid.
+    They reach beyond the farthest particle that some sampling calls have shown, but not to one further out than 25
+    times the median distance from 0. They are 0.1 a_ho apart, or closer where orbitals need it, but never more than
+    1001: a state that is wider than this allows gets a coarser grid.
 
     Args:
         vmc: a compiled trainer whose walkers are in equilibrium.
