@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from tf_nqs.cli import allowed
-from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, value_type
+from pydantic.fields import FieldInfo
+
+from tf_nqs.config.fields import field_allowed, field_type
+from tf_nqs.config.search import SearchSettings
+from tf_nqs.config.section import Section
+from tf_nqs.config.settings import SECTIONS
 
 
 def settings_reference() -> str:
-    """Returns a table per section: flag, default, what is allowed, meaning."""
-    return "\n\n".join(_section(name) for name in SECTIONS)
+    """Returns a table per section, that of a search last: flag, default, what is allowed, meaning."""
+    sections: dict[str, type[Section]] = {**SECTIONS, "search": SearchSettings}
+    return "\n\n".join(_section(name, section) for name, section in sections.items())
 
 
-def _section(name: str) -> str:
-    rows = [_row(leaf) for leaf in FIELDS if SECTION_OF[leaf] == name]
+def _section(name: str, section: type[Section]) -> str:
+    rows = [_row(leaf, field) for leaf, field in section.model_fields.items()]
     head = ["| setting and flag | default | allowed | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"## `[{name}]`", "", str(SECTIONS[name].__doc__), "", *head, *rows])
+    return "\n".join([f"## `[{name}]`", "", str(section.__doc__), "", *head, *rows])
 
 
-def _row(leaf: str) -> str:
-    field = FIELDS[leaf]
-    flag = f"--[no]{leaf}" if value_type(leaf) is bool else f"--{leaf}"
+def _row(leaf: str, field: FieldInfo) -> str:
+    flag = f"--[no]{leaf}" if field_type(field) is bool else f"--{leaf}"
     if field.is_required():
         default = "required"
     elif field.default is None:
         default = "none"
     else:
         default = f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-    cells = [f"`{leaf}` <br> `{flag}`", default, allowed(leaf), str(field.description)]
+    cells = [f"`{leaf}` <br> `{flag}`", default, field_allowed(field), str(field.description)]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

@@ -17,7 +17,7 @@ def trainer(ansatz):
 
 
 def main():
-    """Trains two particles, then three; returns the report of the transfer and both trained networks."""
+    """Trains two particles, then three; returns report of the transfer, callback that released, trainer of three."""
     keras.utils.set_random_seed(1)
     two = tf_nqs.FermionAnsatz(2, n_features=16)
     trainer(two).fit(iterations=50)

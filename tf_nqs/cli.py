@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from tf_nqs.config import Settings, SettingsError, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
-from tf_nqs.config.errors import shown, suggestion
+from tf_nqs.config.errors import ELSE_LISTED, shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
@@ -29,6 +29,9 @@ from tf_nqs.run_request import check_chain, check_run, config_of_run
 BAD_INPUT = 2
 EXIT_STATUS = {"failed": 3, "interrupted": 130}
 """Stop reason of a training -> exit status; 0 for every other reason."""
+
+CONFIG_ALLOWED = "a TOML file or a preset"
+"""What --config must be."""
 
 USAGE = """\
 Finds the ground state of trapped fermions with a neural quantum state.
@@ -46,7 +49,8 @@ after a kill, --resume goes on as if there had been no break."""
 GENERAL_HELP = {
     "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",
     "resume": "Go on with the run in --run_dir from its last checkpoint, with its own settings; only how long it "
-    "trains, how it is measured and what it prints may be given anew. A chain is given with its --config.",
+    "trains, how it is measured, what it prints and profiles, its checkpoints and iterations_per_call may be given "
+    "anew. A chain is given with its --config.",
     "help": "Show this help.",
     "version": "Show the version.",
 }
@@ -137,7 +141,7 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    parse_flags(flag_values, argv, {leaf: allowed(leaf) for leaf in FIELDS})
+    parse_flags(flag_values, argv, {"config": CONFIG_ALLOWED} | {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
     switches = (is_on(name, given.get(name)) for name in ("help", "version", "resume"))
@@ -166,12 +170,13 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], allowed: Map
     for argument in argv[1:]:  # absl would obey these two even though they are not defined
         name = argument.lstrip("-").partition("=")[0]
         if argument.startswith("-") and name in ("flagfile", "undefok"):
-            raise SettingsError(f"--{name}: no such flag")
+            raise SettingsError(f"--{name}: no such flag{ELSE_LISTED}")
     try:
         leftover = flag_values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        raise SettingsError(f"--{name}: no such flag{suggestion(name, list(flag_values), '--')}") from error
+        closest = suggestion(name, list(flag_values), "--")
+        raise SettingsError(f"--{name}: no such flag{closest or ELSE_LISTED}") from error
     except (flags.Error, ValueError) as error:
         raise SettingsError(_flag_problem(str(error), allowed)) from error
     if leftover:

@@ -92,7 +92,10 @@ def needs_of_measurement(sizes: Sizes) -> list[Need]:
     noise = 2 * sizes.n_steps * walkers * n * sampled
     return [
         *needs_of_model(sizes),
-        Need(noise + 3 * walkers * _features(sizes) * sampled, ("n_walkers", "n_steps", "n_features")),
+        Need(
+            noise + 3 * walkers * _features(sizes) * sampled,
+            ("n_walkers", "n_steps", "n_features", "n_determinants"),
+        ),
         _chunk(sizes, walkers * (n + 2) * _features(sizes) * _itemsize(sizes.dtype)),
         Need(_BLOCKS * (2 * _QUANTITIES + 3) * walkers * 8, ("n_walkers",)),
     ]
@@ -119,7 +122,9 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
     ]
     if sizes.pretrain_iterations:
         fitted = 4 * walkers * sizes.n_layers * _features(sizes) * itemsize
-        needs.append(Need(fitted, ("n_walkers", "n_features", "n_layers", "pretrain_iterations")))
+        needs.append(
+            Need(fitted, ("n_walkers", "n_features", "n_layers", "n_determinants", "pretrain_iterations")),
+        )
     if sizes.optimizer == "adam":
         return needs
     scores, leaves = walkers * parameters * itemsize, ("n_walkers", "n_features", "n_layers", "n_determinants")

@@ -118,7 +118,8 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     for before, argument in itertools.pairwise(argv[1:]):
         if before.startswith("--") and before[2:] in (*ALLOWED, "seed", SLICE) and not argument.startswith("-"):
             raise SettingsError(f"{before} {argument}: must be given as {before}={argument}")
-    parse_flags(flag_values, [argv[0], *rest], ALLOWED)
+    limits = {leaf: field_allowed(FIELDS[leaf]) for leaf in (*SETTINGS, SLICE)}
+    parse_flags(flag_values, [argv[0], *rest], ALLOWED | limits)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     if is_on("help", given.get("help")):
         return None

@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags, setting_help
+from tf_nqs.cli import (
+    BAD_INPUT,
+    CONFIG_ALLOWED,
+    EXIT_STATUS,
+    define_flag,
+    from_text,
+    help_block,
+    is_on,
+    parse_flags,
+    setting_help,
+)
 from tf_nqs.config import SettingsError, preset_names
 from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
@@ -92,7 +102,8 @@ def read_command_line(argv: Sequence[str]) -> Search | None:
     flag_values = flags.FlagValues()
     for name in ("config", "help", *fields):
         define_flag(name, name in ("help", "quiet"), flag_values)
-    parse_flags(flag_values, argv, {name: field_allowed(field) for name, field in fields.items()})
+    limits = {name: field_allowed(field) for name, field in fields.items()}
+    parse_flags(flag_values, argv, {"config": CONFIG_ALLOWED} | limits)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     if is_on("help", given.pop("help", None)):
         return None

@@ -7,6 +7,8 @@ TensorFlow is never asked: all of this is refused before it is loaded.
 
 from __future__ import annotations
 
+import collections
+import inspect
 import itertools
 import json
 import math
@@ -31,6 +33,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 MORE = [1, pytest.param(20, marks=pytest.mark.slow)]
 """The default set takes always the same examples, the slow one others every time, and more of them."""
+
+LEAST_REFUSED = 500
+"""Inputs, no two of them alike, that the examples of either set must hold and see refused."""
+
+SAYS_WHAT_IS_ALLOWED = re.compile(
+    r"must |; (train\.py )?--help lists |; did you mean |does not take an argument|: cannot be written \("
+)
+"""How refusals end: with what the input must be, what there is instead of it, or why the system lets nobody write."""
 
 SEARCH = """
 [search]
@@ -124,9 +134,16 @@ def untouched(workplace):
     return snapshot(workplace)
 
 
+@pytest.fixture(scope="module")
+def refused():
+    """Name of a test -> what it has seen refused: commands with their arguments and what their config held."""
+    return collections.defaultdict(set)
+
+
 @pytest.fixture
-def ask(workplace, untouched, monkeypatch, capsys):
+def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
     """Calls a command: returns its settings if they were accepted, and the line that it was refused with, if it was."""
+    seen = refused[request.node.name]
     monkeypatch.chdir(workplace)
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -162,6 +179,9 @@ def ask(workplace, untouched, monkeypatch, capsys):
         assert printed.err.startswith("error: ") and printed.err.endswith("\n")
         line = printed.err.removeprefix("error: ").removesuffix("\n")
         assert line.isprintable() and len(line) < 1000
+        assert SAYS_WHAT_IS_ALLOWED.search(line), line
+        files = [Path(text) for one in arguments if (text := one.removeprefix("--config=")).startswith(str(tmp_path))]
+        seen.add((command, arguments, *(file.read_bytes() for file in files)))
         return None, line
 
     return call
@@ -192,7 +212,7 @@ def is_allowed(leaf, value):
     sentence = allowed(leaf)
     if sentence == "true or false":
         return isinstance(value, bool)
-    if sentence == "text without control characters":
+    if sentence == "non-empty text without control characters":
         return isinstance(value, str) and value != "" and not re.search("[\x00-\x1f\x7f\ud800-\udfff]", value)
     if sentence.startswith("one of "):
         return isinstance(value, str) and value in sentence.removeprefix("one of ").split(", ")
@@ -218,6 +238,7 @@ def check(ask, command, arguments, given_values):
         named = next((leaf for leaf in given_values if leaf in line), None)
         assert wrong or together or named in ("run_dir", "transfer_from"), line
         assert named, line
+        assert not wrong or any(f"must be {allowed(leaf)}" in line for leaf in wrong), line
         return
     assert not wrong
     settings = accepted.settings
@@ -603,3 +624,21 @@ def test_refusals_leave_no_new_folder(tmp_path):
     (tmp_path / "mine").mkdir()
     run_folder.release_run_folder(run_folder.claim_run_folder(tmp_path / "mine"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("factor", MORE)
+def test_hundreds_of_inputs_were_refused(factor, refused, request):
+    """The last of this file: counts what the tests before it saw refused, each with a line that says what is allowed.
+
+    It needs all of them before it in its own process, as in a run of the whole file, or with `--dist=loadfile`.
+    """
+    asking = {"ask", "factor"}
+    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    written = {name for name, test in tests.items() if asking <= inspect.signature(test).parameters.keys()}
+    chosen = [item for item in request.session.items if item.path == request.path and asking <= {*item.fixturenames}]
+    if {item.originalname for item in chosen} != written or {item.name for item in chosen} - refused.keys():
+        pytest.skip("not all tests of this file have run in this process")
+    inputs = set().union(*refused.values())
+    counts = collections.Counter(command for command, *_ in inputs)
+    assert len(inputs) >= LEAST_REFUSED, counts
+    assert counts.keys() == FLAGS.keys() and min(counts.values()) >= 20, counts

@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 EXACT_PAIR = 2.425619
 """Energy of two particles with V0 = 10 and sigma0 = 0.5, in hbar*omega."""
 
+DEMANDED = {"own_interaction", "own_layer", "transfer", "restart", "elsewhere"}
+"""The recipes that the guide must have."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -57,6 +60,13 @@ def test_transfer():
     assert np.isfinite(vmc.recent_iterations()["energy"]).all()
 
 
+def test_restart():
+    at_the_break, after_it, whole = example("restart").main()
+    for then, now, other in zip(at_the_break, after_it, whole, strict=True):
+        assert np.isfinite(now).all() and not np.array_equal(then, now)
+        np.testing.assert_array_equal(now, other)
+
+
 def test_reweighting():
     script = example("reweighting")
     measured, n_samplings = script.main()
@@ -73,6 +83,7 @@ def test_elsewhere():
 
 def test_every_example_is_a_recipe_and_tested():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert names >= DEMANDED
     recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert {name for name in names if f"../examples/{name}.py" in recipes} == names
     assert {f"test_{name}" for name in names} <= globals().keys()

@@ -79,11 +79,11 @@ def test_what_is_a_chain(tmp_path):
             ["", "transfer_from = 'stage_2'"],
             "stage 2: transfer_from = 'stage_2': must be an earlier stage, or a folder",
         ),
-        (["", "transfer_from = 5"], "stage 2: transfer_from = 5: must be text without control characters"),
-        (["", "n_features = 8"], "stage 2: n_features = 8 contradicts the transfer from stage 1, where it is 64"),
+        (["", "transfer_from = 5"], "stage 2: transfer_from = 5: must be non-empty text without control characters"),
+        (["", "n_features = 8"], "stage 2: n_features = 8 contradicts the transfer from stage 1: must be 64, as"),
         (
             ["dtype = 'float64'", "dtype = 'float32'"],
-            "stage 2: dtype = float32 contradicts the transfer from stage 1, which is in float64",
+            "stage 2: dtype = float32 contradicts the transfer from stage 1: must be float64, as it is there",
         ),
         (["[[stage.stage]]"], "stage 1: [[stage]]:"),
     ],
@@ -102,8 +102,8 @@ def test_stages_must_be_tables(text, tmp_path):
 def test_other_bad_chains(tmp_path):
     assert refusal(write(tmp_path, "iterations = 7", common="")).startswith("stage 1: n_particles: must be given")
     assert refusal(write(tmp_path, "", common="sed = 5\n")).startswith("sed: no such setting")
-    assert refusal(write(tmp_path, ""), run_dir="").startswith("run_dir = '': must be text")
-    assert refusal(write(tmp_path, ""), run_dir=5).startswith("run_dir = 5: must be text")
+    assert refusal(write(tmp_path, ""), run_dir="").startswith("run_dir = '': must be non-empty text")
+    assert refusal(write(tmp_path, ""), run_dir=5).startswith("run_dir = 5: must be non-empty text")
 
 
 @pytest.mark.parametrize(("preset", "frozen"), [("chain_thesis_frozen", True), ("chain_thesis_released", False)])

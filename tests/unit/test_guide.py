@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
+from tf_nqs.config.search import SearchSettings
 from tf_nqs.config.settings import FIELDS, SECTIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
+PACKAGE = DOCS.parent / "tf_nqs"
 
 
 def reference():
@@ -16,15 +19,16 @@ def reference():
 
 def test_every_setting_has_a_row_with_its_meaning():
     rows = [line for line in reference().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(FIELDS)
-    for row, (leaf, field) in zip(rows, FIELDS.items(), strict=True):
+    fields = [*FIELDS.items(), *SearchSettings.model_fields.items()]
+    for row, (leaf, field) in zip(rows, fields, strict=True):
         assert row.startswith(f"| `{leaf}` <br> `--")
         assert row.endswith("| " + field.description.replace("|", r"\|") + " |")
 
 
 def test_sections_and_values_are_shown():
     text = reference()
-    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## `[{name}]`" for name in SECTIONS]
+    names = [*SECTIONS, "search"]
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## `[{name}]`" for name in names]
     assert (
         "| `n_particles` <br> `--n_particles` | required | an integer from 1 to 24 | Number of fermions, A. |" in text
     )
@@ -33,3 +37,11 @@ def test_sections_and_values_are_shown():
 
 def test_the_page_asks_for_the_reference():
     assert "<!-- settings -->" in (DOCS / "settings.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_module_has_its_task():
+    table = (DOCS / "data.md").read_text(encoding="utf-8").partition("## Who does what")[2].partition("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    modules = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    assert sorted(named) == sorted({*modules} - {"__init__"})

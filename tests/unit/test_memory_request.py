@@ -70,10 +70,11 @@ def test_estimated_memory_tells_large_from_small():
     assert gibibytes(**many, chunk_mebibytes=100) < gibibytes(**many, chunk_mebibytes=10**4)
 
 
+@pytest.mark.parametrize("optimizer", ["spring", "adam"])
 @pytest.mark.parametrize("leaf", ["n_steps", "n_layers", "n_determinants", "iterations_per_call", "iterations"])
-def test_every_size_counts(leaf, sixteen_gibibytes):
+def test_every_size_counts(leaf, optimizer, sixteen_gibibytes):
     largest = {leaf: 10**9, "iterations_per_call": 10**9 if leaf == "iterations_per_call" else 1}
-    line = refusal(**({"iterations": 10**9} | largest))
+    line = refusal(**({"iterations": 10**9, "optimizer": optimizer} | largest))
     assert leaf in line and "of memory, 16 GiB are there; must be " in line
 
 

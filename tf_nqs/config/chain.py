@@ -118,8 +118,10 @@ def _check_source(settings: Settings, earlier: list[Settings]) -> None:
         for name in _MUST_STAY:
             if getattr(before, name) != getattr(now, name):
                 raise SettingsError(
-                    f"{name} = {getattr(now, name)} contradicts the transfer from stage {number}, "
-                    f"where it is {getattr(before, name)}"
+                    f"{name} = {getattr(now, name)} contradicts the transfer from stage {number}: "
+                    f"must be {getattr(before, name)}, as it is there"
                 )
         if (before.dtype, now.dtype) == ("float64", "float32"):
-            raise SettingsError(f"dtype = float32 contradicts the transfer from stage {number}, which is in float64")
+            raise SettingsError(
+                f"dtype = float32 contradicts the transfer from stage {number}: must be float64, as it is there"
+            )

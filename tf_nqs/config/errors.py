@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+ELSE_LISTED = "; --help lists all"
+"""End of a message about a name that is not known, where no known one is close."""
+
 LONGEST_SHOWN = 80
 """A value longer than this many characters is cut short in a message."""
 

@@ -25,7 +25,7 @@ def field_allowed(field: FieldInfo) -> str:
     if kind is bool:
         return "true or false"
     if kind is str:
-        return "text without control characters"
+        return "non-empty text without control characters"
     bounds = {
         name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le", "gt", "lt") if hasattr(rule, name)
     }

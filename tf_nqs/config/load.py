@@ -13,13 +13,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, shown, suggestion
+from tf_nqs.config.errors import ELSE_LISTED, LONGEST_SHOWN, SettingsError, named, shown, suggestion
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings, allowed
 
 PRESET_FOLDER = "configs"
 
 LARGEST_FILE = 2**20
 """Bytes that are read of a config at most: /proc/kcore is a file too."""
+
+_MUST_BE = "must be a TOML file"
 
 
 def _preset_folder() -> Traversable:
@@ -65,7 +67,7 @@ def find_config(config: str | Path, searches: bool = False) -> Traversable:
             return path
         exists = path.exists()
     except (OSError, ValueError) as error:  # not searchable, too long, a zero byte
-        raise SettingsError(f"config = {shown(str(config))}: cannot be read: {_reason(error)}") from error
+        raise SettingsError(f"config = {shown(str(config))}: cannot be read: {_reason(error)}; {_MUST_BE}") from error
     preset, presets = path.name.removesuffix(".toml"), preset_names(searches)
     if preset in presets and path in (Path(preset), Path(f"{preset}.toml"), Path(PRESET_FOLDER, f"{preset}.toml")):
         return _preset_folder() / f"{preset}.toml"
@@ -114,7 +116,8 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
         if leaf not in FIELDS:
-            raise SettingsError(f"{named(leaf)}: no such setting{suggestion(str(leaf), FIELDS)}")
+            closest = suggestion(str(leaf), FIELDS) or ELSE_LISTED
+            raise SettingsError(f"{named(leaf)}: no such setting{closest}")
         sections[SECTION_OF[leaf]][leaf] = value
     try:
         return Settings.model_validate(sections)
@@ -151,16 +154,17 @@ def read_table(config: str | Path, searches: bool = False) -> dict[str, Any]:
         with file.open("rb") as opened:
             content = opened.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}") from error
+        raise SettingsError(f"config = {name}: cannot be read: {_reason(error)}; {_MUST_BE}") from error
     if len(content) > LARGEST_FILE:
         raise SettingsError(f"config = {name}: too large; must be a TOML file of at most {LARGEST_FILE} bytes")
     try:
         text = content.decode("utf-8-sig")
         return tomllib.loads(text + "\n")  # so that an error in the last line is reported with its number
     except UnicodeDecodeError as error:
-        raise SettingsError(f"config = {name}: not UTF-8 text; must be a TOML file") from error
+        raise SettingsError(f"config = {name}: not UTF-8 text; {_MUST_BE}") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, integers and nesting beyond Python's limits
-        raise SettingsError(f"config = {name}: not TOML: {_reason(error)}{_quoted_line(text, str(error))}") from error
+        where = f"{_reason(error)}{_quoted_line(text, str(error))}"
+        raise SettingsError(f"config = {name}: not TOML: {where}; {_MUST_BE}") from error
 
 
 def leaves_of(table: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def leaves_of(table: Mapping[str, Any], name: str) -> dict[str, Any]:
         if key not in SECTIONS:
             _add_leaf(leaves, key, value, None, name)
         elif not isinstance(value, dict):
-            raise SettingsError(f"{key} = {shown(value)}: is the name of a section in {name}, written [{key}]")
+            raise SettingsError(f"{key} = {shown(value)}: is the name of a section in {name}; must be written [{key}]")
         else:
             for leaf, leaf_value in value.items():
                 _add_leaf(leaves, leaf, leaf_value, key, name)
@@ -197,7 +201,8 @@ def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | N
                 f"[{named(leaf)}]: no such section in {name}; must be one of {', '.join(SECTIONS)}"
                 f"{suggestion(leaf, SECTIONS)}"
             )
-        raise SettingsError(f"{named(leaf)}: no such setting, but it is given in {name}{suggestion(leaf, FIELDS)}")
+        closest = suggestion(leaf, FIELDS) or ELSE_LISTED
+        raise SettingsError(f"{named(leaf)}: no such setting, but it is given in {name}{closest}")
     if section not in (None, SECTION_OF[leaf]):
         raise SettingsError(f"{leaf}: given in [{section}] of {name}, must be in [{SECTION_OF[leaf]}] or at the top")
     if leaf in leaves:

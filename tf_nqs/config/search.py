@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from tf_nqs.config.errors import SettingsError, named, shown, suggestion
+from tf_nqs.config.errors import ELSE_LISTED, SettingsError, named, shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
@@ -136,7 +136,9 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
     fixed = {**leaves_of(table, name), **overrides}
     for leaf in SET_BY_SEARCH:
         if leaf in fixed:
-            raise SettingsError(f"{leaf}: given in {name}, but trials end after seconds_per_trial of [search]")
+            raise SettingsError(
+                f"{leaf}: given in {name}, but trials end after seconds_per_trial of [search]; must be left out"
+            )
     dimensions = {leaf: _dimension(leaf, value, fixed) for leaf, value in space.items()}
     return Search(_search_settings(given, name), dimensions, fixed, settings_from(None, fixed))
 
@@ -195,7 +197,7 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
     fields = SearchSettings.model_fields
     for key in given:
         if key not in fields:
-            guess = suggestion(key, fields)
+            guess = suggestion(key, fields) or ELSE_LISTED
             raise SettingsError(f"{named(key)}: no such setting, but it is in [search] of {name}{guess}")
     try:
         return SearchSettings.model_validate(given)
@@ -210,11 +212,17 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
 def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
     """Returns what is searched for one setting, its values known to be allowed each by itself."""
     if leaf not in FIELDS:
-        raise SettingsError(f"{named(leaf)}: no such setting, but it is in [search.space]{suggestion(leaf, FIELDS)}")
+        closest = suggestion(leaf, FIELDS) or "; train.py --help lists all"
+        raise SettingsError(f"{named(leaf)}: no such setting, but it is in [search.space]{closest}")
     if leaf in SET_BY_SEARCH:
-        raise SettingsError(f"{leaf}: cannot be searched, trials end after seconds_per_trial of [search]")
+        raise SettingsError(
+            f"{leaf}: cannot be searched, trials end after seconds_per_trial of [search]; must be left out"
+        )
     if SECTION_OF[leaf] in COMMON_SECTIONS:
-        raise SettingsError(f"{leaf}: cannot be searched; the settings in [{SECTION_OF[leaf]}] are those of all trials")
+        raise SettingsError(
+            f"{leaf}: cannot be searched, the settings in [{SECTION_OF[leaf]}] are those of all trials; "
+            "must be left out of [search.space]"
+        )
     if leaf in fixed:
         raise SettingsError(f"{leaf}: given both in [search.space] and in [{SECTION_OF[leaf]}], must be in one")
     keys = set(given) if isinstance(given, dict) else set()

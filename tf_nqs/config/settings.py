@@ -39,7 +39,10 @@ class SystemSettings(Section):
     def _must_be_bound(self) -> SystemSettings:
         """Without a trap only an attraction has a bound ground state."""
         if not self.trap and self.n_particles == 1:
-            raise ValueError("trap = false contradicts n_particles = 1: a free particle has no bound ground state")
+            raise ValueError(
+                "trap = false contradicts n_particles = 1: "
+                "without a trap it must be at least 2, or there is no bound ground state"
+            )
         if not self.trap and self.interaction_strength >= 0:
             raise ValueError(
                 f"trap = false contradicts interaction_strength = {self.interaction_strength}: "

@@ -50,7 +50,10 @@ def check_release(transfer: TransferSettings, iterations: int, early_stopping: s
         ("release_when_converged", "true" if transfer.release_when_converged else None),
     ):
         if value and not transfer.freeze_equivariant:
-            raise ValueError(f"{leaf} = {value} contradicts freeze_equivariant = false: nothing is frozen")
+            raise ValueError(
+                f"{leaf} = {value} contradicts freeze_equivariant = false: nothing is frozen; "
+                "must be left out, or be given with freeze_equivariant = true"
+            )
     if transfer.release_at >= iterations:
         raise ValueError(
             f"release_at = {transfer.release_at} contradicts iterations = {iterations}: must be below it, or 0"

@@ -16,6 +16,13 @@ _N_CALLS, _N_LOOKED_AT = 20, 64
 _MARGIN = 1.0
 """Beyond the farthest particle seen, in a_ho: Gaussian tails are gone there."""
 
+_LOST = 25.0
+"""Particles further out than so many times the median one are lost, not in a tail: even where the density falls as an
+exponential only one in 2^25 is there."""
+
+_MOST_PLACES = 1001
+"""What is measured takes about 1 KiB for each pair of places: 1 GiB for so many."""
+
 _FIRST_SPACING, _LEAST_SPACING = 0.1, 0.025
 _TOLERANCE = 1e-4
 """Relative change of the norm of orbitals if every second point is left out. All points do much better than that, as
@@ -25,20 +32,26 @@ trapezoid sums of smooth functions converge exponentially."""
 def choose_grid(vmc: keras.Model) -> np.ndarray:
     """Returns places in a_ho, symmetric about 0, evenly spaced, 4 m + 1 of them; moves the trainer's walkers.
 
+    They reach beyond the farthest particle that some sampling calls have shown, but not to one further out than 25
+    times the median distance from 0. They are 0.1 a_ho apart, or closer where orbitals need it, but never more than
+    1001: a state that is wider than this allows gets a coarser grid.
+
     Args:
         vmc: a compiled trainer whose walkers are in equilibrium.
     """
     farthest = 0.0
     for _ in range(_N_CALLS):
         vmc.walkers, _ = vmc.sample(vmc.walkers)
-        farthest = max(farthest, float(tf.reduce_max(tf.abs(vmc.walkers.positions))))
-    spacing = _FIRST_SPACING
+        distances = np.abs(np.asarray(vmc.walkers.positions))
+        farthest = max(farthest, float(distances.max(initial=0.0, where=distances <= _LOST * np.median(distances))))
+    half_width = farthest + _MARGIN
+    spacing = max(_FIRST_SPACING, 2.0 * half_width / (_MOST_PLACES - 5))
     while True:
-        x = even_grid(farthest + _MARGIN, spacing)
+        x = even_grid(half_width, spacing)
         positions = vmc.walkers.positions[:_N_LOOKED_AT]
         squares = np.asarray(conditional_orbital(vmc.ansatz, positions, tf.constant(x, positions.dtype))) ** 2
         change = np.nanmean(np.abs(2.0 * squares[:, ::2].sum(axis=1) - 1.0))
-        if change < _TOLERANCE or spacing / 2 < _LEAST_SPACING:
+        if change < _TOLERANCE or spacing / 2 < _LEAST_SPACING or 2 * len(x) > _MOST_PLACES:
             return x
         spacing /= 2
 

@@ -34,7 +34,10 @@ def test_free_fermions_are_the_closed_form(n_particles):
     assert np.diag(known.pair_density) == pytest.approx(0, abs=1e-12)  # Pauli
 
 
-@pytest.mark.parametrize(("n_particles", "strength"), [(2, 10.0), (2, -10.0), (3, -10.0)])
+SLOW = [pytest.param(*system, marks=pytest.mark.slow) for system in ((3, 10.0), (4, 10.0), (4, -10.0))]
+
+
+@pytest.mark.parametrize(("n_particles", "strength"), [(2, 10.0), (2, -10.0), (3, -10.0), *SLOW])
 def test_the_virial_theorem_and_the_sum_rules(n_particles, strength):
     state = ground_state(n_particles, strength, 0.5, cut=60, frequency=3.0)
     found = state_observables(state, X, gaussian(strength))
@@ -42,7 +45,10 @@ def test_the_virial_theorem_and_the_sum_rules(n_particles, strength):
     pairs = 0.5 * spacing**2 * np.sum(found.pair_density * gaussian(strength)(r) * (r / 0.5) ** 2)
     # The energies are exact to 1e-6 or better, the wave function to its root times what it is off high up.
     assert 2 * found.kinetic - 2 * found.trap + pairs == pytest.approx(0, abs=2e-6)
-    np.testing.assert_allclose(spacing * found.pair_density.sum(axis=1), (n_particles - 1) * found.density, atol=1e-9)
+    # Two particles in the rest are put on every second point: 0.3 a_ho resolve pairs bound within 0.5 to some 1e-6.
+    tolerance = 1e-5 if n_particles == 4 else 1e-9
+    sums = spacing * found.pair_density.sum(axis=1)
+    np.testing.assert_allclose(sums, (n_particles - 1) * found.density, atol=tolerance)
     assert found.occupations.sum() == pytest.approx(n_particles)
     assert 0 <= found.occupations.min() and found.occupations.max() < 1
     if n_particles == 2:  # a two-particle amplitude is antisymmetric: its singular values come in pairs

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_nqs import exact
-from tf_nqs.observables import file_entries, measure_observables, observables_table, plots
+from tf_nqs.observables import choose_grid, file_entries, measure_observables, observables_table, plots
 from tf_nqs.observables.conditional import spread_on_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals, orbitals_like
@@ -17,7 +20,7 @@ from tf_nqs.physics import TrappedFermions, free_fermions
 from tf_nqs.physics.oscillator import oscillator_orbitals
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.training import VariationalMonteCarlo
-from tf_nqs.types import LogDerivatives, SignedLog
+from tf_nqs.types import LogDerivatives, SignedLog, WalkerState
 
 LEVELS, FREQUENCY = 60, 2.0
 """Oscillator functions of the relative motion: its energy is then right to 1e-6 for V0 = 10 and -10."""
@@ -151,6 +154,31 @@ def test_jackknife_of_a_mean_is_its_standard_error_and_takes_the_bias_off_a_squa
     # m^2 overestimates by Var/N; for the square of a mean the jackknife's correction is exactly its estimate of that.
     square = jackknife(lambda mean: mean**2, [sums], counts)
     assert square.value == pytest.approx(samples.mean() ** 2 - mean.error**2, rel=1e-12)
+
+
+def still_trainer(positions):
+    """What `choose_grid` asks of a trainer, with walkers that never move."""
+    walkers = WalkerState(tf.constant(positions), None, None)
+    return types.SimpleNamespace(walkers=walkers, ansatz=FreeFermions(), sample=lambda walkers: (walkers, None))
+
+
+def test_the_grid_reaches_beyond_the_farthest_particle_but_not_to_one_that_is_lost():
+    positions = np.random.default_rng(1).normal(size=(512, 3))
+    farthest = np.abs(positions).max()
+    x = choose_grid(still_trainer(positions))
+    assert len(x) == 4 * math.ceil((farthest + 1) / 0.2) + 1  # as far as ever, 0.1 apart
+    np.testing.assert_allclose(x, 0.1 * np.arange(-(len(x) // 2), len(x) // 2 + 1), rtol=1e-12)
+    lost = positions.copy()
+    lost[np.abs(positions).argmin(axis=0)[0], 0] = 1e6
+    np.testing.assert_array_equal(choose_grid(still_trainer(lost)), x)
+
+
+@pytest.mark.parametrize("size", [10.0, 1e6])
+def test_the_places_of_the_grid_are_bounded(size):
+    positions = size * np.random.default_rng(1).normal(size=(512, 2))
+    x = choose_grid(still_trainer(positions))
+    assert np.abs(positions).max() + 1 <= x[-1] < 1.1 * np.abs(positions).max() + 2
+    assert len(x) <= 1001 and len(x) % 4 == 1
 
 
 def test_particles_on_the_grid_keep_their_number_and_place():
