@@ -1,4 +1,4 @@
-"""Iterations to the exact energy from the weights of a weaker interaction, and from random weights.
+"""Iterations to the exact energy from the weights of a weaker interaction, from random ones and from pretrained ones.
 
 Usage: python -m benchmarks.transfer --output=FILE [--seeds 0 1 2 3 4]
 
@@ -16,7 +16,7 @@ from benchmarks.judge import Judge
 from benchmarks.report import append_record, machine, read_records, say, show_table
 from tf_nqs.quiet_import import import_tensorflow
 
-ARMS = ("random", "transfer")
+ARMS = ("random", "pretrained", "transfer")
 MEASUREMENT_SECONDS = 60.0
 """For one measurement with frozen weights."""
 
@@ -60,7 +60,7 @@ class Trainings:
         self.reference = reference_energy(flags.n_particles, flags.interaction_strength, width)
 
     def compare(self, seed: int) -> dict[str, Any]:
-        """Trains once from random weights and once by transfer, everything else alike.
+        """Trains from random weights, from the same weights after pretraining, and by transfer, all else alike.
 
         Args:
             seed: of start weights and walkers.
@@ -68,8 +68,10 @@ class Trainings:
         Returns:
             For every arm what its judge found; the energy of the source beside it.
         """
-        self._begin(seed, self._flags.interaction_strength)
-        arms = {"random": self._until_reached()}
+        arms = {}
+        for arm, is_pretrained in (("random", False), ("pretrained", True)):
+            self._begin(seed, self._flags.interaction_strength, is_pretrained)
+            arms[arm] = self._until_reached()
         self._begin(seed, self._flags.source_strength)
         self._vmc.fit(self._flags.source_iterations)
         source = self._measure(self._flags.tolerance)
@@ -77,7 +79,7 @@ class Trainings:
         arms["transfer"] = self._until_reached()
         return {"seed": seed, "source": dict(zip(("energy", "energy_error"), source, strict=True)), **arms}
 
-    def _begin(self, seed, strength, is_transfer=False):
+    def _begin(self, seed, strength, is_pretrained=True, is_transfer=False):
         """Sets everything to its start; by transfer, all weights and the walkers are those of the last training."""
         import keras
         import tensorflow as tf
@@ -91,7 +93,7 @@ class Trainings:
         ansatz = build_ansatz(settings)
         if is_transfer:
             transfer_from(vmc.ansatz, ansatz)
-        else:
+        elif is_pretrained:
             pretrain(ansatz, settings.training.pretrain_iterations, settings.sampling.n_walkers, seed)
         last = vmc.walkers
         for variable, value in self._start:
@@ -128,18 +130,20 @@ class Trainings:
 
 
 def show(records: list[dict[str, Any]], flags: argparse.Namespace) -> None:
-    """Prints a row per seed and how often transfer was the faster one."""
-    tolerance, rows, n_fewer = f"{flags.tolerance:g}", [], 0
+    """Prints a row per seed, and how often transfer was faster than each of the others."""
+    tolerance, rows, n_fewer = f"{flags.tolerance:g}", [], dict.fromkeys(ARMS[:-1], 0)
     for record in sorted(records, key=lambda record: record["seed"]):
         reached = [record[arm]["reached"][tolerance] for arm in ARMS]
         cells = [f"{found['iteration']} ({found['energy']:.5f})" if found else "never" for found in reached]
-        counts = [found["iteration"] if found else math.inf for found in reached]
-        n_fewer += counts[1] < counts[0]
+        *others, by_transfer = [found["iteration"] if found else math.inf for found in reached]
+        for arm, count in zip(n_fewer, others, strict=True):
+            n_fewer[arm] += by_transfer < count
         rows.append([str(record["seed"]), f"{record['source']['energy']:.5f}", *cells])
-    header = ["seed", f"energy of the source, V0 = {flags.source_strength:g}", "from random weights", "by transfer"]
+    header = ["seed", f"energy of the source, V0 = {flags.source_strength:g}", *ARMS]
     title = f"iterations until within {tolerance} of exact (energy with these weights), V0 = "
     show_table(f"{title}{flags.interaction_strength:g}, {flags.optimizer}", header, rows)
-    say(f"fewer iterations by transfer for {n_fewer} of {len(rows)} seeds")
+    for arm, count in n_fewer.items():
+        say(f"fewer iterations by transfer than from {arm} weights for {count} of {len(rows)} seeds")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -154,7 +158,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--interaction_strength", type=float, default=10.0)
     parser.add_argument("--optimizer", default="spring", choices=list(defaults.LEARNING_RATE))
     parser.add_argument("--learning_rate", type=float, help="where the optimiser's default will not do")
-    parser.add_argument("--source_iterations", type=int, default=200, help="of the training transferred from")
+    parser.add_argument("--source_iterations", type=int, default=400, help="of the training transferred from")
     parser.add_argument("--pretrain_iterations", type=int, default=defaults.PRETRAIN_ITERATIONS)
     parser.add_argument("--max_iterations", type=int, default=2000, help="of each arm, if it does not reach it")
     parser.add_argument("--max_seconds", type=float, default=1e6, help="likewise, without measurements")
