@@ -1,7 +1,7 @@
 """A whole run in a process of its own, so that all its memory is given back, and what kills it kills nothing else.
 
-TensorFlow keeps what XLA has compiled until its process ends: a hundred to two hundred MiB for every new trainer,
-whatever Python has thrown away by then.
+TensorFlow keeps what XLA has compiled until its process ends: a hundred to three hundred MiB for every run, whatever
+Python has thrown away by then.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ def turns(*mebibytes, **changes):
 
 def test_memory_may_grow_by_what_a_trainer_keeps_and_no_more():
     """Flat within each turn, a staircase over them; the fourth turn is two after the second."""
-    assert soak.failures(turns(1000, 1100, 1400, 1500)) == []
-    assert soak.growth_of(turns(1000, 1100, 1400, 1500), "spring") == 200.0
-    assert soak.failures(turns(1000, 1100, 1400, 1560)) == [
-        "adam: memory has grown by 230 MiB a turn from its first turn to its last"
+    assert soak.failures(turns(1000, 1100, 1600, 1700)) == []
+    assert soak.growth_of(turns(1000, 1100, 1600, 1700), "spring") == 300.0
+    assert soak.failures(turns(1000, 1100, 1600, 1760)) == [
+        "adam: memory has grown by 330 MiB a turn from its first turn to its last"
     ]
     assert soak.growth_of(turns(1000, 1100), "adam") is None
 
