@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import signal
+
+import pytest
 
 
 def pytest_configure():
     """Gives Ctrl-C back to the workers of pytest-xdist: they ignore it, and so would the processes that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def largest_file():
+    """Context manager inside of which the system writes no more than some bytes of any file, for root too.
+
+    That is how a disk looks that is full. Nothing may be printed inside of it but to capsys: pytest's files grow.
+    """
+
+    @contextlib.contextmanager
+    def limited(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

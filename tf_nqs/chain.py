@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import tensorflow as tf
 
 from tf_nqs import experiment
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.config import RunFolderError, Settings, SettingsError
-from tf_nqs.config.chain import Chain
+from tf_nqs.config.chain import Chain, chain_to_toml
 from tf_nqs.config.errors import shown
-from tf_nqs.finished_run import UNFINISHED, finished_result, folder_of, resumes
-from tf_nqs.run_folder import CHAIN_MARK, bears_mark, lock_folder
+from tf_nqs.disk import replace_file, replace_text
+from tf_nqs.finished_run import UNFINISHED, can_go_on, finished_result, folder_of, resumes
+from tf_nqs.resume import find_start
+from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, bears_mark, lock_folder
 
 LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
@@ -41,7 +44,7 @@ SUMMARY_COLUMNS = (
 
 
 def run_chain(chain: Chain, resume: bool = False) -> str:
-    """Runs the stages that are not finished yet, and writes `summary.csv`, a row per stage.
+    """Runs the stages that are not finished yet, and writes `config.toml` and `summary.csv`, a row per stage.
 
     A stage is finished if its folder holds the result of a run with the same settings, neither failed nor interrupted.
     The first unfinished one goes on from its last checkpoint. If it has none, or has failed, its folder is set aside,
@@ -56,8 +59,8 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
         The stop reason of the last stage run.
 
     Raises:
-        RunFolderError: the folder holds something else, another process is at it, or a finished stage had other
-            settings.
+        RunFolderError: the folder holds something else or cannot be written, another process is at it, or a stage that
+            is finished, or goes on from a checkpoint, had other settings.
         SettingsError: a stage cannot be run; one line, with its number.
     """
     # Every stage is traced anew on purpose.
@@ -67,6 +70,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
         # All of them are looked at before any is run: other settings are better refused before hours of training.
         found = [finished_result(settings, "the chain must be as it was") for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
+        _keep_config(chain, first)
         rows: list[dict[str, Any]] = []
         for number, settings in enumerate(chain.stages, start=1):
             head = f"stage {number} of {len(chain.stages)}"
@@ -113,12 +117,29 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def _locked(run_dir: str, resume: bool) -> TextIO:
+def _locked(run_dir: str, resume: bool) -> AbstractContextManager[None]:
     if resume and not bears_mark(run_dir, LOCK_FILE):
         raise RunFolderError(
             f"run_dir = {shown(run_dir)}: holds no chain; must be the folder of one, or be given without --resume"
         )
     return lock_folder(run_dir, LOCK_FILE, "another process is running this chain")
+
+
+def _keep_config(chain: Chain, first: int) -> None:
+    """Writes the chain's settings into its folder, from which it is resumed, unless they are there.
+
+    Raises:
+        SettingsError: the first unfinished stage cannot go on with them; what was there before stays.
+    """
+    path, text = Path(chain.run_dir, CONFIG_FILE), chain_to_toml(chain)
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    if first < len(chain.stages) and can_go_on(folder := folder_of(chain.stages[first])):
+        try:
+            find_start(chain.stages[first], folder, lambda _: None)
+        except SettingsError as error:
+            raise SettingsError(f"stage {first + 1}: {error}") from error
+    replace_text(path, text)
 
 
 def _run_stage(number: int, settings: Settings, may_resume: bool) -> dict[str, Any]:
@@ -146,9 +167,11 @@ def _summary_row(number: int, settings: Settings, result: dict[str, Any]) -> dic
 
 def _write_summary(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Replaces the file at once, with an empty cell for None."""
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, SUMMARY_COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    unfinished.replace(path)
+
+    def write(unfinished: Path) -> None:
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, SUMMARY_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    replace_file(path, write)

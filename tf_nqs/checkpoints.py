@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import shown
+from tf_nqs.disk import FAILURES, error_number
 
 _NAME = "ckpt"
 _FACTS_KEY = "facts/.ATTRIBUTES/py_state"
@@ -69,9 +71,10 @@ def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_k
         manager.save(checkpoint_number=max(numbers, default=0) + 1)
     except (OSError, tf.errors.OpError) as error:
         _delete_unfinished(folder)
+        before = "those before are whole, --resume goes on from the last one"
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: no checkpoint can be written ({_reason(error)}); "
-            "those before are whole, --resume goes on from the last one"
+            + (before if numbers else "there is none before, must be trained in another folder")
         ) from error
 
 
@@ -200,5 +203,8 @@ def _delete_unfinished(folder: Path) -> None:
 
 def _reason(error: Exception) -> str:
     """Returns the cause of an error in one short line."""
+    number = error_number(error)
+    if number in FAILURES:
+        return os.strerror(number)  # TensorFlow puts paths before it, which may be long
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     return " ".join(str(text).split())[:200] or type(error).__name__

@@ -44,13 +44,14 @@ Flags override the config, which overrides the defaults. The names are those of 
 
 Ctrl-C ends training after the iterations of the present call, writes a checkpoint and measures the energy (status
 130); once more Ctrl-C leaves at once. SIGTERM does the same without measuring (status 143). After either of them, or
-after a kill, --resume goes on as if there had been no break."""
+after a kill, --resume goes on as if there had been no break. A run that is left before its training gives its folder
+back."""
 
 GENERAL_HELP = {
     "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",
     "resume": "Go on with the run in --run_dir from its last checkpoint, with its own settings; only how long it "
     "trains, how it is measured, what it prints and profiles, its checkpoints and iterations_per_call may be given "
-    "anew. A chain is given with its --config.",
+    "anew.",
     "help": "Show this help.",
     "version": "Show the version.",
 }
@@ -249,7 +250,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:  # before training starts; from then on the experiment handles it
+    except KeyboardInterrupt:  # before or after training; while it lasts the experiment handles it
+        print("interrupted; where there is a checkpoint, --resume goes on from it", file=sys.stderr)
         return EXIT_STATUS["interrupted"]
 
 

@@ -33,6 +33,7 @@ from tf_nqs.callbacks import (
     save_weights,
 )
 from tf_nqs.config import Settings, to_toml
+from tf_nqs.disk import replace_text
 from tf_nqs.exact import Reference
 from tf_nqs.profiling import profile_run
 from tf_nqs.resume import Start, clear_what_follows, find_start, fit_from
@@ -87,12 +88,12 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     try:
         start = find_start(settings, folder, say) if resume else Start()
         vmc, reference, start = _prepare(settings, folder, say, start)
+        training_started = time.monotonic()
+        _pretrain(vmc, settings, start, say)
     except BaseException:
         release_run_folder(folder)
         raise
 
-    training_started = time.monotonic()
-    _pretrain(vmc, settings, start, say)
     convergence = train(vmc, settings, folder, reference, say, callbacks, start)
     if vmc.stop_reason == "terminated":
         say("terminated; --resume goes on from the last checkpoint")
@@ -122,8 +123,7 @@ def _prepare(
     settings: Settings, folder: Path, say: Callable[[str], None], start: Start
 ) -> tuple[VariationalMonteCarlo, Reference, Start]:
     """Does all that comes before training: settings written, objects built, reference computed, phases compiled."""
-    (folder / f"unfinished-{CONFIG_FILE}").write_text(to_toml(settings), encoding="utf-8")
-    (folder / f"unfinished-{CONFIG_FILE}").replace(folder / CONFIG_FILE)
+    replace_text(folder / CONFIG_FILE, to_toml(settings))
     keras.utils.set_random_seed(settings.run.seed)
     ansatz = build_ansatz(settings)
     transfer = None if start.checkpoint else start_weights(settings.transfer, ansatz)
@@ -279,9 +279,7 @@ def versions() -> dict[str, str]:
 
 
 def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
-    text = json.dumps(asdict(result), indent=2, allow_nan=False)
-    (folder / f"unfinished-{RESULT_FILE}").write_text(text + "\n", encoding="utf-8")
-    (folder / f"unfinished-{RESULT_FILE}").replace(folder / RESULT_FILE)
+    replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
     if not (folder / METRICS_FILE).is_file():  # interrupted before the first iteration
         return
     measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)

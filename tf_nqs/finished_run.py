@@ -63,10 +63,15 @@ def resumes(folder: Path, may_resume: bool) -> bool:
     Raises:
         OSError: it cannot be renamed.
     """
-    if may_resume and holds_checkpoint(folder) and not _has_failed(folder):
+    if may_resume and can_go_on(folder):
         return True
     set_aside(folder)
     return False
+
+
+def can_go_on(folder: Path) -> bool:
+    """Returns whether the folder of a run has a checkpoint, and does not say that the run has failed."""
+    return holds_checkpoint(folder) and not _has_failed(folder)
 
 
 def set_aside(folder: Path) -> Path | None:

@@ -19,6 +19,7 @@ from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
+from tf_nqs.disk import told_in_one_line
 from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.figures.report import figures_table, report_name, write_report
 from tf_nqs.figures.running import ArmFailedError, find_finished, run_arms
@@ -206,7 +207,8 @@ def reproduce(request: Request) -> int:
         outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say, request.max_seconds)
         outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
         outcomes = {name: outcomes[name] for name in arms if name in outcomes}
-        written = write_report(figures, outcomes, request.scale, request.output)
+        with told_in_one_line("output", request.output, "the same command goes on once it can", among_others=True):
+            written = write_report(figures, outcomes, request.scale, request.output)
     say(figures_table(figures, outcomes))
     if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:
         say(f"not trained to the end: {', '.join(cut_short)}; the same command goes on with them")

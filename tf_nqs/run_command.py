@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,9 @@ from absl import flags
 
 from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags
 from tf_nqs.config import Settings, settings_from
-from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.errors import SettingsError
 from tf_nqs.config.settings import FIELDS, allowed, value_type
+from tf_nqs.disk import replace_file, told_in_one_line
 from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, result_of_run, settings_of_run
@@ -162,7 +162,7 @@ def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:
     Raises:
         SettingsError: nothing can be written there.
     """
-    with _one_line(run_dir):
+    with told_in_one_line("run_dir", run_dir):
         place = run_dir / subfolder if subfolder else run_dir
         if not place.exists():
             place = run_dir
@@ -178,10 +178,8 @@ def write_beside(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         SettingsError: it cannot be written.
     """
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    with _one_line(path.parent):
-        write(unfinished)
-        unfinished.replace(path)
+    with told_in_one_line("run_dir", path.parent):
+        replace_file(path, write)
 
 
 def write_plots(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
@@ -190,13 +188,5 @@ def write_plots(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]
     Raises:
         SettingsError: they cannot be written.
     """
-    with _one_line(folder.parent):
+    with told_in_one_line("run_dir", folder.parent):
         return write(folder)
-
-
-@contextlib.contextmanager
-def _one_line(run_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(f"run_dir = {shown(str(run_dir))}: cannot be written ({error.strerror})") from error

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, TextIO
 
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import shown
+from tf_nqs.disk import told_in_one_line
 from tf_nqs.run_result import read_result
 
 CLAIM_FILE, CHAIN_MARK, CHECKPOINT_FOLDER = ".claimed", ".chain", "checkpoints"
@@ -22,8 +21,6 @@ PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""
-
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def default_run_dir(config: str | None = None) -> str:
@@ -51,7 +48,7 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
         RunFolderError: it holds something already, is no folder, or cannot be written.
     """
     name = default_run_dir() if run_dir is None else str(run_dir)
-    if holds_checkpoint(name):
+    if holds_checkpoint(name) or (bears_mark(name, CONFIG_FILE) and _was_killed_early(name)):
         raise RunFolderError(
             f"run_dir = {shown(name)}: holds a run that can be continued by --resume; "
             "must be a new or an empty folder without it"
@@ -63,8 +60,7 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
         if is_empty:
-            (folder / CLAIM_FILE).touch(exist_ok=False)
-            (folder / CLAIM_FILE).write_text(f"{n_new}\n", encoding="ascii")  # for `release_run_folder`
+            _write_mark(folder / CLAIM_FILE, n_new)
     except FileExistsError as error:
         lost_race = error.filename is not None and Path(error.filename).name == CLAIM_FILE
         problem = taken if lost_race else f"run_dir = {shown(name)}: is a file; must be a new or an empty folder"
@@ -80,6 +76,25 @@ def claim_run_folder(run_dir: str | Path | None = None) -> Path:
     if not is_empty:
         raise RunFolderError(taken)
     return folder
+
+
+def _write_mark(mark: Path, n_new: int) -> None:
+    """Marks a folder as taken, of which so many parts of the path are new, for `release_run_folder`."""
+    mark.touch(exist_ok=False)
+    try:
+        mark.write_text(f"{n_new}\n", encoding="ascii")
+    except OSError:
+        mark.unlink(missing_ok=True)
+        raise
+
+
+def _was_killed_early(run_dir: str | Path) -> bool:
+    """Returns whether a folder holds what a run writes before its training, and nothing else."""
+    try:
+        names = {entry.name for entry in Path(run_dir).expanduser().iterdir()}
+    except (OSError, RuntimeError, ValueError):  # a name that is refused elsewhere
+        return False
+    return CLAIM_FILE in names and names <= set(_BEFORE_TRAINING)
 
 
 def holds_checkpoint(run_dir: str | Path) -> bool:
@@ -112,13 +127,7 @@ def reopen_run_folder(run_dir: str | Path | None) -> Path:
             training began.
     """
     folder = Path(given_run_dir(run_dir))
-    if holds_checkpoint(folder):
-        return folder.expanduser()
-    try:
-        names = {entry.name for entry in folder.expanduser().iterdir()}
-    except (OSError, RuntimeError, ValueError):
-        names = set()
-    if CLAIM_FILE in names and names <= set(_BEFORE_TRAINING):
+    if holds_checkpoint(folder) or _was_killed_early(folder):
         return folder.expanduser()
     raise RunFolderError(
         f"run_dir = {shown(str(run_dir))}: holds no checkpoint; "
@@ -136,16 +145,10 @@ def locked_run_folder(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process is at it, or it cannot be written, at first or later.
     """
-    with _locked(folder, CLAIM_FILE, "another process is at this run; must wait until it has ended"):
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _CANNOT_WRITE:
-                raise
-            raise RunFolderError(
-                f"run_dir = {shown(str(folder))}: cannot be written any more ({os.strerror(error.errno)}); "
-                "--resume goes on once it can"
-            ) from error
+    lock = _locked(folder, CLAIM_FILE, "another process is at this run; must wait until it has ended")
+    hint = "once it can, --resume goes on from the last checkpoint, if there is one"
+    with lock, told_in_one_line("run_dir", folder, hint, among_others=True):
+        yield
 
 
 def release_run_folder(folder: Path) -> None:
@@ -209,42 +212,43 @@ def result_of_run(run_dir: str | Path) -> dict[str, Any]:
         ) from error
 
 
-def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> TextIO:
+@contextlib.contextmanager
+def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> Iterator[None]:
     """Takes the folder of several runs for this process alone: a new or an empty one, or one with this very mark.
+
+    It is given back at the end of the `with` block, or with the process, however that ends.
 
     Args:
         run_dir: the folder.
         mark: name of the file in it that says what it is.
         in_use: what to say where another process has it.
 
-    Returns:
-        The locked mark; the lock ends when it is closed, or with the process, however that ends.
-
     Raises:
-        RunFolderError: the folder holds something else, cannot be written, or is in use.
+        RunFolderError: the folder holds something else, is in use, or cannot be written, at first or later.
     """
     if not bears_mark(run_dir, mark):
         claim_run_folder(run_dir)
-    return _locked(Path(run_dir), mark, in_use)
+    with (
+        _locked(Path(run_dir).expanduser(), mark, in_use),
+        told_in_one_line("run_dir", run_dir, "the same command goes on once it can", among_others=True),
+    ):
+        yield
 
 
 def bears_mark(run_dir: str | Path, mark: str) -> bool:
     """Returns whether a folder holds a file of that name."""
     try:
-        return Path(run_dir, mark).is_file()
-    except OSError:  # e.g. a name that is too long, which claiming refuses in words
+        return Path(run_dir, mark).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # e.g. a name that is too long, which claiming refuses in words
         return False
 
 
 def _locked(folder: Path, mark: str, in_use: str) -> TextIO:
-    name = f"run_dir = {shown(str(folder))}"
-    try:
-        lock = open(folder / mark, "a", encoding="utf-8")
-    except OSError as error:
-        raise RunFolderError(f"{name}: cannot be written ({error.strerror})") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise RunFolderError(f"{name}: {in_use}") from error
+    with contextlib.ExitStack() as stack, told_in_one_line("run_dir", folder):
+        lock = stack.enter_context(open(folder / mark, "a", encoding="utf-8"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunFolderError(f"run_dir = {shown(str(folder))}: {in_use}") from error
+        stack.pop_all()
     return lock

@@ -70,7 +70,7 @@ def config_of_run(run_dir: str | None) -> str:
         run_dir: its folder, as given.
 
     Raises:
-        SettingsError: there is no such run, or it is a chain.
+        SettingsError: there is no such run, or only the mark of a chain.
     """
     run_dir = given_run_dir(settings_from(None, {"n_particles": 1, "run_dir": run_dir}).run.run_dir)
     try:
@@ -78,7 +78,9 @@ def config_of_run(run_dir: str | None) -> str:
         if (folder / CONFIG_FILE).is_file():
             return str(folder / CONFIG_FILE)
         if (folder / CHAIN_MARK).is_file():
-            raise SettingsError(f"run_dir = {shown(run_dir)}: holds a chain; must be resumed with its --config")
+            raise SettingsError(
+                f"run_dir = {shown(run_dir)}: holds a chain without {CONFIG_FILE}; must be resumed with its --config"
+            )
     except (OSError, RuntimeError):
         pass  # a name that is refused below
     reopen_run_folder(run_dir)

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tf_nqs
 from tf_nqs import defaults
-from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.disk import told_in_one_line
 from tf_nqs.export_folder import README_FILE, VERSION_FOLDER, check_output
 from tf_nqs.export_readme import readme
 from tf_nqs.physics import TrappedFermions
@@ -131,7 +131,7 @@ def _save(
         setattr(module, name, function)
     # TensorFlow's variables, without Keras' objects around them: what loads the model need not know those.
     module.parameters = [variable.value for variable in ansatz.variables]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         module.assets = []
         for name, text in texts.items():
             (Path(scratch) / name).write_text(text, encoding="utf-8")
@@ -200,25 +200,17 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
         SettingsError: nothing can be written there.
     """
     new_parents = [place for place in target.parents if not place.exists()]
-    try:
+    allowed = "must be a new or an empty folder"
+    with told_in_one_line("output", output, allowed):
         target.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise SettingsError(
-            f"output = {shown(str(output))}: cannot be written ({error.strerror}); must be a new or an empty folder"
-        ) from error
     new, old = workshop / "new", workshop / "old"
     try:
-        new.mkdir()
-        yield new
-        if target.exists():
-            os.replace(target, old)
-        try:
-            os.replace(new, target)
-        except OSError:
-            if old.exists():
-                os.replace(old, target)
-            raise
+        with told_in_one_line("output", output, f"{allowed} on a disk with room for it", among_others=True):
+            new.mkdir()
+            yield new
+        with told_in_one_line("output", output, allowed):
+            _put_in_place(new, target, old)
     finally:
         if target.exists() or not old.exists():
             shutil.rmtree(workshop, ignore_errors=True)
@@ -226,3 +218,15 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # something else is in it by now
                 for place in new_parents:
                     place.rmdir()
+
+
+def _put_in_place(new: Path, target: Path, old: Path) -> None:
+    """Moves a folder to where it belongs, and what is there to `old`; back again if that fails."""
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise

@@ -12,9 +12,13 @@ from pathlib import Path
 from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search, changed_setting, search_from, search_to_toml
-from tf_nqs.run_folder import claim_run_folder
+from tf_nqs.disk import replace_text, told_in_one_line
+from tf_nqs.run_folder import claim_run_folder, release_run_folder
 
 SEARCH_FILE, LOCK_FILE = "search.toml", ".locked"
+
+HINT = "the same command goes on once it can"
+"""What is said where the folder of a search cannot be written any more."""
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -27,24 +31,35 @@ def search_folder(search: Search) -> Iterator[Path]:
         search: its `settings.run.run_dir` names the folder.
 
     Raises:
-        RunFolderError: the folder holds something else or another search, cannot be written, or is in use.
+        RunFolderError: the folder holds something else or another search, is in use, or cannot be written, at first or
+            later.
     """
     name = _name(search)
     folder = Path(os.path.expanduser(name))
     if not os.path.isfile(folder / SEARCH_FILE):
-        folder = claim_run_folder(name)
-        (folder / f"unfinished-{SEARCH_FILE}").write_text(search_to_toml(search), encoding="utf-8")
-        (folder / f"unfinished-{SEARCH_FILE}").replace(folder / SEARCH_FILE)
+        folder = _begun_folder(search, name)
     with contextlib.ExitStack() as stack:
-        try:
+        with told_in_one_line("run_dir", name):
             lock = stack.enter_context(open(folder / LOCK_FILE, "w", encoding="utf-8"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
-        except BlockingIOError as error:
-            raise RunFolderError(f"run_dir = {shown(name)}: another process searches in it") from error
-        except OSError as error:
-            raise RunFolderError(f"run_dir = {shown(name)}: cannot be written ({error.strerror})") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
+            except BlockingIOError as error:
+                raise RunFolderError(f"run_dir = {shown(name)}: another process searches in it") from error
         check_same_search(search, folder)
+        stack.enter_context(told_in_one_line("run_dir", name, HINT, among_others=True))
         yield folder
+
+
+def _begun_folder(search: Search, name: str) -> Path:
+    """Claims the folder of a new search, and writes what is searched; gives it back if that fails."""
+    folder = claim_run_folder(name)
+    try:
+        with told_in_one_line("run_dir", name):
+            replace_text(folder / SEARCH_FILE, search_to_toml(search))
+    except RunFolderError:
+        release_run_folder(folder)
+        raise
+    return folder
 
 
 def _name(search: Search) -> str:

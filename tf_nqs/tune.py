@@ -32,9 +32,10 @@ from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
 from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.config.settings import FIELDS
+from tf_nqs.disk import told_in_one_line
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
-from tf_nqs.search_folder import search_folder, wait_for_search
+from tf_nqs.search_folder import HINT, search_folder, wait_for_search
 
 USAGE = """\
 Searches for good settings: many short trainings, compared at equal seconds.
@@ -190,7 +191,8 @@ def run(search: Search, role: Role) -> int:
     if role.is_worker:
         say("waiting for the chief ...")
         folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)
-        _tuning().run_worker(search, folder, role.tuner_id, say)
+        with told_in_one_line("run_dir", folder, HINT, among_others=True):
+            _tuning().run_worker(search, folder, role.tuner_id, say)
         return 0
     with search_folder(search) as folder:
         say(f"{search.search.max_trials} trials over {', '.join(search.space)}; results go to {folder}")

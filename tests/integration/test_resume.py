@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -14,6 +17,7 @@ import pytest
 from tf_nqs import cli, experiment, resume, run_folder
 from tf_nqs.callbacks import IterationCallback
 from tf_nqs.config import settings_from
+from tf_nqs.config.errors import shown
 from tf_nqs.training.calls import call_lengths
 
 ROOT = Path(__file__).parents[2]
@@ -184,20 +188,46 @@ def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
     assert said == ["nothing was trained yet: starting from the beginning"]
 
 
-def test_a_chain_is_resumed_with_its_config(tmp_path, capsys):
+def test_a_chain_that_was_killed_at_its_mark_is_resumed_with_its_config(tmp_path, capsys):
     (tmp_path / run_folder.CHAIN_MARK).touch()
     assert cli.main(["train.py", f"--run_dir={tmp_path}", "--resume"]) == 2
-    assert "holds a chain; must be resumed with its --config" in capsys.readouterr().err
+    assert "holds a chain without config.toml; must be resumed with its --config" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_in_one_line(tmp_path):
     """Whatever file it was that could not be written."""
     folder = run_folder.claim_run_folder(tmp_path / "run")
-    line = r"cannot be written any more \(No space left on device\); --resume goes on"
+    line = r"cannot be written \(No space left on device\); once it can, --resume goes on"
     with pytest.raises(ValueError, match=line), run_folder.locked_run_folder(folder):
         raise OSError(28, "No space left on device")
     with pytest.raises(FileNotFoundError), run_folder.locked_run_folder(folder):
         raise FileNotFoundError(2, "no trouble of the disk")
+
+
+def test_a_process_on_a_full_disk_ends_in_one_line_and_leaves_what_can_be_resumed(tmp_path, largest_file):
+    """The weights are too large, after a checkpoint that is not: HDF5 must not end the process in its own way."""
+    folder = tmp_path / "run"
+    changes = {
+        "n_features": 32,
+        "iterations": 12,
+        "release_at": 4,
+        "resampling": "every_iteration",
+        "restore_best": False,
+    }
+    leaves = ALL_AT_ONCE | changes | {"run_dir": folder}
+    flags = [f"--{name}={str(value).lower()}" for name, value in leaves.items()]
+    command = [sys.executable, "train.py", *flags]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow has changed it in this process
+    with largest_file(16 * 1024):  # the process inherits it
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+    line = f"error: run_dir = {shown(str(folder))}: cannot be written (File too large); once it can, --resume goes on"
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
+    assert done.stderr.startswith(line)
+    assert not list(folder.glob("*.h5")) and len(rows_of(folder / "metrics.csv")) == 12
+    assert run(folder, resume=True, **changes).stop_reason == "iterations"
+    assert weights_of(folder)
 
 
 def test_rows_are_cut(tmp_path):

@@ -187,14 +187,16 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
     assert [int(row["iteration"]) for row in rows] == list(range(1, result["n_iterations"] + 1))
 
 
-def test_run_folder_is_given_back_if_training_never_began(tmp_path, monkeypatch):
-    """Ctrl-C while the reference is computed: the same command can be repeated."""
+@pytest.mark.parametrize("step", ["find_reference", "pretrain"])
+def test_run_folder_is_given_back_if_training_never_began(step, tmp_path, monkeypatch, capsys):
+    """Ctrl-C while the reference is computed, or in pretraining: the same command can be repeated."""
 
-    def interrupted(settings):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, "find_reference", interrupted)
+    monkeypatch.setattr(experiment, step, interrupted)
     assert cli.main(arguments(tmp_path / "early")) == 130
+    assert capsys.readouterr().err.startswith("interrupted; ")
     assert not (tmp_path / "early").exists()
 
 

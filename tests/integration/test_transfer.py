@@ -67,14 +67,15 @@ def chain(tmp_path_factory):
     patch.setattr(experiment, "find_reference", interrupting)
     assert train(folder, CHAIN, f"--run_dir={folder / 'chain'}") == 130
     finished = (folder / "chain" / "stage_2" / "result.json").read_bytes()
-    assert train(folder, CHAIN, f"--run_dir={folder / 'chain'}") == 0
+    assert not (folder / "chain" / "stage_3").exists()
+    assert cli.main(["train.py", f"--run_dir={folder / 'chain'}", "--resume"]) == 0
     assert (folder / "chain" / "stage_2" / "result.json").read_bytes() == finished
     return folder / "chain"
 
 
 def test_the_chain_is_complete(chain):
     names = {path.name for path in chain.iterdir() if not path.name.startswith(".")}
-    assert names == {"stage_1", "stage_2", "stage_3", "summary.csv"}
+    assert names == {"config.toml", "stage_1", "stage_2", "stage_3", "summary.csv"}
     with open(chain / "summary.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     # 3 H + H A + 2 A, of which 3 H = 12 belong to the one equivariant layer.
@@ -93,6 +94,14 @@ def test_what_each_stage_took_from_the_one_before(chain):
     one, two, three = (equivariant(chain / f"stage_{number}") for number in (1, 2, 3))
     assert not any(np.array_equal(old, new) for old, new in zip(one, two, strict=True))  # released at 4 of 6
     assert all(np.array_equal(old, new) for old, new in zip(two, three, strict=True))  # frozen throughout
+
+
+def test_another_config_is_refused_with_what_differs(chain, tmp_path, capsys):
+    before = (chain / "config.toml").read_bytes()
+    other = CHAIN.replace("learning_rate = 0.01", "learning_rate = 0.02")
+    assert train(tmp_path, other, f"--run_dir={chain}", "--resume") == 2
+    assert "was run with learning_rate = 0.01, not 0.02; the chain must be as it was" in capsys.readouterr().err
+    assert (chain / "config.toml").read_bytes() == before
 
 
 def test_walkers_go_on_where_they_stopped(chain):

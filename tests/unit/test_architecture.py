@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 LEVELS = (
     {"defaults", "portable", "quiet_import", "run_result", "stop_signals", "types"},
     {"config"},
+    {"disk"},
     {"exact", "export_folder", "memory_request", "physics", "run_folder"},
     {"checkpoints", "finished_run", "layers", "run_request", "search_folder"},
     {"ansatz"},

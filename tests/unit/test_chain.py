@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tf_nqs import chain as chains
+from tf_nqs import cli
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
-from tf_nqs.config.chain import Chain
+from tf_nqs.config.chain import Chain, chain_from
 from tf_nqs.config.errors import shown
 from tf_nqs.run_folder import claim_run_folder
 from tf_nqs.run_result import RunResult
@@ -70,7 +73,7 @@ def test_all_stages_run_in_order_and_are_summed_up(runs, tmp_path, capsys):
     folder = tmp_path / "runs" / "chain"
     assert chains.run_chain(make_chain(folder)) == "iterations"
     assert runs.ran == ["stage_1", "stage_2", "stage_3"]
-    assert names(folder) == ["stage_1", "stage_2", "stage_3", "summary.csv"]
+    assert names(folder) == ["config.toml", "stage_1", "stage_2", "stage_3", "summary.csv"]
     rows = summary(folder)
     assert list(rows[0]) == list(chains.SUMMARY_COLUMNS)
     assert [(row["stage"], row["energy"], row["deviation"]) for row in rows] == [
@@ -110,7 +113,7 @@ def test_resumed_at_the_stage_that_is_not_finished(end, runs, tmp_path):
     runs.ends.clear()
     assert chains.run_chain(make_chain(folder)) == "iterations"
     assert runs.ran == ["stage_1", "stage_2", "stage_2", "stage_3"]
-    assert names(folder) == ["stage_1", "stage_2", "stage_2_unfinished_1", "stage_3", "summary.csv"]
+    assert names(folder) == ["config.toml", "stage_1", "stage_2", "stage_2_unfinished_1", "stage_3", "summary.csv"]
     assert (folder / "stage_2_unfinished_1" / "config.toml").is_file()
 
 
@@ -131,7 +134,7 @@ def test_a_stage_with_a_checkpoint_is_resumed_inside(end, runs, tmp_path):
         (folder / "stage_2" / "result.json").write_text('{"stop_reason": "interrupted"}')
     assert chains.run_chain(make_chain(folder), resume=True) == "iterations"
     assert runs.ran[3:] == ["stage_2", "stage_3"] and runs.resumed == ["stage_2"]
-    assert names(folder) == ["stage_1", "stage_2", "stage_3", "stage_3_unfinished_1", "summary.csv"]
+    assert names(folder) == ["config.toml", "stage_1", "stage_2", "stage_3", "stage_3_unfinished_1", "summary.csv"]
 
 
 def test_a_failed_stage_begins_anew_in_spite_of_its_checkpoint(runs, tmp_path):
@@ -141,6 +144,68 @@ def test_a_failed_stage_begins_anew_in_spite_of_its_checkpoint(runs, tmp_path):
     runs.ends.clear()
     chains.run_chain(make_chain(tmp_path / "chain"))
     assert not runs.resumed and (tmp_path / "chain" / "stage_2_unfinished_1").is_dir()
+
+
+def test_it_is_resumed_from_its_folder_alone(runs, tmp_path, monkeypatch, capsys):
+    """With the flags that it was begun with, though the config is lost, and the folder has another name."""
+    config = tmp_path / "chain.toml"
+    config.write_text("quiet = true\n[[stage]]\nn_particles = 2\n[[stage]]\nn_particles = 3\n[[stage]]\n")
+    monkeypatch.setattr(cli, "_imported", lambda name: chains)
+    runs.ends["stage_2"] = "interrupted"
+    assert cli.main(["", f"--config={config}", "--n_walkers=32", f"--run_dir={tmp_path / 'chain'}"]) == 130
+    config.unlink()
+    (tmp_path / "chain").rename(tmp_path / "moved")
+    runs.ends.clear()
+    assert cli.main(["", f"--run_dir={tmp_path / 'moved'}", "--resume"]) == 0
+    assert runs.ran == ["stage_1", "stage_2", "stage_2", "stage_3"]
+    last = settings_from(tmp_path / "moved" / "stage_3" / "config.toml")
+    assert (last.system.n_particles, last.sampling.n_walkers) == (3, 32)
+    assert last.transfer.transfer_from == str(tmp_path / "moved" / "stage_2")
+    (tmp_path / "moved" / "config.toml").unlink()
+    assert cli.main(["", f"--run_dir={tmp_path / 'moved'}", "--resume"]) == 2
+    assert "holds a chain without config.toml; must be resumed with its --config" in capsys.readouterr().err
+
+
+def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs, tmp_path, monkeypatch):
+    folder = tmp_path / "chain"
+    runs.ends["stage_2"] = "interrupted"
+    chains.run_chain(make_chain(folder, 2))
+    with_checkpoint(folder / "stage_2")
+    before = (folder / "config.toml").read_bytes()
+
+    def refuse(settings, run_dir, say):
+        assert run_dir == folder / "stage_2" and settings.training.learning_rate == 0.5
+        raise RunFolderError("was run with learning_rate = 0.1, not 0.5")
+
+    monkeypatch.setattr(chains, "find_start", refuse)
+    with pytest.raises(SettingsError, match=r"^stage 2: was run with learning_rate = 0\.1, not 0\.5$"):
+        chains.run_chain(make_chain(folder, 2, learning_rate=0.5), resume=True)
+    assert (folder / "config.toml").read_bytes() == before and runs.ran == ["stage_1", "stage_2"]
+    monkeypatch.setattr(chains, "find_start", lambda *_: None)
+    runs.ends.clear()
+    chains.run_chain(make_chain(folder, 2, iterations=2000), resume=True)
+    assert runs.resumed == ["stage_2"]
+    assert chain_from(folder / "config.toml", {}, str(folder)).stages[-1].training.iterations == 2000
+
+
+@pytest.mark.parametrize("name", ["config.toml", "summary.csv"])
+def test_a_full_disk_is_told_in_one_line(name, runs, tmp_path, monkeypatch):
+    folder, replace = tmp_path / "chain", Path.replace
+
+    def full(self, target):
+        if target == folder / name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    line = f"run_dir = {shown(str(folder))}: cannot be written (No space left on device); the same command goes on"
+    with pytest.raises(RunFolderError) as caught:
+        chains.run_chain(make_chain(folder))
+    assert str(caught.value).startswith(line)
+    assert f"unfinished-{name}" not in names(folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(chains.experiment, "run", runs)
+    assert chains.run_chain(make_chain(folder)) == "iterations"
 
 
 def test_resuming_needs_a_chain(runs, tmp_path):
@@ -181,7 +246,8 @@ def test_other_settings_are_refused_before_anything_runs(runs, tmp_path):
     with pytest.raises(RunFolderError) as caught:
         chains.run_chain(make_chain(folder, iterations=7))
     assert str(caught.value).startswith(line)
-    assert len(runs.ran) == 3 and len(names(folder)) == 4
+    assert len(runs.ran) == 3 and len(names(folder)) == 5
+    assert chain_from(folder / "config.toml", {}, str(folder)) == make_chain(folder)
 
 
 def test_refused_folders(runs, tmp_path):

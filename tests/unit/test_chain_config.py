@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tf_nqs import cli
-from tf_nqs.config import SettingsError, settings_from
-from tf_nqs.config.chain import chain_from, is_chain
+from tf_nqs.config import SettingsError, preset_names, settings_from
+from tf_nqs.config.chain import chain_from, chain_to_toml, is_chain
 from tf_nqs.config.load import find_config
 
 COMMON = "n_particles = 2\ninteraction_strength = 5.0\nseed = 3\n"
@@ -50,12 +50,23 @@ def test_flags_win_over_all_stages_and_name_the_folder(tmp_path):
     assert [stage.run.run_dir for stage in chain.stages] == ["here/stage_1", "here/stage_2"]
 
 
+@pytest.mark.parametrize("preset", [name for name in preset_names() if is_chain(name)])
+def test_a_chain_written_loads_back_in_any_folder(preset, tmp_path):
+    overrides = {"max_seconds": 5.0, "transfer_from": "runs/a2", "quiet": True}
+    (tmp_path / "config.toml").write_text(chain_to_toml(chain_from(preset, overrides, "runs/chain")))
+    for run_dir in ("runs/chain", "elsewhere"):
+        assert chain_from(tmp_path / "config.toml", {}, run_dir) == chain_from(preset, overrides, run_dir)
+
+
 def test_where_stages_start_from(tmp_path):
     """Common and given values are those of the first stage; a stage may name an earlier one, or a folder."""
     stages = ("iterations = 7", "", "transfer_from = 'stage_1'", "transfer_from = 'runs/a2'", "")
     path = write(tmp_path, *stages, common=COMMON + "transfer_from = 'runs/first'\n")
     sources = [stage.transfer.transfer_from for stage in chain_from(path, {}, "c").stages]
     assert sources == ["runs/first", "c/stage_1", "c/stage_1", "runs/a2", "c/stage_4"]
+    (tmp_path / "written.toml").write_text(chain_to_toml(chain_from(path, {}, "c")))
+    written = chain_from(tmp_path / "written.toml", {}, "d").stages
+    assert [stage.transfer.transfer_from for stage in written] == [name.replace("c/", "d/") for name in sources]
     given = chain_from(path, {"transfer_from": "runs/other"}, "c").stages
     assert [stage.transfer.transfer_from for stage in given] == ["runs/other", *sources[1:]]
 

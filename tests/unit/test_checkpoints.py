@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import resource
 from types import SimpleNamespace
 
 import keras
@@ -133,16 +132,11 @@ def test_another_network_is_refused(folder):
     assert "ckpt-3 does not fit" in refusal(lambda: restore_checkpoint(found, make_model(0, size=4)))
 
 
-def test_a_full_disk_leaves_the_last_one_whole(folder):
-    """The system refuses to write more than some bytes of any file, to root too, as a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+def test_a_full_disk_leaves_the_last_one_whole(folder, largest_file):
     model = make_model(4)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
-    try:
+    with largest_file(64):
         line = refusal(lambda: save_checkpoint(folder, model, FACTS, 2))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "no checkpoint can be written (" in line and "--resume goes on from the last one" in line
+    assert "no checkpoint can be written (File too large)" in line and "--resume goes on from the last one" in line
     said = []
     assert newest_checkpoint(folder, said.append).path.name == "ckpt-3" and not said
     assert not list(folder.glob("*temp*"))
@@ -152,10 +146,13 @@ def test_a_full_disk_leaves_the_last_one_whole(folder):
 
 def test_a_read_only_folder_is_refused_in_one_line(folder, monkeypatch):
     def denied(*arguments, **options):
-        raise tf.errors.PermissionDeniedError(None, None, "checkpoints; Read-only file system")
+        raise tf.errors.PermissionDeniedError(None, None, f"{300 * 'x'}/checkpoints; Read-only file system")
 
     monkeypatch.setattr(tf.train.CheckpointManager, "save", denied)  # root may write everywhere
-    assert "Read-only file system" in refusal(lambda: save_checkpoint(folder, make_model(4), FACTS, 2))
+    line = refusal(lambda: save_checkpoint(folder, make_model(4), FACTS, 2))
+    assert "(Read-only file system); those before are whole" in line
+    line = refusal(lambda: save_checkpoint(folder.parent / "new" / "checkpoints", make_model(4), FACTS, 2))
+    assert "there is none before, must be trained in another folder" in line
 
 
 def test_what_a_kill_while_writing_left_is_deleted(folder):

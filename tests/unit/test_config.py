@@ -663,6 +663,24 @@ def test_a_read_only_folder(tmp_path, monkeypatch):
     assert "cannot be written (Permission denied)" in refused_folder(tmp_path / "run")
 
 
+def test_a_disk_too_full_for_the_mark_leaves_none(tmp_path, monkeypatch):
+    def full(self, text, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert "cannot be written (No space left on device)" in refused_folder(tmp_path / "run")
+    monkeypatch.undo()
+    assert run_folder.claim_run_folder(tmp_path / "run").is_dir()
+
+
+def test_a_run_that_was_killed_before_its_training_is_told_from_others(tmp_path):
+    run_folder.claim_run_folder(tmp_path / "run")
+    (tmp_path / "run" / "config.toml").write_text("n_particles = 2")
+    assert "can be continued by --resume" in refused_folder(tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("precious")
+    assert "may hold another run" in refused_folder(tmp_path / "run")
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux' /proc, where nobody can create folders")
 def test_proc():
     assert "cannot be written" in refused_folder("/proc/x")

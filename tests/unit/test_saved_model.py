@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import keras
 import numpy as np
@@ -220,6 +222,35 @@ def test_a_failed_export_leaves_what_was_there(ansatz, exported, monkeypatch):
         tf_nqs.export(ansatz, SYSTEM, exported.parent / "other")
     assert folder_contents(exported) == before
     assert set(exported.parent.iterdir()) == neighbours
+
+
+@pytest.mark.parametrize("n_bytes", [64, 10_000])
+def test_a_full_disk_is_told_in_one_line(n_bytes, ansatz, exported, tmp_path, largest_file):
+    """The system refuses the texts, or the model, which TensorFlow writes."""
+    before, neighbours = folder_contents(exported), set(exported.parent.iterdir())
+    line = r"^output = '.*': cannot be written \(File too large\); must be a new or an empty folder on a disk with room"
+    with largest_file(n_bytes):
+        for folder, overwrite in ((exported, True), (tmp_path / "new/parents/export", False)):
+            with pytest.raises(SettingsError, match=line):
+                tf_nqs.export(ansatz, SYSTEM, folder, overwrite=overwrite)
+    assert folder_contents(exported) == before
+    assert set(exported.parent.iterdir()) == neighbours and not list(tmp_path.iterdir())
+
+
+def test_an_export_that_cannot_be_put_in_place_leaves_what_was_there(exported, monkeypatch):
+    rename = os.replace
+
+    def refuse(source, target):
+        if target == exported and source.name == "new":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        rename(source, target)
+
+    monkeypatch.setattr(saved_model.os, "replace", refuse)
+    before = folder_contents(exported)
+    with pytest.raises(SettingsError, match=r"cannot be written \(Read-only file system\)"):
+        with saved_model._written_beside(exported, exported):
+            pass
+    assert folder_contents(exported) == before
 
 
 def test_wrong_numbers_are_found(exported):

@@ -301,6 +301,14 @@ def test_a_search_takes_its_folder_up_again_and_no_other_may(write, tmp_path):
             take()
 
 
+def test_a_full_disk_gives_a_new_folder_back(write, tmp_path, largest_file):
+    search = search_from(write(SEARCH), {"run_dir": str(tmp_path / "new")})
+    line = r"^run_dir = '.*new': cannot be written \(File too large\)$"
+    with largest_file(64), pytest.raises(RunFolderError, match=line):
+        search_folder.search_folder(search).__enter__()
+    assert not (tmp_path / "new").exists()
+
+
 def test_two_processes_cannot_search_in_one_folder(write, tmp_path):
     search = search_from(write(SEARCH), {"run_dir": str(tmp_path / "new")})
     with search_folder.search_folder(search):

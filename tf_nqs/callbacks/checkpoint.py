@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.disk import replace_file
 
 
 class WeightsCheckpoint(IterationCallback):
@@ -35,13 +36,26 @@ class WeightsCheckpoint(IterationCallback):
             self._last = time.monotonic()
 
 
-def save_weights(ansatz: keras.Model, path: Path) -> None:
+class _InMemory(io.BytesIO):
+    """A file in memory, by a name that Keras takes for one of weights."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
     """Writes the weights to a file that replaces the old one at once.
 
+    HDF5 writes into memory: where a disk is full, closing a file of its own raises errors of any kind, or even ends the
+    process.
+
     Args:
-        ansatz: the model.
+        model: a model that has its variables.
         path: ending in `.weights.h5`.
+
+    Raises:
+        OSError: it cannot be written; the old file stays.
     """
-    unfinished = path.with_name("unfinished-" + path.name)
-    ansatz.save_weights(unfinished)
-    os.replace(unfinished, path)
+    content = _InMemory()
+    model.save_weights(content)
+    replace_file(path, lambda unfinished: unfinished.write_bytes(content.getbuffer()))

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.disk import error_number
 from tf_nqs.training.reuse import SampleLog
 
 REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
@@ -107,7 +108,7 @@ def _telling_what_failed() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        number = next((number for number in errno.errorcode if os.strerror(number) in error.message), errno.EIO)
+        number = error_number(error) or errno.EIO
         raise OSError(number, os.strerror(number)) from error
 
 

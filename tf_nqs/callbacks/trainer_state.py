@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from tf_nqs.callbacks.checkpoint import save_weights
+
 
 class TrainerState(keras.callbacks.Callback):
     """Takes the state of a trainer over from an earlier training, and keeps it for a later one.
@@ -30,4 +32,4 @@ class TrainerState(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.kept is not None:
-            self.model.save_weights(self.kept)
+            save_weights(self.model, Path(self.kept))

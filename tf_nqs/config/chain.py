@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.config.errors import SettingsError, shown
-from tf_nqs.config.load import leaves_of, read_table, settings_from
+from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.settings import Settings
 
 STAGES = "stage"
@@ -78,6 +78,18 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
             raise SettingsError(f"stage {number}: {error}") from error
         stages.append(settings)
     return Chain(run_dir, tuple(stages))
+
+
+def chain_to_toml(chain: Chain) -> str:
+    """Returns a chain as TOML that loads back to equal stages, each with all its settings; its folder is left out."""
+    blocks = []
+    for number, settings in enumerate(chain.stages, start=1):
+        earlier = {str(Path(chain.run_dir, f"stage_{one}")): f"stage_{one}" for one in range(1, number)}
+        source = settings.transfer.transfer_from
+        transfer = settings.transfer.model_copy(update={"transfer_from": earlier.get(source or "", source)})
+        places = {"run": settings.run.model_copy(update={"run_dir": None}), "transfer": transfer}
+        blocks.append(f"[[{STAGES}]]\n" + to_toml(settings.model_copy(update=places), f"{STAGES}."))
+    return "\n".join(blocks)
 
 
 def _checked_run_dir(given: Any) -> str:

@@ -28,7 +28,7 @@ class SettingsError(ValueError):
 
 
 class RunFolderError(SettingsError):
-    """A run folder that cannot be used; its text is one line for the user."""
+    """A folder, mostly that of a run, that cannot be used; its text is one line for the user."""
 
 
 def shown(value: object) -> str:

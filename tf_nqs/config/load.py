@@ -125,12 +125,17 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
         raise SettingsError(_first_problem(error, leaves)) from error
 
 
-def to_toml(settings: Settings) -> str:
-    """Returns all settings as sectioned TOML that loads back to equal settings; None values are left out."""
+def to_toml(settings: Settings, within: str = "") -> str:
+    """Returns all settings as sectioned TOML that loads back to equal settings; None values are left out.
+
+    Args:
+        settings: all settings.
+        within: what comes before the names of the sections: "stage." in that of a chain.
+    """
     blocks = []
     for section, leaves in settings.model_dump(exclude_none=True).items():
         lines = [f"{leaf} = {_toml_value(value)}" for leaf, value in leaves.items()]
-        blocks.append("\n".join([f"[{section}]", *lines]) + "\n")
+        blocks.append("\n".join([f"[{within}{section}]", *lines]) + "\n")
     return "\n".join(blocks)
 
 

@@ -10,6 +10,7 @@ from tf_nqs.builders import find_reference
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search
+from tf_nqs.disk import FAILURES, error_number
 from tf_nqs.tuning.plots import plot_search
 from tf_nqs.tuning.summary import (
     TABLE_FILE,
@@ -76,6 +77,8 @@ def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], N
     try:
         return SearchTuner(search, folder, tuner_id, say)
     except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        if error_number(error) in FAILURES and isinstance(error, OSError):
+            raise  # the disk is at fault, not what it holds
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise RunFolderError(
             f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "

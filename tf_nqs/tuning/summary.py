@@ -18,6 +18,7 @@ from rich.table import Table
 from tf_nqs.analysis import format_with_error
 from tf_nqs.config import to_toml
 from tf_nqs.config.search import Search
+from tf_nqs.disk import replace_file, replace_text
 from tf_nqs.exact import Reference
 from tf_nqs.tuning.hypermodel import best_settings, read_result
 from tf_nqs.tuning.space import values_of
@@ -119,7 +120,7 @@ def write_best(search: Search, record: TrialRecord, folder: Path) -> Path:
         f"# its energy: {energy} after {record.n_iterations} iterations (the lowest of many: measure it again)\n"
         f"# python train.py --config={path}\n\n"
     )
-    path.write_text(head + to_toml(best_settings(search, record.values, record.n_iterations)), encoding="utf-8")
+    replace_text(path, head + to_toml(best_settings(search, record.values, record.n_iterations)))
     return path
 
 
@@ -132,12 +133,15 @@ def write_csv(records: Sequence[TrialRecord], path: Path) -> None:
     """
     columns = [name for name in TrialRecord._fields if name != "values"]
     settings = [*records[0].values] if records else []
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns + settings)
-        for record in records:
-            row = [getattr(record, name) for name in columns] + [record.values[leaf] for leaf in settings]
-            writer.writerow(["" if value is None else value for value in row])
+    rows = [[getattr(one, name) for name in columns] + [one.values[leaf] for leaf in settings] for one in records]
+
+    def write(unfinished: Path) -> None:
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns + settings)
+            writer.writerows([["" if value is None else value for value in row] for row in rows])
+
+    replace_file(path, write)
 
 
 def trials_table(records: Sequence[TrialRecord], reference: Reference) -> str:

@@ -28,6 +28,8 @@ from tf_nqs.callbacks import (
     save_weights,
 )
 from tf_nqs.callbacks.run_log import WHOLE_NUMBERS
+from tf_nqs.config import RunFolderError
+from tf_nqs.disk import told_in_one_line
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training.vmc import COLUMNS, VariationalMonteCarlo
@@ -425,23 +427,19 @@ def test_checkpoints_come_in_their_time(tmp_path, clock, kind):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failed_write_leaves_the_old_weights(tmp_path, monkeypatch):
-    """Also one that ends half way."""
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_full_disk_leaves_the_old_weights(share, tmp_path, largest_file):
+    """Where it ends half way, HDF5 would raise a RuntimeError on closing its own file, and end the process later."""
     path = tmp_path / "ansatz.weights.h5"
     save_weights(make_ansatz(1.0), path)
-    broken = make_ansatz(2.0)
-
-    def save_half(unfinished):
-        unfinished.write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(broken, "save_weights", save_half)
-    with pytest.raises(OSError, match="no space left"):
-        save_weights(broken, path)
+    line = r"^run_dir = 'runs/a4': cannot be written \(File too large\)$"
+    with largest_file(int(share * path.stat().st_size)), pytest.raises(RunFolderError, match=line):
+        with told_in_one_line("run_dir", "runs/a4", among_others=True):
+            save_weights(make_ansatz(2.0), path)
     assert_holds(path, make_ansatz(1.0))
-    monkeypatch.undo()
-    save_weights(broken, path)
-    assert_holds(path, broken)
+    assert list(tmp_path.iterdir()) == [path]
+    save_weights(make_ansatz(2.0), path)
+    assert_holds(path, make_ansatz(2.0))
     assert list(tmp_path.iterdir()) == [path]
 
 

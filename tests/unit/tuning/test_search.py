@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,6 +237,30 @@ def test_what_keras_tuner_had_half_written_is_refused_in_one_line(fake_run, sear
         for take_up in (tuning.run_search, tuning.run_worker):
             with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
                 take_up(search_in(), folder, "tuner0", print)
+
+
+def test_a_disk_too_full_for_keras_tuner_is_told_in_one_line(fake_run, search_in, largest_file):
+    """Its files are TensorFlow's, and so are its errors; a search that was begun goes on when there is room."""
+    line = r"^run_dir = '.*new': cannot be written \(File too large\); the same command goes on once it can$"
+    with pytest.raises(RunFolderError, match=line), search_folder(search_in()) as folder, largest_file(200):
+        tuning.run_search(search_in(), folder, "tuner0", lambda text: None)
+    _, rows, _ = do(search_in())
+    assert [row["status"] for row in rows] == ["completed"] * 6
+
+
+@pytest.mark.parametrize("name", ["write_csv", "plot_search", "write_best"])
+def test_a_disk_too_full_for_its_table_is_told_in_one_line(name, fake_run, search_in, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search_module, name, full)
+        search_in()
+        assert tune.main(["tune", f"--config={tmp_path / 'search.toml'}", f"--run_dir={tmp_path / 'new'}"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: run_dir = ") and line.count("\n") == 1
+    assert "cannot be written (No space left on device); the same command goes on once it can" in line
+    assert do(search_in())[1] and len(fake_run.calls) == 6
 
 
 def test_no_trial_starts_after_search_seconds(fake_run, search_in):

@@ -1,0 +1,73 @@
+"""What a disk refuses becomes one line, whoever raises it; what is no fault of the disk does not."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+import tensorflow as tf
+
+from tf_nqs.config import RunFolderError
+from tf_nqs.disk import replace_file, replace_text, told_in_one_line
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("among_others", [False, True])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FULL, "No space left on device"),
+        (PermissionError(errno.EACCES, "denied by \n the system"), "Permission denied"),
+        (tf.errors.ResourceExhaustedError(None, None, "a/b.json; No space left on device"), "No space left on device"),
+        (tf.errors.FailedPreconditionError(None, None, "a/b.json; Read-only file system"), "Read-only file system"),
+    ],
+)
+def test_the_line_names_the_setting_and_the_reason(error, reason, among_others):
+    with (
+        pytest.raises(RunFolderError) as caught,
+        told_in_one_line("run_dir", "runs/a4", "must be another", among_others=among_others),
+    ):
+        raise error
+    assert str(caught.value) == f"run_dir = 'runs/a4': cannot be written ({reason}); must be another"
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "no such file"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[10]"),
+        tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible"),
+        ZeroDivisionError(),
+    ],
+)
+def test_other_errors_stay_as_they_are(error):
+    with pytest.raises(type(error)) as caught, told_in_one_line("run_dir", "runs/a4", among_others=True):
+        raise error
+    assert caught.value is error
+
+
+def test_where_only_files_are_written_every_error_of_the_system_is_told():
+    with pytest.raises(RunFolderError, match=r"^output = 'x': cannot be written \(is a file\)$"):
+        with told_in_one_line("output", "x"):
+            raise NotADirectoryError(errno.ENOTDIR, "is a file")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, largest_file):
+    path = tmp_path / "result.json"
+    replace_text(path, "old")
+    with largest_file(64), pytest.raises(OSError, match="File too large"):
+        replace_text(path, 65 * "x")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    replace_text(path, 65 * "x")
+    assert path.read_text() == 65 * "x" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_before_the_first_byte_is_the_one_that_is_told(tmp_path):
+    def full(unfinished):
+        raise FULL
+
+    with pytest.raises(OSError, match="No space left on device"):
+        replace_file(tmp_path / "nowhere" / "result.json", full)
