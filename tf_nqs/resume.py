@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from tf_nqs.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import MAY_CHANGE, comparable, differences
+from tf_nqs.disk import replace_file
 from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, RESULT_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
@@ -124,10 +124,8 @@ def keep_rows(path: Path, last_iteration: int) -> int:
     whole = [row for row in rows if row.endswith("\n") and row.partition(",")[0].isdigit()]
     kept = [row for row in whole if int(row.partition(",")[0]) <= last_iteration]
     if len(kept) < len(rows):
-        unfinished = path.with_name(f"unfinished-{path.name}")
-        with open(unfinished, "w", newline="", encoding="utf-8") as file:
-            file.writelines([header, *kept])
-        os.replace(unfinished, path)
+        content = "".join([header, *kept]).encode()  # bytes, as CSV has line ends of its own
+        replace_file(path, lambda unfinished: unfinished.write_bytes(content))
     return len(kept)
 
 

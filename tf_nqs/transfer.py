@@ -16,6 +16,7 @@ from tf_nqs.builders import read_run
 from tf_nqs.callbacks import set_trainable
 from tf_nqs.config import SettingsError, TransferSettings
 from tf_nqs.config.errors import shown
+from tf_nqs.disk import replace_file
 from tf_nqs.run_folder import WALKERS_FILE
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
@@ -203,9 +204,8 @@ def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
         folder: the run folder.
     """
     positions, _, width = (np.array(value) for value in vmc.walkers)
-    unfinished = folder / f"unfinished-{WALKERS_FILE}"
-    np.savez_compressed(unfinished, positions=positions, proposal_width=width, sampler=np.array(vmc.sampler.name))
-    unfinished.replace(folder / WALKERS_FILE)
+    arrays: dict[str, Any] = {"positions": positions, "proposal_width": width, "sampler": np.array(vmc.sampler.name)}
+    replace_file(folder / WALKERS_FILE, lambda unfinished: np.savez_compressed(unfinished, **arrays))
 
 
 def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:

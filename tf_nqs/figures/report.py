@@ -17,6 +17,7 @@ from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.report import SIGMA
+from tf_nqs.disk import replace_text
 from tf_nqs.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
 from tf_nqs.figures.drawing import draw_figure
 from tf_nqs.figures.outcomes import Outcome
@@ -78,9 +79,7 @@ def write_report(
         written.append(path)
         blocks += _section(figure, outcomes, f"{pictures.name}/{path.name}")
     blocks += _arms_section(scale, outcomes)
-    unfinished = output.with_name(f"unfinished-{output.name}")
-    unfinished.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
-    unfinished.replace(output)
+    replace_text(output, "\n\n".join(blocks) + "\n")
     return [output, *written]
 
 
