@@ -54,7 +54,8 @@ def run_system(flags: argparse.Namespace, strength: float) -> dict[str, Any]:
 
 def pulls(folder: Path) -> np.ndarray:
     """Returns deviations of density and occupations from the exact ones, in their errors."""
-    found = np.load(folder / "observables.npz", allow_pickle=False)
+    with np.load(folder / "observables.npz", allow_pickle=False) as file:
+        found = dict(file)
     density, occupations = found["exact_density"], found["exact_occupations"]
     kept = {"density": density > LEAST_DENSITY * density.max(), "occupations": occupations > LEAST_OCCUPATION}
     values = [

@@ -69,7 +69,8 @@ def assert_exported_numbers(tmp_path, run_dir, bounds, by_tapes, python=sys.exec
     client = (ROOT / "export/client.py", "--model=exported", "--output=numbers.npz", "--n_walkers=200")
     done = run_alone(*client, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
-    numbers = np.load(tmp_path / "numbers.npz")
+    with np.load(tmp_path / "numbers.npz") as file:
+        numbers = dict(file)
     x = numbers["positions"]
     system, ansatz, _ = tf_nqs.load(run_dir)
     assert x.shape == (200, system.n_particles) and x.dtype == ansatz.compute_dtype

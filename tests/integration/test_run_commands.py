@@ -70,7 +70,8 @@ def test_evaluate(run_dir, capsys):
 
 def test_observe(run_dir, capsys):
     assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2", "--quiet"]) == 0
-    found = np.load(run_dir / "observables.npz")
+    with np.load(run_dir / "observables.npz") as file:
+        found = dict(file)
     spacing = found["x"][1] - found["x"][0]
     assert spacing * found["density"].sum() == pytest.approx(2)
     assert np.trace(found["one_body_density_matrix"]) == pytest.approx(2)
@@ -93,7 +94,8 @@ def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, messag
     monkeypatch.setattr(module, name, value)
     assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2"]) == 0
     assert message in capsys.readouterr().out
-    found = np.load(run_dir / "observables.npz")
+    with np.load(run_dir / "observables.npz") as file:
+        found = dict(file)
     assert "density" in found and "exact_density" not in found
 
 
