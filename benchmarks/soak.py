@@ -171,7 +171,10 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=6)
     flags = parser.parse_args()
     folder = Path(flags.folder).resolve()
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        parser.error(f"--folder must be a new one, is {folder}: {error.strerror}")
     readings = train(folder, 60 * flags.minutes / flags.turns, flags.turns)
     stages = [seconds_of(folder / "chain" / f"stage_{turn + 1}") for turn in range(flags.turns)]
     records = judge(readings, stages)
