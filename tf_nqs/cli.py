@@ -1,7 +1,4 @@
-"""The command line of a training: absl flags derived from the settings, exit statuses, no TensorFlow until it runs.
-
-Exit status: 0 trained, 2 bad input, 3 training failed, 130 interrupted, 143 terminated.
-"""
+"""The command line of a training: absl flags derived from the settings, no TensorFlow until it runs."""
 
 from __future__ import annotations
 
@@ -22,13 +19,10 @@ from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.errors import ELSE_LISTED, shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
+from tf_nqs.exit_status import EXIT_STATUS, WorkFailedError, exit_status_of
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir, reopen_run_folder
 from tf_nqs.run_request import check_chain, check_run, config_of_run
-
-BAD_INPUT = 2
-EXIT_STATUS = {"failed": 3, "interrupted": 130}
-"""Stop reason of a training -> exit status; 0 for every other reason."""
 
 CONFIG_ALLOWED = "a TOML file or a preset"
 """What --config must be."""
@@ -235,24 +229,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    try:
+
+    def work() -> int | None:
         command_line = read_command_line(sys.argv if argv is None else argv)
         if command_line.wants_help:
             print(help_text())
-            return 0
+            return None
         if command_line.wants_version:
             print(f"tf-nqs {_version()}")
-            return 0
+            return None
         reason = _train(command_line)
         if reason == "failed":
-            print("error: training failed, stop_explanation in result.json says why", file=sys.stderr)
-        return EXIT_STATUS.get(reason, 0)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:  # before or after training; while it lasts the experiment handles it
-        print("interrupted; where there is a checkpoint, --resume goes on from it", file=sys.stderr)
-        return EXIT_STATUS["interrupted"]
+            raise WorkFailedError("training failed, stop_explanation in result.json says why")
+        return EXIT_STATUS.get(reason)
+
+    # Ctrl-C before or after training; while it lasts the experiment handles it.
+    return exit_status_of(work, "where there is a checkpoint, --resume goes on from it")
 
 
 def _train(command_line: CommandLine) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from tf_nqs.cli import EXIT_STATUS
+from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
 
 EVALUATION_FILE = "evaluation.json"
@@ -24,11 +24,12 @@ RELATIONS = {
 """Key -> how the table calls what the exact state obeys, the deviation, and its unit."""
 
 
-def evaluate_run(request: Request) -> int:
-    """Measures the energy of a run, writes `evaluation.json` into its folder and prints it; returns the exit status.
+def evaluate_run(request: Request) -> None:
+    """Measures the energy of a run, writes `evaluation.json` into its folder and prints it.
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
+        WorkFailedError: no sample has a finite energy.
     """
     probe_folder(request.run_dir)
     run = open_run(request)
@@ -55,9 +56,7 @@ def evaluate_run(request: Request) -> int:
     for warning in evaluation["warnings"]:
         say(f"warning: {warning}")
     if evaluation["energy"] is None:
-        print("error: no sample has a finite energy", file=sys.stderr)
-        return EXIT_STATUS["failed"]
-    return 0
+        raise WorkFailedError("no sample has a finite energy")
 
 
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, is_on, parse_flags
+from tf_nqs.cli import define_flag, is_on, parse_flags
 from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.export_folder import check_output
 from tf_nqs.memory_request import check_model
 from tf_nqs.quiet_import import import_tensorflow
@@ -89,25 +90,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    try:
+
+    def work() -> None:
         request = read_command_line(sys.argv if argv is None else argv)
         if request is None:
             print(USAGE)
-            return 0
-        return export_run(request)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; nothing was exported", file=sys.stderr)
-        return EXIT_STATUS["interrupted"]
+            return
+        export_run(request)
+
+    return exit_status_of(work, "nothing was exported")
 
 
-def export_run(request: Request) -> int:
-    """Loads a run, exports it and says how far the exported numbers are off; returns the exit status.
+def export_run(request: Request) -> None:
+    """Loads a run, exports it and says how far the exported numbers are off.
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
+        WorkFailedError: the exported numbers are not those of the run.
     """
     check_output(request.output, request.overwrite)
     check_model(settings_of_run(request.run_dir))
@@ -123,12 +122,10 @@ def export_run(request: Request) -> int:
             run.ansatz, run.system, request.output, run.settings.training.laplacian, assets, request.overwrite
         )
     except saved_model.ExportError as error:
-        print(f"error: nothing was exported: {error}", file=sys.stderr)
-        return EXIT_STATUS["failed"]
+        raise WorkFailedError(f"nothing was exported: {error}") from error
     print(f"exported to {request.output}; reloaded, it gives the run's own numbers up to rounding:")
     for signature, deviation in deviations.items():
         print(f"  {signature:<23} largest deviation {deviation:.1e}")
-    return 0
 
 
 def entry_point() -> None:

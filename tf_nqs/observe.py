@@ -20,8 +20,8 @@ _LARGEST_REMAINDER = 1e-2
 """Largest distance of the diagonalised state's energy from the reference, in hbar*omega, as for that one."""
 
 
-def observe_run(request: Request) -> int:
-    """Measures the observables of a run, writes file and plots into its folder, prints a table; returns 0.
+def observe_run(request: Request) -> None:
+    """Measures the observables of a run, writes file and plots into its folder, prints a table.
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
@@ -58,7 +58,6 @@ def observe_run(request: Request) -> int:
         say(f"warning: {why_not}")
     if not observed.in_equilibrium:
         say("warning: the walkers still drift: burn-in was ended by the time, not by equilibrium")
-    return 0
 
 
 def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:

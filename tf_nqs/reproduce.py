@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags, setting_help
+from tf_nqs.cli import define_flag, from_text, help_block, is_on, parse_flags, setting_help
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
 from tf_nqs.disk import told_in_one_line
+from tf_nqs.exit_status import exit_status_of
 from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.figures.report import figures_table, report_name, write_report
-from tf_nqs.figures.running import ArmFailedError, find_finished, run_arms
+from tf_nqs.figures.running import find_finished, run_arms
 from tf_nqs.run_folder import lock_folder
 
 USAGE = """\
@@ -172,29 +173,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    try:
+
+    def work() -> None:
         request = read_command_line(sys.argv if argv is None else argv)
         if request is None:
             print(help_text())
-            return 0
-        return reproduce(request)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except ArmFailedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_STATUS["failed"]
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the arms that are not finished", file=sys.stderr)
-        return EXIT_STATUS["interrupted"]
+            return
+        reproduce(request)
+
+    return exit_status_of(work, "the same command goes on with the arms that are not finished")
 
 
-def reproduce(request: Request) -> int:
-    """Runs what is missing, draws and writes; returns the exit status.
+def reproduce(request: Request) -> None:
+    """Runs what is missing, draws and writes.
 
     Raises:
         SettingsError: a folder cannot be used, or an arm not be run.
-        ArmFailedError: an arm has no finite energy.
+        WorkFailedError: an arm has no finite energy.
     """
     say = (lambda *_: None) if request.overrides.get("quiet") else (lambda text: print(text, flush=True))
     figures = [figure for name, figure in load_figures().items() if name in request.figures]
@@ -213,7 +208,6 @@ def reproduce(request: Request) -> int:
     if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:
         say(f"not trained to the end: {', '.join(cut_short)}; the same command goes on with them")
     say(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
-    return 0
 
 
 def _check_writable(output: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import BAD_INPUT, EXIT_STATUS, define_flag, from_text, help_block, is_on, parse_flags
+from tf_nqs.cli import define_flag, from_text, help_block, is_on, parse_flags
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.config.errors import SettingsError
 from tf_nqs.config.settings import FIELDS, allowed, value_type
 from tf_nqs.disk import replace_file, told_in_one_line
+from tf_nqs.exit_status import exit_status_of
 from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, result_of_run, settings_of_run
@@ -30,13 +31,13 @@ class Command(NamedTuple):
         usage: the head of its help: what it does, usage, example.
         leaves: settings of the run that it takes other values for.
         outcome: the end of its help: what it writes.
-        work: does it; request -> exit status. Called with TensorFlow loaded.
+        work: does it; called with TensorFlow loaded.
     """
 
     usage: str
     leaves: tuple[str, ...]
     outcome: str
-    work: Callable[[Request], int]
+    work: Callable[[Request], None]
 
 
 class Request(NamedTuple):
@@ -79,20 +80,17 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: the command's own, 2 for bad input, 130 if it was interrupted.
     """
-    try:
+
+    def work() -> None:
         request = read_command_line(command, sys.argv if argv is None else argv)
         if request is None:
             print(help_text(command))
-            return 0
+            return
         with collection_paused(freeze=True):
             import_tensorflow()
-        return command.work(request)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return EXIT_STATUS["interrupted"]
+        command.work(request)
+
+    return exit_status_of(work, "nothing was written")
 
 
 def help_text(command: Command) -> str:

@@ -17,9 +17,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from tf_nqs.cli import (
-    BAD_INPUT,
     CONFIG_ALLOWED,
-    EXIT_STATUS,
     define_flag,
     from_text,
     help_block,
@@ -33,6 +31,7 @@ from tf_nqs.config.fields import field_allowed, field_type
 from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.config.settings import FIELDS
 from tf_nqs.disk import told_in_one_line
+from tf_nqs.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
 from tf_nqs.search_folder import HINT, search_folder, wait_for_search
@@ -163,22 +162,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    try:
+
+    def work() -> None:
         search = read_command_line(sys.argv if argv is None else argv)
         if search is None:
             print(help_text())
-            return 0
-        return run(search, read_role(os.environ))
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the search", file=sys.stderr)
-        return EXIT_STATUS["interrupted"]
+            return
+        run(search, read_role(os.environ))
+
+    return exit_status_of(work, "the same command goes on with the search")
 
 
-def run(search: Search, role: Role) -> int:
-    """Runs this process' part of a search and returns the exit status.
+def run(search: Search, role: Role) -> None:
+    """Runs this process' part of a search.
 
     Args:
         search: the whole search.
@@ -186,6 +182,7 @@ def run(search: Search, role: Role) -> int:
 
     Raises:
         SettingsError: the folder cannot be used.
+        WorkFailedError: no trial has a finite energy.
     """
     say = (lambda _: None) if search.settings.run.quiet else (lambda text: print(text, flush=True))
     if role.is_worker:
@@ -193,14 +190,12 @@ def run(search: Search, role: Role) -> int:
         folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)
         with told_in_one_line("run_dir", folder, HINT, among_others=True):
             _tuning().run_worker(search, folder, role.tuner_id, say)
-        return 0
+        return
     with search_folder(search) as folder:
         say(f"{search.search.max_trials} trials over {', '.join(search.space)}; results go to {folder}")
         best = _tuning().run_search(search, folder, role.tuner_id, say)
     if best is None:
-        print("error: no trial has a finite energy", file=sys.stderr)
-        return EXIT_STATUS["failed"]
-    return 0
+        raise WorkFailedError("no trial has a finite energy")
 
 
 def _tuning() -> Any:

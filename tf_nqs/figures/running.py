@@ -9,15 +9,12 @@ from typing import Any
 from tf_nqs.apart import run_apart
 from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.resume import NO_MATTER
+from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.figures.definitions import Arm, arms_needed
 from tf_nqs.figures.outcomes import Outcome
 from tf_nqs.finished_run import finished_result, folder_of, resumes, set_aside
 from tf_nqs.memory_request import check_training
 from tf_nqs.run_folder import RESULT_FILE
-
-
-class ArmFailedError(RuntimeError):
-    """An arm has ended without a finite energy; its text is one line."""
 
 
 def find_finished(arms: Mapping[str, Arm], names: Iterable[str]) -> dict[str, Outcome]:
@@ -56,7 +53,7 @@ def run_arms(
     Raises:
         RunFolderError: an arm is finished, but had other settings, or its folder cannot be used.
         SettingsError: an arm cannot be run; one line, with its name.
-        ArmFailedError: an arm has no finite energy.
+        WorkFailedError: an arm has no finite energy.
     """
     needed = arms_needed(names, arms)
     # All of them are looked at before any is run: other settings are better refused before hours of training.
@@ -105,7 +102,7 @@ def _run(arm: Arm, max_seconds: float | None) -> dict[str, Any]:
         raise SettingsError(f"arm {arm.name}: {problem}")
     result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     if result["stop_reason"] == "failed" or not _is_whole(result):
-        raise ArmFailedError(f"arm {arm.name}: training failed, {result['stop_explanation'] or 'no finite energy'}")
+        raise WorkFailedError(f"arm {arm.name}: training failed, {result['stop_explanation'] or 'no finite energy'}")
     return result
 
 
