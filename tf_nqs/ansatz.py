@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
@@ -112,6 +113,7 @@ class FermionAnsatz(keras.Model):
         Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024), arXiv:2307.08214.
         """
         self._check_shape(positions.shape)
+        positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
         first_layer, *others = self.equivariant_layers
         separable = first_layer.forward_laplacian_of_positions(positions)
         jet = others[0].forward_laplacian_of_separable(separable) if others else separable.expanded()

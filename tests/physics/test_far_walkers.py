@@ -59,6 +59,18 @@ def test_one_particle_at_40(position, n_determinants, spread):
     assert np.median(tolerance) < 0.1
 
 
+@pytest.mark.parametrize("n_determinants", [1, 3])
+@pytest.mark.parametrize("position", [1e3, 1e4, 1e6])
+def test_derivatives_keep_their_digits_far_out(position, n_determinants):
+    """There float32 gives ln|Psi| no digit behind the point, so nothing may be divided by exp(ln|Psi|)."""
+    single, double = make_ansatz("float32", n_determinants), make_ansatz("float64", n_determinants)
+    double.set_weights(single.get_weights())
+    positions = np.array([[0.5, position, -0.75]])
+    found, exact = (ansatz.forward_laplacian(positions)[1] for ansatz in (single, double))
+    np.testing.assert_allclose(found.gradient, exact.gradient, rtol=1e-5)
+    np.testing.assert_allclose(found.laplacian, exact.laplacian, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("n_determinants", [1, 2])
 @pytest.mark.parametrize("case", FAR)

@@ -131,7 +131,10 @@ def sum_of_determinants_derivatives(
     signs, log_abs = _signs_and_logs(factors)
     psi = SignedLog(*_combine(tf.reshape(signs, shape), tf.reshape(log_abs, shape), log_scales))
 
+    # Psi is formed anew, in units of its value: far out, ln|Psi| has too few digits for what is divided by it.
     scales = _flat(log_scales - _finite(psi.log_abs_psi)[:, None])
+    own = tf.reduce_sum(tf.reshape(signs * tf.exp(log_abs + scales), shape), axis=1)
+    inverse = tf.where(psi.sign == 0, tf.zeros_like(own), tf.math.reciprocal_no_nan(own))
     minors, pair_minors = _minors(factors, scales), _pair_minors(factors, scales)
     first = _diagonal(_rotate(_walkers_last(laplacian), factors))
     second = tf.reduce_sum(first * minors, axis=0)
@@ -144,7 +147,7 @@ def sum_of_determinants_derivatives(
         second += tf.reduce_sum(pair_minors * pairs, axis=(0, 1))
 
     def over_psi(values: Tensor) -> Tensor:
-        return psi.sign * tf.reduce_sum(tf.reshape(values, (-1, n_determinants)), axis=1)
+        return inverse * tf.reduce_sum(tf.reshape(values, (-1, n_determinants)), axis=1)
 
     return DeterminantDerivatives(psi, tf.stack([over_psi(g) for g in gradient], axis=1), over_psi(second))
 
