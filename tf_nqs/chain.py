@@ -21,6 +21,7 @@ from tf_nqs.disk import replace_file, replace_text
 from tf_nqs.finished_run import UNFINISHED, can_go_on, finished_result, folder_of, resumes
 from tf_nqs.resume import find_start
 from tf_nqs.run_folder import CHAIN_MARK, CONFIG_FILE, bears_mark, lock_folder
+from tf_nqs.terminal import speaker
 
 LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
@@ -65,7 +66,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
     """
     # Every stage is traced anew on purpose.
     tf.get_logger().addFilter(_is_not_about_retracing)
-    say = (lambda *_: None) if chain.stages[-1].run.quiet else (lambda text: print(text, flush=True))
+    say = speaker(chain.stages[-1].run.quiet)
     with _locked(chain.run_dir, resume):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
         found = [finished_result(settings, "the chain must be as it was") for settings in chain.stages]

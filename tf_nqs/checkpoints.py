@@ -22,7 +22,7 @@ from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import shown
 from tf_nqs.disk import FAILURES, error_number
 
-_NAME = "ckpt"
+_NAME, _STATE_FILE = "ckpt", "checkpoint"
 _FACTS_KEY = "facts/.ATTRIBUTES/py_state"
 """Where TensorFlow keeps the `PythonState` of that name."""
 
@@ -90,10 +90,9 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
     """
     paths = sorted(_all_checkpoints(folder), key=_number, reverse=True)
     problems = []
-    last = tf.train.latest_checkpoint(folder) if paths else None  # None, too, where its files are gone
-    state = tf.train.get_checkpoint_state(str(folder)) if paths else None
-    if state and last is None:
-        problems.append(f"{Path(state.model_checkpoint_path).name} is missing")
+    last = _last_name(folder)
+    if paths and last is not None and last not in {path.name for path in paths}:
+        problems.append(f"{last} is missing")
     for path in paths:
         try:
             facts = _read(path)
@@ -130,6 +129,8 @@ def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
             f"of tf_nqs ({_reason(error)}); must be trained anew in another folder"
         ) from error
     _delete_unfinished(folder)
+    if _last_name(folder) is None:
+        (folder / _STATE_FILE).unlink(missing_ok=True)  # damaged, and the next checkpoint would be written beside it
     for path in _all_checkpoints(folder):
         if _number(path) > _number(checkpoint.path):
             for file in folder.glob(f"{path.name}.*"):
@@ -167,6 +168,15 @@ def _all_checkpoints(folder: Path) -> list[Path]:
 def _number(path: Path) -> int:
     found = re.fullmatch(rf"{_NAME}-(\d+)", path.name)
     return int(found[1]) if found else 0
+
+
+def _last_name(folder: Path) -> str | None:
+    """Returns the name of the checkpoint that was written last, as TensorFlow has noted; None if it has not."""
+    try:
+        state = tf.train.get_checkpoint_state(str(folder))
+    except (OSError, tf.errors.OpError, ValueError):  # damaged; the checkpoints themselves need not be
+        return None
+    return Path(state.model_checkpoint_path).name if state else None
 
 
 def _read(path: Path) -> dict[str, Any]:

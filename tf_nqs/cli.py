@@ -23,6 +23,7 @@ from tf_nqs.exit_status import EXIT_STATUS, WorkFailedError, exit_status_of
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir, reopen_run_folder
 from tf_nqs.run_request import check_chain, check_run, config_of_run
+from tf_nqs.terminal import say
 
 CONFIG_ALLOWED = "a TOML file or a preset"
 """What --config must be."""
@@ -233,14 +234,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int | None:
         command_line = read_command_line(sys.argv if argv is None else argv)
         if command_line.wants_help:
-            print(help_text())
+            say(help_text())
             return None
         if command_line.wants_version:
-            print(f"tf-nqs {_version()}")
+            say(f"tf-nqs {_version()}")
             return None
         reason = _train(command_line)
         if reason == "failed":
-            raise WorkFailedError("training failed, stop_explanation in result.json says why")
+            raise WorkFailedError("training failed, stop_explanation in the run folder's result.json says why")
         return EXIT_STATUS.get(reason)
 
     # Ctrl-C before or after training; while it lasts the experiment handles it.

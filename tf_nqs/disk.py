@@ -14,6 +14,9 @@ from tf_nqs.config.errors import RunFolderError, shown
 FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """Errors of the system by which a disk refuses what is to be written."""
 
+MISPLACED = (errno.EISDIR, errno.ENOTDIR)
+"""Errors of the system where a folder stands in the place of a file, or the other way round."""
+
 
 @contextlib.contextmanager
 def told_in_one_line(leaf: str, folder: str | Path, hint: str = "", among_others: bool = False) -> Iterator[None]:
@@ -26,7 +29,8 @@ def told_in_one_line(leaf: str, folder: str | Path, hint: str = "", among_others
         leaf: setting that names the folder.
         folder: its value.
         hint: end of the line: what is allowed, or how to go on.
-        among_others: whether the block does more than writing: then only `FAILURES` are turned, other errors stay.
+        among_others: whether the block does more than writing: then only `FAILURES` and what is `MISPLACED` are turned,
+            other errors stay.
 
     Raises:
         RunFolderError: something in it cannot be written.
@@ -35,7 +39,7 @@ def told_in_one_line(leaf: str, folder: str | Path, hint: str = "", among_others
         yield
     except _errors_of_files() as error:
         number = error_number(error)
-        if number not in FAILURES and (among_others or not isinstance(error, OSError)):
+        if number not in FAILURES + MISPLACED and (among_others or not isinstance(error, OSError)):
             raise
         reason = os.strerror(number) if number in FAILURES else getattr(error, "strerror", None) or str(error)
         end = f"; {hint}" if hint else ""

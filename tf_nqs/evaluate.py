@@ -12,6 +12,7 @@ from typing import Any
 
 from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
+from tf_nqs.terminal import speaker
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -36,7 +37,7 @@ def evaluate_run(request: Request) -> None:
     from tf_nqs.analysis import format_with_error, result_table
     from tf_nqs.training.evaluation import warm_up_evaluation
 
-    say = (lambda *_: None) if run.settings.run.quiet else (lambda text: print(text, flush=True))
+    say = speaker(run.settings.run.quiet)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
     say(f"measuring {run.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)

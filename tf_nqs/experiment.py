@@ -50,6 +50,7 @@ from tf_nqs.run_folder import (
 )
 from tf_nqs.run_result import Convergence, RunResult
 from tf_nqs.stop_signals import StopSignals
+from tf_nqs.terminal import speaker
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
 from tf_nqs.transfer import carry_walkers, freeze_equivariant_layers, save_walkers, start_weights
 
@@ -84,7 +85,7 @@ def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = (), 
 def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.Callback], resume: bool) -> RunResult:
     """Does the work of `run`, in a folder that belongs to it."""
     started = time.monotonic()
-    say = (lambda *_: None) if settings.run.quiet else (lambda text: print(text, flush=True))
+    say = speaker(settings.run.quiet)
     try:
         start = find_start(settings, folder, say) if resume else Start()
         vmc, reference, start = _prepare(settings, folder, say, start)
@@ -102,7 +103,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
 
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
-        profile_run(vmc, folder, _title(settings), say)
+        profile_run(vmc, folder, settings.system.title(), say)
     say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")
     target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
     measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
@@ -114,7 +115,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     save_walkers(vmc, folder)
     seconds_total = start.seconds + time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
-    _write_result(result, settings, folder)
+    _write_result(result, settings, folder, say)
     say(result_table(asdict(result)))
     return result
 
@@ -238,6 +239,8 @@ def _result(
     """Puts the result together; numbers that are not finite become None, as JSON has no NaN."""
     known = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
     measured: dict[str, Any] = {name: finite_or_none(value) for name, value in known.items()}
+    if not math.isfinite(measurement.energy) and convergence.stop_explanation is None:
+        convergence = convergence._replace(stop_explanation="no sample of the measurement has a finite energy")
     return RunResult(
         **measured,
         reference_energy=reference.energy,
@@ -278,20 +281,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
 
-def _write_result(result: RunResult, settings: Settings, folder: Path) -> None:
+def _write_result(result: RunResult, settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
     replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
     if not (folder / METRICS_FILE).is_file():  # interrupted before the first iteration
         return
+    try:
+        metrics = read_metrics(folder / METRICS_FILE)
+    except ValueError as error:  # rows that are not from this run
+        say(f"{PLOT_FILE} cannot be drawn: {error}")
+        return
     measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
-    plot_energy(
-        read_metrics(folder / METRICS_FILE),
-        result.reference_energy,
-        folder / PLOT_FILE,
-        _title(settings),
-        measured=measured,
-    )
-
-
-def _title(settings: Settings) -> str:
-    system = settings.system
-    return f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
+    title = settings.system.title()
+    plot_energy(metrics, result.reference_energy, folder / PLOT_FILE, title, measured=measured)

@@ -19,6 +19,7 @@ from tf_nqs.export_folder import check_output
 from tf_nqs.memory_request import check_model
 from tf_nqs.quiet_import import import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, result_of_run, settings_of_run
+from tf_nqs.terminal import say
 
 USAGE = """\
 Exports the wave function of a finished run as a SavedModel, which needs TensorFlow alone.
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         request = read_command_line(sys.argv if argv is None else argv)
         if request is None:
-            print(USAGE)
+            say(USAGE)
             return
         export_run(request)
 
@@ -123,9 +124,9 @@ def export_run(request: Request) -> None:
         )
     except saved_model.ExportError as error:
         raise WorkFailedError(f"nothing was exported: {error}") from error
-    print(f"exported to {request.output}; reloaded, it gives the run's own numbers up to rounding:")
+    say(f"exported to {request.output}; reloaded, it gives the run's own numbers up to rounding:")
     for signature, deviation in deviations.items():
-        print(f"  {signature:<23} largest deviation {deviation:.1e}")
+        say(f"  {signature:<23} largest deviation {deviation:.1e}")
 
 
 def entry_point() -> None:

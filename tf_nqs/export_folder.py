@@ -23,7 +23,11 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     name, allowed = shown(str(output)), "must be a new or an empty folder"
     try:
         target = Path(output).expanduser().resolve()
+        str(target).encode()  # TensorFlow takes no other names
         if not target.exists():
+            ancestor = next(place for place in target.parents if place.exists())
+            if not ancestor.is_dir():
+                raise SettingsError(f"output = {name}: {ancestor} is a file; {allowed}")
             return target
         if not target.is_dir():
             raise SettingsError(f"output = {name}: is a file; {allowed}")

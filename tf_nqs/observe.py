@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside, write_plots
+from tf_nqs.terminal import speaker
 
 OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
 
@@ -25,22 +27,26 @@ def observe_run(request: Request) -> None:
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
+        WorkFailedError: no sample is finite.
     """
     probe_folder(request.run_dir, PLOT_FOLDER)
     run = open_run(request)
     import numpy as np
 
-    from tf_nqs.observables import file_entries, measure_observables, observables_table
+    from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table
     from tf_nqs.observables.plots import plot_observables
     from tf_nqs.training.compilation import warm_up
 
-    say = (lambda *_: None) if run.settings.run.quiet else (lambda text: print(text, flush=True))
+    say = speaker(run.settings.run.quiet)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
     say(f"measuring the observables of {run.folder} for {max_seconds:g} seconds ...")
     warm_up(((run.vmc.local_energy, (run.vmc.walkers.positions,)), (run.vmc.sample, (run.vmc.walkers,))))
-    observed = measure_observables(
-        run.vmc, max_seconds, report=lambda samples, seconds: say(f"{samples:,} samples in {seconds:.0f} s")
-    )
+    try:
+        observed = measure_observables(
+            run.vmc, max_seconds, report=lambda samples, seconds: say(f"{samples:,} samples in {seconds:.0f} s")
+        )
+    except NothingMeasuredError as error:
+        raise WorkFailedError(str(error)) from error
     exact, why_not = _exact(run, observed.x)
 
     def write(path: Path) -> None:
@@ -49,8 +55,7 @@ def observe_run(request: Request) -> None:
             np.savez_compressed(file, **entries)
 
     write_beside(run.folder / OBSERVABLES_FILE, write)
-    system = run.settings.system
-    title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}"
+    title = run.settings.system.title()
     paths = write_plots(run.folder / PLOT_FOLDER, lambda folder: plot_observables(observed, exact, folder, title))
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
@@ -92,8 +97,7 @@ Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_
 one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
 interaction, each with its _error, natural_orbitals, occupations_left_out, and exact_... where there is an exact
 solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
-RUN_FOLDER/observables/. See
-docs/observables.md.""",
+RUN_FOLDER/observables/. See docs/observables.md.""",
     work=observe_run,
 )
 

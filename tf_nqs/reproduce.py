@@ -25,6 +25,7 @@ from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.figures.report import figures_table, report_name, write_report
 from tf_nqs.figures.running import find_finished, run_arms
 from tf_nqs.run_folder import lock_folder
+from tf_nqs.terminal import say, speaker
 
 USAGE = """\
 Draws the figures of the thesis from runs of this package, and compares their energies and iterations with its own.
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         request = read_command_line(sys.argv if argv is None else argv)
         if request is None:
-            print(help_text())
+            say(help_text())
             return
         reproduce(request)
 
@@ -191,7 +192,7 @@ def reproduce(request: Request) -> None:
         SettingsError: a folder cannot be used, or an arm not be run.
         WorkFailedError: an arm has no finite energy.
     """
-    say = (lambda *_: None) if request.overrides.get("quiet") else (lambda text: print(text, flush=True))
+    say = speaker(bool(request.overrides.get("quiet")))
     figures = [figure for name, figure in load_figures().items() if name in request.figures]
     arms = load_arms(request.scale, request.run_dir, request.overrides)
     shown_arms = [curve.arm for figure in figures for curve in figure.curves]
@@ -236,8 +237,8 @@ def _make_folder(output: Path) -> None:
     """Makes the folder of the pictures beside the file; raises SettingsError where the system lets none be made."""
     try:
         output.with_suffix("").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(output, error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _not_writable(output, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _not_writable(output: Path, reason: str) -> SettingsError:

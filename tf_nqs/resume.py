@@ -8,17 +8,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from tf_nqs.callbacks import ProgressLine, RunCheckpoint, RunLog, resume_callbacks
+from tf_nqs.callbacks.run_log import METRICS_COLUMNS
 from tf_nqs.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import MAY_CHANGE, comparable, differences
 from tf_nqs.disk import replace_file
-from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, RESULT_FILE
+from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, RESULT_FILE, WINDOWS_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
-WINDOWS_FILE = "windows.csv"
+_MOST_DIGITS = 18
+"""Of an iteration in a file."""
+
+
+class Facts(BaseModel):
+    """What a checkpoint of a training holds beside its variables, as `RunCheckpoint` writes it."""
+
+    settings: dict[str, Any]
+    iteration: NonNegativeInt
+    seconds: NonNegativeFloat
+    stop_reason: str | None
+    callbacks: dict[str, dict[str, Any]]
+    transfer: dict[str, Any] | None
 
 
 class Start(NamedTuple):
@@ -64,6 +78,10 @@ def find_start(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
         say("nothing was trained yet: starting from the beginning")
         return Start()
     facts, name = checkpoint.facts, f"run_dir = {shown(str(folder))}"
+    try:
+        Facts.model_validate(facts)
+    except ValidationError:
+        raise RunFolderError(f"{name}: {checkpoint.path.name} is not of a training; must be in a new folder") from None
     if changed := differences(facts["settings"], settings, MAY_CHANGE):
         raise RunFolderError(
             f"{name}: was run with {'; '.join(changed)}; must be as before to be resumed, or in a new folder"
@@ -98,7 +116,7 @@ def clear_what_follows(start: Start, folder: Path, say: Callable[[str], None]) -
         folder: the run folder.
         say: is given a line if rows are missing.
     """
-    n_rows = keep_rows(folder / METRICS_FILE, start.iteration)
+    n_rows = keep_rows(folder / METRICS_FILE, start.iteration, METRICS_COLUMNS)
     keep_rows(folder / WINDOWS_FILE, start.iteration)
     if n_rows < start.iteration:
         say(f"{METRICS_FILE} lacks {start.iteration - n_rows} of the first {start.iteration} iterations")
@@ -106,27 +124,39 @@ def clear_what_follows(start: Start, folder: Path, say: Callable[[str], None]) -
         (folder / RESULT_FILE).unlink(missing_ok=True)  # it is that of fewer iterations
 
 
-def keep_rows(path: Path, last_iteration: int) -> int:
-    """Cuts a CSV file after the row of an iteration; it is replaced as a whole.
+def keep_rows(path: Path, last_iteration: int, columns: Sequence[str] = ()) -> int:
+    """Cuts a CSV file after the row of an iteration; it is replaced as a whole, and damaged rows are left out.
 
     Args:
         path: the file, with a header and the iteration in the first column; need not exist.
         last_iteration: that of the last row to keep.
+        columns: of numbers, which all rows must have; none where they are not known.
 
     Returns:
         The number of rows kept.
     """
     if not path.is_file():
         return 0
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = file.readlines() or [""]
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        found, *rows = file.readlines() or [""]
+    header = ",".join(columns) + "\r\n" if columns else found
     # A row without its newline was being written when the process was killed.
-    whole = [row for row in rows if row.endswith("\n") and row.partition(",")[0].isdigit()]
+    whole = [row for row in rows if row.endswith("\n") and _is_row(row.rstrip().split(","), len(columns))]
     kept = [row for row in whole if int(row.partition(",")[0]) <= last_iteration]
-    if len(kept) < len(rows):
+    if len(kept) < len(rows) or header != found:
         content = "".join([header, *kept]).encode()  # bytes, as CSV has line ends of its own
         replace_file(path, lambda unfinished: unfinished.write_bytes(content))
     return len(kept)
+
+
+def _is_row(cells: list[str], n_columns: int) -> bool:
+    """Returns whether cells begin with an iteration and, where their number is known, are so many numbers."""
+    if not (cells[0].isascii() and cells[0].isdecimal() and len(cells[0]) <= _MOST_DIGITS):
+        return False
+    try:
+        return not n_columns or len([float(cell or "nan") for cell in cells]) == n_columns
+    except ValueError:
+        return False
 
 
 def fit_from(

@@ -20,6 +20,7 @@ from tf_nqs.exit_status import exit_status_of
 from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, result_of_run, settings_of_run
+from tf_nqs.terminal import say
 
 _RUN_DIR = "the folder of a run"
 
@@ -84,7 +85,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         request = read_command_line(command, sys.argv if argv is None else argv)
         if request is None:
-            print(help_text(command))
+            say(help_text(command))
             return
         with collection_paused(freeze=True):
             import_tensorflow()

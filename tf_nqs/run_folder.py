@@ -14,13 +14,18 @@ from tf_nqs.config.errors import shown
 from tf_nqs.disk import told_in_one_line
 from tf_nqs.run_result import read_result
 
-CLAIM_FILE, CHAIN_MARK, CHECKPOINT_FOLDER = ".claimed", ".chain", "checkpoints"
+CLAIM_FILE, CHAIN_MARK = ".claimed", ".chain"
+CHECKPOINT_FOLDER, EVENTS_FOLDER = "checkpoints", "tensorboard"
 CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
+WINDOWS_FILE = "windows.csv"
 RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
 PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
 
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""
+
+_BEFORE_CHECKPOINT = (*_BEFORE_TRAINING, METRICS_FILE, WINDOWS_FILE, EVENTS_FOLDER, CHECKPOINT_FOLDER)
+"""All that a run has written before its first checkpoint, which is that of iteration 0, is whole."""
 
 
 def default_run_dir(config: str | None = None) -> str:
@@ -89,12 +94,15 @@ def _write_mark(mark: Path, n_new: int) -> None:
 
 
 def _was_killed_early(run_dir: str | Path) -> bool:
-    """Returns whether a folder holds what a run writes before its training, and nothing else."""
+    """Returns whether a folder holds what a run writes before its first checkpoint, no iteration, and nothing else."""
     try:
-        names = {entry.name for entry in Path(run_dir).expanduser().iterdir()}
+        folder = Path(run_dir).expanduser()
+        names = {entry.name for entry in folder.iterdir()}
+        metrics = (folder / METRICS_FILE).read_bytes() if METRICS_FILE in names else b""
     except (OSError, RuntimeError, ValueError):  # a name that is refused elsewhere
         return False
-    return CLAIM_FILE in names and names <= set(_BEFORE_TRAINING)
+    has_iterations = len(metrics.splitlines()) > 1 or holds_checkpoint(folder)
+    return CLAIM_FILE in names and names <= set(_BEFORE_CHECKPOINT) and not has_iterations
 
 
 def holds_checkpoint(run_dir: str | Path) -> bool:

@@ -80,6 +80,13 @@ class RunResult:
     versions: dict[str, str]
 
 
+_NEVER_NEGATIVE = (
+    *("energy_error", "energy_error_naive", "variance", "reference_uncertainty"),
+    *("seconds_total", "seconds_training", "seconds_compile"),
+    *("n_iterations", "n_samplings", "n_parameters", "n_trainable_parameters", "effective_samples"),
+)
+
+
 def read_result(path: Path) -> dict[str, Any]:
     """Returns what a `result.json` holds, which may be from elsewhere, or of an older version and lack entries.
 
@@ -88,7 +95,8 @@ def read_result(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON object, or an entry has another type than `RunResult` says; one line.
+        ValueError: it is no JSON object, or an entry has another type than `RunResult` says, or a sign that it cannot
+            have; one line.
     """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -104,6 +112,9 @@ def read_result(path: Path) -> dict[str, Any]:
             adapter.validate_python(result[name])
         except ValidationError:
             raise ValueError(f"{name} has another type") from None
+    for name in _NEVER_NEGATIVE:
+        if (result.get(name) or 0) < 0:
+            raise ValueError(f"{name} is negative")
     if result.get("reference_energy") is not None and "reference_kind" not in result:
         raise ValueError("reference_energy without reference_kind")
     return result

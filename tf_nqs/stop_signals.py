@@ -68,9 +68,9 @@ class StopSignals:
             if told and number == signal.SIGINT:
                 _leave(number)
             self._note(number, None)
-            if not told:
+            told, was_told = True, told
+            if not was_told:
                 self._say(f"{self.reason}: training ends after the present iterations; Ctrl-C leaves at once")
-            told = True
 
 
 def _leave(number: int) -> None:

@@ -35,6 +35,7 @@ from tf_nqs.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
 from tf_nqs.search_folder import HINT, search_folder, wait_for_search
+from tf_nqs.terminal import say, speaker
 
 USAGE = """\
 Searches for good settings: many short trainings, compared at equal seconds.
@@ -83,6 +84,8 @@ class Role(NamedTuple):
 def help_text() -> str:
     """Returns the text of `--help`."""
     general = dict(GENERAL, config=f"{GENERAL['config']}: {', '.join(preset_names(searches=True))} (required).")
+    for name in ("seed", "quiet"):
+        general[name] += f" ({field_allowed(FIELDS[name])}; default: the config's)"
     entries = {f"--{'[no]' if name == 'quiet' else ''}{name}": text for name, text in general.items()}
     search = {f"--{name}": setting_help(field) for name, field in SearchSettings.model_fields.items()}
     return "\n\n".join([USAGE, help_block("general", entries), help_block("search", search), WORKERS_HELP])
@@ -166,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         search = read_command_line(sys.argv if argv is None else argv)
         if search is None:
-            print(help_text())
+            say(help_text())
             return
         run(search, read_role(os.environ))
 
@@ -184,7 +187,7 @@ def run(search: Search, role: Role) -> None:
         SettingsError: the folder cannot be used.
         WorkFailedError: no trial has a finite energy.
     """
-    say = (lambda _: None) if search.settings.run.quiet else (lambda text: print(text, flush=True))
+    say = speaker(search.settings.run.quiet)
     if role.is_worker:
         say("waiting for the chief ...")
         folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)

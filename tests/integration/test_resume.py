@@ -15,7 +15,8 @@ import h5py
 import pytest
 
 from tf_nqs import cli, experiment, resume, run_folder
-from tf_nqs.callbacks import IterationCallback
+from tf_nqs.callbacks import IterationCallback, run_checkpoint
+from tf_nqs.checkpoints import Checkpoint
 from tf_nqs.config import settings_from
 from tf_nqs.config.errors import shown
 from tf_nqs.training.calls import call_lengths
@@ -188,6 +189,46 @@ def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
     assert said == ["nothing was trained yet: starting from the beginning"]
 
 
+@pytest.mark.parametrize("at", ["before any", "within the first"])
+def test_killed_before_its_first_checkpoint_is_whole_a_run_begins_again(at, tmp_path, monkeypatch):
+    """Then the files of its log are there, without a row."""
+    folder = tmp_path / "run"
+
+    def killed(place, *_):
+        if at == "within the first":
+            place.mkdir()
+            (place / "ckpt-1.data-00000-of-00001").write_bytes(b"half")
+        kill()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_checkpoint, "save_checkpoint", killed)
+        with pytest.raises(Killed):
+            run(folder)
+    names = {path.name for path in folder.iterdir()} - {"checkpoints"}
+    assert names == {".claimed", "config.toml", "metrics.csv", "tensorboard", "windows.csv"}
+    with pytest.raises(ValueError, match="can be continued by --resume"):
+        run_folder.claim_run_folder(folder)
+    assert run(folder, resume=True).stop_reason == "iterations"
+    assert [row["iteration"] for row in rows_of(folder / "metrics.csv")] == [str(n) for n in range(1, 45)]
+
+
+def test_iterations_without_a_checkpoint_are_not_begun_again(tmp_path):
+    folder = run_folder.claim_run_folder(tmp_path / "run")
+    (folder / "config.toml").write_text("n_particles = 2")
+    (folder / "metrics.csv").write_text("iteration,energy\n1,2.0\n")
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        run_folder.reopen_run_folder(folder)
+
+
+@pytest.mark.parametrize("facts", [{}, {"iteration": "ten"}, {"settings": None}, {"seconds": -1.0}])
+def test_a_checkpoint_of_something_else_is_refused(facts, tmp_path, monkeypatch):
+    whole = {"settings": {}, "iteration": 1, "seconds": 1.0, "stop_reason": None, "callbacks": {}, "transfer": None}
+    found = Checkpoint(tmp_path / "ckpt-1", facts and whole | facts)
+    monkeypatch.setattr(resume, "newest_checkpoint", lambda folder, say: found)
+    with pytest.raises(ValueError, match=r"^run_dir = .*: ckpt-1 is not of a training; must be in a new folder$"):
+        resume.find_start(settings_from(None, ALL_AT_ONCE), tmp_path, print)
+
+
 def test_a_chain_that_was_killed_at_its_mark_is_resumed_with_its_config(tmp_path, capsys):
     (tmp_path / run_folder.CHAIN_MARK).touch()
     assert cli.main(["train.py", f"--run_dir={tmp_path}", "--resume"]) == 2
@@ -228,6 +269,15 @@ def test_a_process_on_a_full_disk_ends_in_one_line_and_leaves_what_can_be_resume
     assert not list(folder.glob("*.h5")) and len(rows_of(folder / "metrics.csv")) == 12
     assert run(folder, resume=True, **changes).stop_reason == "iterations"
     assert weights_of(folder)
+
+
+def test_damaged_rows_are_left_out(tmp_path):
+    path, columns = tmp_path / "metrics.csv", ("iteration", "energy")
+    damaged = [b"\xff,2", b"\xc2\xb2,2", b"2", b"2,3,4", b"2,x", b"9" * 5000 + b",1", b""]
+    for header in (b"iteration,energy", b"iter\xff"):
+        path.write_bytes(b"\r\n".join([header, b"1,2.0", *damaged, b"3,", b""]))
+        assert resume.keep_rows(path, 4, columns) == 2
+        assert path.read_bytes() == b"iteration,energy\r\n1,2.0\r\n3,\r\n"
 
 
 def test_rows_are_cut(tmp_path):

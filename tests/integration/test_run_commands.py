@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import subprocess
@@ -157,6 +158,32 @@ def test_interrupted(command, run_dir, monkeypatch, capsys):
     assert capsys.readouterr().err == "interrupted; nothing was written\n"
     after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run_dir.rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize("value", [math.nan, 0.0])
+def test_observables_of_no_wave_function_are_a_failure(value, run_dir, tmp_path, capsys):
+    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    ansatz = builders.load(run_dir).ansatz
+    ansatz.set_weights([np.full_like(weight, value) for weight in ansatz.get_weights()])
+    save_weights(ansatz, tmp_path / run_folder.WEIGHTS_FILE)
+    assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}", "--evaluation_max_seconds=1", "--quiet"]) == 3
+    assert re.fullmatch("error: (the wave function vanishes|no sample has a finite).*\n", capsys.readouterr().err)
+    assert not (tmp_path / "observables.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("energy_error", -1), ("reference_uncertainty", -1), ("variance", -0.5), ("seconds_total", -2), ("energy", "low")],
+)
+def test_a_result_with_impossible_numbers_is_refused(name, value, run_dir, tmp_path, capsys):
+    for file in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE, run_folder.RESULT_FILE):
+        (tmp_path / file).write_bytes((run_dir / file).read_bytes())
+    result = tmp_path / run_folder.RESULT_FILE
+    result.write_text(json.dumps(json.loads(result.read_text()) | {name: value}))
+    assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
+    line = rf"its result.json cannot be read \({name} (is negative|has another type)\)"
+    assert re.search(line, capsys.readouterr().err)
 
 
 def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):

@@ -7,11 +7,11 @@ import errno
 import fcntl
 import json
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from tests.unit.figures.stand_ins import blank_result
 from tf_nqs import chain as chains
 from tf_nqs import cli
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
@@ -46,7 +46,7 @@ class Runs:
         reason = self.ends.get(folder.name, "iterations")
         if isinstance(reason, BaseException):
             raise reason
-        numbers = dict.fromkeys((field.name for field in fields(RunResult)), 0)
+        numbers = blank_result() | {"reference_energy": 0.0, "reference_kind": "none"}
         energy = float(settings.system.n_particles) if reason != "failed" else None
         result = RunResult(**{**numbers, "energy": energy, "energy_error": 0.25, "stop_reason": reason})
         (folder / "result.json").write_text(json.dumps(vars(result)))

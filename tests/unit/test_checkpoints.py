@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -112,12 +113,19 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder):
     assert len(list(folder.glob("*.index"))) == 2
 
 
-@pytest.mark.parametrize("damage", [cut, lambda path: path.unlink()], ids=["cut", "delete"])
+@pytest.mark.parametrize(
+    "damage",
+    [cut, Path.unlink, *(lambda path, content=one: path.write_bytes(content) for one in (b"", b"hello", b"\xff\0"))],
+    ids=["cut", "deleted", "emptied", "text", "bytes"],
+)
 def test_the_list_of_checkpoints_may_be_lost(damage, folder):
     damage(folder / "checkpoint")
-    assert newest_checkpoint(folder, print).path.name == "ckpt-3"
-    save_checkpoint(folder, make_model(4), FACTS, 2)
+    checkpoint = newest_checkpoint(folder, print)
+    assert checkpoint.path.name == "ckpt-3"
+    restore_checkpoint(checkpoint, model := make_model(0))
+    save_checkpoint(folder, model, FACTS, 2)
     assert newest_checkpoint(folder, print).path.name == "ckpt-4"
+    assert values(model) == {3.0}
 
 
 def test_all_damaged_is_refused(folder):

@@ -20,6 +20,8 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     [
         (FULL, "No space left on device"),
         (PermissionError(errno.EACCES, "denied by \n the system"), "Permission denied"),
+        (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), "Is a directory"),
+        (NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), "Not a directory"),
         (tf.errors.ResourceExhaustedError(None, None, "a/b.json; No space left on device"), "No space left on device"),
         (tf.errors.FailedPreconditionError(None, None, "a/b.json; Read-only file system"), "Read-only file system"),
     ],

@@ -313,6 +313,10 @@ def test_other_files_are_never_replaced(exported, tmp_path, overwrite):
         check_output("x" * 300, overwrite)
     with pytest.raises(SettingsError, match="no usable path"):
         check_output("zero\0byte", overwrite)
+    with pytest.raises(SettingsError, match="no usable path"):
+        check_output("no unicode\udcff", overwrite)
+    with pytest.raises(SettingsError, match=r"energy\.csv is a file"):
+        check_output(tmp_path / "energy.csv" / "below", overwrite)
 
 
 def test_ansatz_and_system_must_match(ansatz, tmp_path):

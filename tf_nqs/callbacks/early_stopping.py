@@ -13,6 +13,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict, make_window
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
+from tf_nqs.run_folder import WINDOWS_FILE
 
 
 class EnergyEarlyStopping(WindowCallback):
@@ -46,7 +47,7 @@ class EnergyEarlyStopping(WindowCallback):
         if window < self.criterion.least_window:
             raise ValueError(f"window = {window}: this criterion needs at least {self.criterion.least_window}")
         super().__init__(window)
-        self.path = None if folder is None else Path(folder) / "windows.csv"
+        self.path = None if folder is None else Path(folder) / WINDOWS_FILE
         self._say = say
         self.start_anew()
 

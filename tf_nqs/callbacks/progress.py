@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.terminal import say
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -49,7 +50,7 @@ class ProgressLine(IterationCallback):
             return
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES or self._done >= self.iterations:
-            print(self._text(rows), flush=True)
+            say(self._text(rows))
             self._last_line = now
 
     def _text(self, rows: dict[str, np.ndarray]) -> str:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.disk import error_number
+from tf_nqs.run_folder import EVENTS_FOLDER, METRICS_FILE
 from tf_nqs.training.reuse import SampleLog
 
 REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
@@ -60,8 +61,8 @@ class RunLog(IterationCallback):
 
     def begin(self, state: dict[str, Any] | None) -> None:
         with _telling_what_failed():
-            self._events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
-        file = open(self.folder / "metrics.csv", "w" if state is None else "a", newline="", encoding="utf-8")
+            self._events = tf.summary.create_file_writer(str(self.folder / EVENTS_FOLDER))
+        file = open(self.folder / METRICS_FILE, "w" if state is None else "a", newline="", encoding="utf-8")
         self._file, self._writer = file, csv.writer(file)
         if not file.tell():
             self._writer.writerow(METRICS_COLUMNS)

@@ -35,6 +35,10 @@ class SystemSettings(Section):
     )
     trap: bool = Field(True, description="Hold the particles in the harmonic trap.")
 
+    def title(self) -> str:
+        """Returns what is written above a plot."""
+        return f"A = {self.n_particles}, V0 = {self.interaction_strength:g}, sigma0 = {self.interaction_range:g}"
+
     @model_validator(mode="after")
     def _must_be_bound(self) -> SystemSettings:
         """Without a trap only an attraction has a bound ground state."""

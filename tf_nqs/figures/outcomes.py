@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 
 from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.profile import PhaseTime, read_profile
+from tf_nqs.config import RunFolderError
+from tf_nqs.config.errors import shown
 from tf_nqs.figures.definitions import Arm
 from tf_nqs.finished_run import folder_of
 from tf_nqs.run_folder import METRICS_FILE, PROFILE_FILE
@@ -31,14 +34,15 @@ class Outcome:
 
     @functools.cached_property
     def metrics(self) -> dict[str, np.ndarray]:
-        """The columns of `metrics.csv`, see `read_metrics`."""
-        return read_metrics(self._file(METRICS_FILE))
+        """The columns of `metrics.csv`, see `read_metrics`; RunFolderError where it cannot be read."""
+        with self._readable(METRICS_FILE) as path:
+            return read_metrics(path)
 
     @functools.cached_property
     def profile(self) -> dict[str, PhaseTime]:
         """Phase -> its row of `profile.csv`; empty for an arm that was not profiled."""
-        path = self._file(PROFILE_FILE)
-        return {row.phase: row for row in read_profile(path)} if path.is_file() else {}
+        with self._readable(PROFILE_FILE) as path:
+            return {row.phase: row for row in read_profile(path)} if path.is_file() else {}
 
     @property
     def energy(self) -> float:
@@ -74,5 +78,12 @@ class Outcome:
         """
         return self.metrics[column][-count:]
 
-    def _file(self, name: str) -> Path:
-        return folder_of(self.arm.settings) / name
+    @contextlib.contextmanager
+    def _readable(self, name: str) -> Iterator[Path]:
+        """Gives a file of the run folder; what cannot be read of it inside the `with` block is told in one line."""
+        folder = folder_of(self.arm.settings)
+        try:
+            yield folder / name
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RunFolderError(f"run_dir = {shown(str(folder))}: its {name} cannot be read ({reason})") from error

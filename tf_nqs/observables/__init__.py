@@ -1,8 +1,15 @@
 """What a trained wave function says about its system: densities, correlations and occupations, with honest errors."""
 
 from tf_nqs.observables.file import file_entries
-from tf_nqs.observables.grid import choose_grid
+from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
 from tf_nqs.observables.measure import Observables, measure_observables
 from tf_nqs.observables.table import observables_table
 
-__all__ = ["Observables", "choose_grid", "file_entries", "measure_observables", "observables_table"]
+__all__ = [
+    "NothingMeasuredError",
+    "Observables",
+    "choose_grid",
+    "file_entries",
+    "measure_observables",
+    "observables_table",
+]

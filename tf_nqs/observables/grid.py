@@ -29,6 +29,10 @@ _TOLERANCE = 1e-4
 trapezoid sums of smooth functions converge exponentially."""
 
 
+class NothingMeasuredError(RuntimeError):
+    """A wave function gives no finite number; the message is one line."""
+
+
 def choose_grid(vmc: keras.Model) -> np.ndarray:
     """Returns places in a_ho, symmetric about 0, evenly spaced, 4 m + 1 of them; moves the trainer's walkers.
 
@@ -38,6 +42,9 @@ def choose_grid(vmc: keras.Model) -> np.ndarray:
 
     Args:
         vmc: a compiled trainer whose walkers are in equilibrium.
+
+    Raises:
+        NothingMeasuredError: the wave function is not finite, or zero, at all walkers.
     """
     farthest = 0.0
     for _ in range(_N_CALLS):
@@ -50,6 +57,8 @@ def choose_grid(vmc: keras.Model) -> np.ndarray:
         x = even_grid(half_width, spacing)
         positions = vmc.walkers.positions[:_N_LOOKED_AT]
         squares = np.asarray(conditional_orbital(vmc.ansatz, positions, tf.constant(x, positions.dtype))) ** 2
+        if np.isnan(squares).any(axis=1).all():
+            raise NothingMeasuredError("the wave function vanishes, or is not finite, wherever it was looked at")
         change = np.nanmean(np.abs(2.0 * squares[:, ::2].sum(axis=1) - 1.0))
         if change < _TOLERANCE or spacing / 2 < _LEAST_SPACING or 2 * len(x) > _MOST_PLACES:
             return x

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.exact.observables import entropy_of
 from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
-from tf_nqs.observables.grid import choose_grid
+from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.physics.relations import is_even
@@ -94,6 +94,7 @@ def measure_observables(
 
     Raises:
         RuntimeError: the trainer was not compiled.
+        NothingMeasuredError: the wave function or the local energy is finite at no walker.
     """
     if not vmc.compiled:
         raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
@@ -116,6 +117,8 @@ def measure_observables(
             reported = now
         if n_rows >= _LEAST_ROWS and (now - started > max_seconds or n_samples >= max_samples):
             break
+    if not sums.counts.sum(axis=0).all():
+        raise NothingMeasuredError("no sample has a finite wave function and a finite energy")
     return _observables(sums, x, vmc.system.n_particles, is_even(vmc.system), equilibrium.is_reached)
 
 

@@ -66,8 +66,10 @@ class TrappedFermions:
     ):
         if n_particles % 1 != 0 or n_particles < 1:
             raise ValueError(f"n_particles = {n_particles}: must be an integer of at least 1")
-        if not interaction_range > 0:
-            raise ValueError(f"interaction_range = {interaction_range}: must be positive")
+        if not math.isfinite(interaction_strength):
+            raise ValueError(f"interaction_strength = {interaction_strength}: must be finite")
+        if not 0 < interaction_range < math.inf:
+            raise ValueError(f"interaction_range = {interaction_range}: must be positive and finite")
         self.n_particles = int(n_particles)
         self.interaction_strength = float(interaction_strength)
         self.interaction_range = float(interaction_range)

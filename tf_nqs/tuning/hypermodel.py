@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 import keras_tuner
 
+from tf_nqs import run_result
 from tf_nqs.apart import run_apart
 from tf_nqs.config import Settings, SettingsError, settings_from
 from tf_nqs.config.search import Search
 from tf_nqs.config.section import LARGEST_COUNT
 from tf_nqs.memory_request import check_training
+from tf_nqs.run_folder import RESULT_FILE
 from tf_nqs.tuning.space import declare, values_of
 
 OBJECTIVE = "objective"
@@ -136,6 +137,10 @@ def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> 
 
 
 def read_result(folder: Path, trial_id: str) -> dict[str, Any]:
-    """Returns what the `result.json` of a trial holds; nothing where there is none."""
-    path = trial_folder(folder, trial_id) / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Returns what the `result.json` of a trial holds; nothing where there is none that a search could use."""
+    try:
+        result = run_result.read_result(trial_folder(folder, trial_id) / RESULT_FILE)
+    except (OSError, ValueError):
+        return {}
+    is_whole = all(result.get(name) is not None for name in ("energy", "energy_error", "n_iterations"))
+    return result if is_whole and 1 <= result["n_iterations"] <= LARGEST_COUNT else {}

@@ -75,8 +75,11 @@ def run_worker(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
 def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> SearchTuner:
     """Returns the tuner of a search, new or as it was left."""
     try:
-        return SearchTuner(search, folder, tuner_id, say)
-    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        tuner = SearchTuner(search, folder, tuner_id, say)
+        if lost := [trial for trial in tuner.oracle.start_order if trial not in tuner.oracle.trials]:
+            raise LookupError(f"trial {lost[0]} is not there")
+        return tuner
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if error_number(error) in FAILURES and isinstance(error, OSError):
             raise  # the disk is at fault, not what it holds
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -87,11 +90,10 @@ def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], N
 
 
 def _write(search: Search, records: list[TrialRecord], folder: Path, say: Callable[[str], None]) -> TrialRecord | None:
-    system = search.settings.system
     reference = find_reference(search.settings)
     write_csv(records, folder / TABLE_FILE)
-    title = f"A = {system.n_particles}, V0 = {system.interaction_strength:g}, sigma0 = {system.interaction_range:g}: "
-    title += f"{search.search.tuner} search, {search.search.seconds_per_trial:g} s of training per trial"
+    how = f"{search.search.tuner} search, {search.search.seconds_per_trial:g} s of training per trial"
+    title = f"{search.settings.system.title()}: {how}"
     plot_search(search, records, reference, folder / PLOT_FILE, title)
     say(trials_table(records, reference))
     best = best_record(records)

@@ -22,7 +22,7 @@ from tf_nqs.disk import replace_file, replace_text
 from tf_nqs.exact import Reference
 from tf_nqs.tuning.hypermodel import best_settings, read_result
 from tf_nqs.tuning.space import values_of
-from tf_nqs.tuning.tuner import failure_reason, trial_seconds
+from tf_nqs.tuning.tuner import NO_RESULT, failure_reason, trial_seconds
 
 TABLE_FILE, BEST_FILE = "trials.csv", "best.toml"
 
@@ -75,6 +75,9 @@ def trial_records(search: Search, folder: Path, oracle: keras_tuner.Oracle) -> l
 def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial) -> TrialRecord:
     status = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}.get(trial.status, "unfinished")
     result = read_result(folder, trial.trial_id) if status == "completed" else {}
+    reason = failure_reason(folder, trial.trial_id) or ""
+    if status == "completed" and not result:  # the file was damaged since
+        status, reason = "failed", NO_RESULT
     objective = result["energy"] + search.search.error_weight * result["energy_error"] if result else None
     numbers = ("energy", "energy_error", "n_iterations", "seconds_training", "seconds_compile", "n_parameters")
     return TrialRecord(
@@ -82,7 +85,7 @@ def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial)
         status=status,
         objective=objective,
         seconds=trial_seconds(trial.hyperparameters.values, search.search)[1],
-        reason=failure_reason(folder, trial.trial_id) or "",
+        reason=reason,
         values=values_of(trial.hyperparameters, search.space),
         **{name: result.get(name) for name in numbers},
     )

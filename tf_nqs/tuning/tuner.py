@@ -20,6 +20,8 @@ from tf_nqs.tuning.hypermodel import OBJECTIVE, RunHyperModel, read_result, tria
 
 TUNER_FOLDER, FAILURE_FILE = "tuner", "failure.txt"
 
+NO_RESULT = "its result.json cannot be used"
+
 _NEVER = 10**9
 """So many failed trials in a row would end a search."""
 
@@ -155,12 +157,12 @@ class SearchTuner(base_tuner.BaseTuner):
         if trial.message:  # the traceback of an error that nobody expected
             self._keep_reason(trial, trial.message.strip().splitlines()[-1])
         reason = failure_reason(self.folder, trial.trial_id)
-        if reason is None:
-            result = read_result(self.folder, trial.trial_id)
+        result = read_result(self.folder, trial.trial_id)
+        if reason is None and result:
             energy = format_with_error(result["energy"], result["energy_error"])
             self.say(f"trial {trial.trial_id}: energy {energy} after {result['n_iterations']} iterations")
         else:
-            self.say(f"trial {trial.trial_id} failed: {reason}")
+            self.say(f"trial {trial.trial_id} failed: {reason or NO_RESULT}")
 
 
 def trial_seconds(values: dict, search: SearchSettings) -> tuple[float, float]:
@@ -184,4 +186,4 @@ def failure_reason(folder: Path, trial_id: str) -> str | None:
         trial_id: of the trial.
     """
     path = trial_folder(folder, trial_id) / FAILURE_FILE
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from tf_nqs.run_folder import claim_run_folder, reopen_run_folder
 from tf_nqs.run_result import RunResult
 
 REFERENCE = 10.0
+
+
+def blank_result():
+    """Returns what `result.json` holds of a run of which nothing is known: null, 0 or empty, as the types allow."""
+    kinds = get_type_hints(RunResult)
+    return {
+        name: None if type(None) in get_args(kind) else (get_origin(kind) or kind)() for name, kind in kinds.items()
+    }
 
 
 def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
@@ -39,7 +47,7 @@ def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
         "seconds_total": 30.0,
         "versions": {"python": "3"},
     }
-    numbers = dict.fromkeys((field.name for field in fields(RunResult)), None)
+    numbers = blank_result()
     (folder / "result.json").write_text(json.dumps(numbers | result | changes))
     with open(folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import json
 import re
 import subprocess
 import sys
@@ -169,6 +170,24 @@ def test_an_arm_that_is_only_drawn_is_refused_before_anything_runs(runs, command
     assert command("fig2", "--arms=a4v10_full", "--seed=1") == 0
     assert command("fig2", "--arms=a4v10") == 2
     assert "was run with seed = 1, not 0" in capsys.readouterr().err and runs.ran == ["a4v10_full"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"iteration,energy\n1,low\n"])
+def test_damaged_metrics_of_a_finished_arm_are_told_in_one_line(content, runs, command, tmp_path, capsys):
+    assert command("fig2", "--arms=a4v10") == 0
+    (tmp_path / "arms" / "a4v10" / "metrics.csv").write_bytes(content)
+    capsys.readouterr()
+    assert command("fig2", "--arms=a4v10") == 2
+    error = capsys.readouterr().err
+    assert "its metrics.csv cannot be read (" in error and error.count("\n") == 1
+
+
+def test_a_damaged_result_of_an_arm_is_run_anew(runs, command, tmp_path):
+    assert command("fig2", "--arms=a4v10") == 0
+    result = tmp_path / "arms" / "a4v10" / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"energy": "low"}))
+    assert command("fig2", "--arms=a4v10") == 0
+    assert runs.ran == ["a4v10", "a4v10"]
 
 
 def test_statuses(runs, command, capsys):

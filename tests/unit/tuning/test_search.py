@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -230,10 +231,36 @@ def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, 
     assert do(search_in(**settings))[0] == best and len(fake_run.calls) == done
 
 
-def test_what_keras_tuner_had_half_written_is_refused_in_one_line(fake_run, search_in):
+@pytest.mark.parametrize(
+    "content",
+    ["{", '"text"', "[1]", '{"energy": "low"}', '{"energy": null}', '{"n_iterations": 1000000000000}', "\udcff"],
+)
+def test_a_trial_whose_result_was_damaged_since_has_failed(content, fake_run, search_in):
+    best, _, folder = do(search_in())
+    result = folder / "trials" / best.trial / "result.json"
+    numbers = json.loads(result.read_text())
+    if content.startswith('{"'):
+        content = json.dumps(numbers | json.loads(content))
+    result.write_bytes(content.encode(errors="surrogateescape"))
+    said = []
+    second, rows, _ = do(search_in(), said.append)
+    damaged = next(row for row in rows if row["trial"] == best.trial)
+    assert second.trial != best.trial and damaged["status"] == "failed"
+    assert f"trial {best.trial} failed: its result.json cannot be used" in "\n".join(said)
+
+
+def test_a_trial_that_keras_tuner_has_lost_is_told_in_one_line(fake_run, search_in):
+    _, _, folder = do(search_in())
+    shutil.rmtree(folder / "tuner" / "trial_0")
+    with pytest.raises(RunFolderError, match=r"cannot be read \(LookupError: trial 0 is not there\)"):
+        do(search_in())
+
+
+@pytest.mark.parametrize("text", ['{"trials": ', "{}"])
+def test_what_keras_tuner_had_half_written_is_refused_in_one_line(text, fake_run, search_in):
     with search_folder(search_in()) as folder:
         (folder / "tuner").mkdir()
-        (folder / "tuner/oracle.json").write_text('{"trials": ')
+        (folder / "tuner/oracle.json").write_text(text)
         for take_up in (tuning.run_search, tuning.run_worker):
             with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
                 take_up(search_in(), folder, "tuner0", print)

@@ -1,0 +1,88 @@
+"""What a command says does not decide over what it does: the reader may be gone, the disk of the log full."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tf_nqs import run_folder
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "n_particles": 2,
+    "n_features": 8,
+    "n_walkers": 64,
+    "n_burn_in": 50,
+    "target_error": 0.5,
+    "reference_max_seconds": 0,
+    "jit_compile": "false",
+}
+
+
+def command(folder, **changes):
+    return [
+        sys.executable,
+        ROOT / "train.py",
+        *(f"--{k}={v}" for k, v in (SMALL | changes).items()),
+        f"--run_dir={folder}",
+    ]
+
+
+def without_reader():
+    """Returns the writing end of a pipe that nobody reads from."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("place", ["broken pipe", "full disk"])
+def test_a_training_that_nobody_can_read_of_goes_on(place, tmp_path):
+    stdout = without_reader() if place == "broken pipe" else os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = subprocess.run(
+            command(tmp_path / "run", iterations=20), stdout=stdout, stderr=subprocess.PIPE, timeout=300, check=False
+        )
+    finally:
+        os.close(stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["n_iterations"] == 20
+
+
+def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
+    """As with `train.py | tee log`: tee ends at once, and the training must not end with it."""
+    folder = tmp_path / "run"
+    stdout = without_reader()
+    process = subprocess.Popen(
+        command(folder, iterations=10**6, iterations_per_call=5), stdout=stdout, stderr=subprocess.PIPE
+    )
+    os.close(stdout)
+    metrics, waited_until = folder / "metrics.csv", time.monotonic() + 200
+    while not (metrics.is_file() and metrics.read_bytes().count(b"\n") > 5):
+        assert process.poll() is None and time.monotonic() < waited_until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=200)
+    assert (process.returncode, stderr) == (130, b"")
+    assert run_folder.holds_checkpoint(folder) and (folder / "result.json").is_file()
+
+
+def test_help_can_be_cut_off():
+    stdout = without_reader()
+    try:
+        done = subprocess.run(
+            [sys.executable, ROOT / "train.py", "--help"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
