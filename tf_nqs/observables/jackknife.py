@@ -39,3 +39,17 @@ def jackknife(
     error = np.sqrt((n_groups - 1) / n_groups * np.maximum(spread - n_groups * mean**2, 0.0))
     # A bias beyond the error is no bias of first order: where a function has a kink the estimate of it is wild.
     return Estimate(value - np.clip((n_groups - 1) * mean, -error, error), error)
+
+
+def with_sum(estimate: Estimate, total: float) -> Estimate:
+    """Returns numbers whose sum is known: least squares, in units of the errors, puts what is missing where they vary.
+
+    A trace has no bias, but what the jackknife takes off each eigenvalue for its own bias is bounded one by one.
+
+    Args:
+        estimate: of several numbers, shape (n,).
+        total: their sum.
+    """
+    variances = estimate.error**2
+    share = np.divide(variances, variances.sum(), out=np.zeros_like(variances), where=variances.sum() > 0)
+    return estimate._replace(value=estimate.value + (total - estimate.value.sum()) * share)

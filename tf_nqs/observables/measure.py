@@ -14,7 +14,7 @@ from tf_nqs import defaults
 from tf_nqs.exact.observables import entropy_of
 from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
 from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
-from tf_nqs.observables.jackknife import Estimate, jackknife
+from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.physics.relations import is_even
 from tf_nqs.training.chunks import phase_of_rows
@@ -177,6 +177,7 @@ def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_eq
         return jackknife(lambda mean: mean, [sums.parts[:, index]], sums.counts[:, 1])
 
     occupations = of_matrix(lambda matrix: natural_occupations(mean_matrix(matrix), even))
+    occupations = with_sum(occupations, n_particles)
     order = np.argsort(-occupations.value, kind="stable")
     orbitals = natural_orbitals(mean_matrix(sums.matrix.sum(axis=0) / counts.sum()), even)
     mixing = of_matrix(lambda matrix: orbitals @ mean_matrix(matrix) @ orbitals.T).error

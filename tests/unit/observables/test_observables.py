@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_nqs import exact
 from tf_nqs.observables import choose_grid, file_entries, measure_observables, observables_table, plots
 from tf_nqs.observables.conditional import spread_on_grid
-from tf_nqs.observables.jackknife import Estimate, jackknife
+from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals, orbitals_like
 from tf_nqs.observables.plots import plot_observables
 from tf_nqs.physics import TrappedFermions, free_fermions
@@ -154,6 +154,14 @@ def test_jackknife_of_a_mean_is_its_standard_error_and_takes_the_bias_off_a_squa
     # m^2 overestimates by Var/N; for the square of a mean the jackknife's correction is exactly its estimate of that.
     square = jackknife(lambda mean: mean**2, [sums], counts)
     assert square.value == pytest.approx(samples.mean() ** 2 - mean.error**2, rel=1e-12)
+
+
+def test_numbers_of_known_sum_are_moved_by_their_variances():
+    found = with_sum(Estimate(np.array([1.0, 0.9, 0.0]), np.array([0.1, 0.2, 0.0])), 2.0)
+    np.testing.assert_allclose(found.value, [1.02, 0.98, 0.0], rtol=1e-12)
+    np.testing.assert_array_equal(found.error, [0.1, 0.2, 0.0])
+    certain = Estimate(np.array([1.0, 1.0]), np.zeros(2))
+    np.testing.assert_array_equal(with_sum(certain, 2.0).value, certain.value)
 
 
 def still_trainer(positions):
