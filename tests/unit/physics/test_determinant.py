@@ -204,7 +204,8 @@ def test_forward_derivatives(size, n_determinants, dtype):
             assert abs(gradient[walker, k] - exact.first) <= first_tolerance + abs(exact.first) * zeroth_tolerance
             total += exact.second
             total_tolerance += second_tolerance + abs(exact.second) * zeroth_tolerance
-        assert sign[walker] == exact.sign
+        if zeroth_tolerance < 1:  # in units of Psi: beyond it, rounding decides its sign
+            assert sign[walker] == exact.sign
         log_tolerance = zeroth_tolerance + 10 * np.finfo(dtype).eps * (size + abs(exact.log_abs))
         assert abs(log_abs[walker] - exact.log_abs) <= log_tolerance
         assert abs(laplacian[walker] - total) <= total_tolerance
