@@ -138,7 +138,13 @@ def state_observables(
         state: of a frequency >= 1.
         x: as for `exact_observables`.
         pair_energy: v, callable, distances in a_ho -> energies in hbar omega.
+
+    Raises:
+        ValueError: the places are others.
     """
+    is_even = len(x) % 4 == 1 and len(x) > 1 and np.allclose(x, -x[::-1]) and np.allclose(np.diff(x), x[1] - x[0])
+    if not is_even:
+        raise ValueError("x: must be 4 m + 1 places, m >= 1, evenly spaced and symmetric about 0")
     n_particles, spacing = state.occupations.shape[1], x[1] - x[0]
     stride = 2 if n_particles == 4 else 1
     psi = _wave_function(state, x, stride)

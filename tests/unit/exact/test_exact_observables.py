@@ -55,6 +55,12 @@ def test_the_virial_theorem_and_the_sum_rules(n_particles, strength):
         np.testing.assert_allclose(found.occupations[:8:2], found.occupations[1:8:2], atol=1e-9)
 
 
+@pytest.mark.parametrize("x", [X[:1], X[:-1], X[1:-1], X + 0.1, X**3], ids=["one", "80", "79", "shifted", "uneven"])
+def test_another_grid_is_refused(x):
+    with pytest.raises(ValueError, match=r"^x: must be 4 m \+ 1 places"):
+        state_observables(ground_state(2, 5.0, 0.5, cut=6), x, gaussian(5.0))
+
+
 @pytest.mark.parametrize("n_particles", [2, 3])
 def test_the_centre_of_mass_is_the_trap_s_in_any_basis(n_particles):
     """A tight basis holds the centre of mass too tightly; what is made of it must be the wide basis' state."""
