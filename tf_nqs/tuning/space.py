@@ -45,5 +45,5 @@ def _value(drawn: Any, leaf: str, dimension: Range | Choices) -> Any:
     if isinstance(dimension, Choices):
         return json.loads(drawn)
     if value_type(leaf) is int:
-        return int(drawn)
+        return min(int(drawn), int(dimension.high))  # at the end of a logarithmic range keras-tuner draws one more
     return min(max(float(f"{drawn:.{_DIGITS}g}"), dimension.low), dimension.high)

@@ -10,17 +10,19 @@ import os
 import shutil
 from types import SimpleNamespace
 
+import keras_tuner
 import numpy as np
 import pytest
 
 from tf_nqs import memory_request, tune, tuning
 from tf_nqs.apart import Outcome
 from tf_nqs.config import RunFolderError, load_toml
-from tf_nqs.config.search import search_from
+from tf_nqs.config.search import Range, search_from
 from tf_nqs.exact import Reference
 from tf_nqs.search_folder import search_folder
 from tf_nqs.tuning import hypermodel, plots, summary
 from tf_nqs.tuning import search as search_module
+from tf_nqs.tuning import space as space_module
 
 SEARCH = """
 [search]
@@ -111,6 +113,14 @@ def test_every_trial_gets_the_same_seconds_and_values_from_the_space(tuner, fake
     assert len({settings.training.learning_rate for settings in fake_run.calls}) == 6
     assert best.objective == min(float(row["objective"]) for row in rows)
     assert fake_run.n_plots == 1
+
+
+def test_a_range_of_integers_ends_where_it_says(search_in):
+    space = search_in().space | {"decay_iterations": Range(low=50, high=400, scale="log")}
+    hyperparameters = keras_tuner.HyperParameters()
+    space_module.declare(hyperparameters, space)
+    hyperparameters.values["decay_iterations"] = hyperparameters.space[-1].prob_to_value(1.0)
+    assert space_module.values_of(hyperparameters, space)["decay_iterations"] == 400
 
 
 def test_a_search_repeats_itself_and_another_seed_is_another_search(fake_run, search_in, tmp_path):
