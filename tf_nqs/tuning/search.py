@@ -76,8 +76,10 @@ def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], N
     """Returns the tuner of a search, new or as it was left."""
     try:
         tuner = SearchTuner(search, folder, tuner_id, say)
-        if lost := [trial for trial in tuner.oracle.start_order if trial not in tuner.oracle.trials]:
-            raise LookupError(f"trial {lost[0]} is not there")
+        if hasattr(tuner.oracle, "trials"):  # not that of a worker, whose chief knows them
+            for trial in tuner.oracle.start_order:
+                if trial not in tuner.oracle.trials:
+                    raise LookupError(f"trial {trial} is not there")
         return tuner
     except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if error_number(error) in FAILURES and isinstance(error, OSError):
