@@ -66,6 +66,8 @@ def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_k
     """
     numbers = [_number(path) for path in _all_checkpoints(folder)]
     try:
+        if _last_name(folder) is None:
+            (folder / _STATE_FILE).unlink(missing_ok=True)  # damaged: the manager would not begin with it
         # A new manager each time: after layers were released, the variables are others. It reads what there is.
         manager = tf.train.CheckpointManager(_saved(model, facts), folder, n_kept, checkpoint_name=_NAME)
         manager.save(checkpoint_number=max(numbers, default=0) + 1)
@@ -129,8 +131,6 @@ def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
             f"of tf_nqs ({_reason(error)}); must be trained anew in another folder"
         ) from error
     _delete_unfinished(folder)
-    if _last_name(folder) is None:
-        (folder / _STATE_FILE).unlink(missing_ok=True)  # damaged, and the next checkpoint would be written beside it
     for path in _all_checkpoints(folder):
         if _number(path) > _number(checkpoint.path):
             for file in folder.glob(f"{path.name}.*"):

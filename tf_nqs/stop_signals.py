@@ -68,8 +68,8 @@ class StopSignals:
             if told and number == signal.SIGINT:
                 _leave(number)
             self._note(number, None)
-            told, was_told = True, told
-            if not was_told:
+            if not told:
+                told = True
                 self._say(f"{self.reason}: training ends after the present iterations; Ctrl-C leaves at once")
 
 

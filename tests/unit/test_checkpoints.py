@@ -120,12 +120,9 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder):
 )
 def test_the_list_of_checkpoints_may_be_lost(damage, folder):
     damage(folder / "checkpoint")
-    checkpoint = newest_checkpoint(folder, print)
-    assert checkpoint.path.name == "ckpt-3"
-    restore_checkpoint(checkpoint, model := make_model(0))
-    save_checkpoint(folder, model, FACTS, 2)
+    assert newest_checkpoint(folder, print).path.name == "ckpt-3"
+    save_checkpoint(folder, make_model(4), FACTS, 2)
     assert newest_checkpoint(folder, print).path.name == "ckpt-4"
-    assert values(model) == {3.0}
 
 
 def test_all_damaged_is_refused(folder):
