@@ -9,7 +9,7 @@ import keras
 
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.memory_request import check_model
 from tf_nqs.physics import TrappedFermions
@@ -127,7 +127,7 @@ def read_run(run_dir: str | Path, leaf: str) -> Run:
         ansatz.load_weights(Path(run_dir).expanduser() / WEIGHTS_FILE)
     except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         # HDF5 and Keras raise all of these about files that are cut short, or of another network.
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise RunFolderError(
             f"{leaf} = {shown(str(run_dir))}: its {WEIGHTS_FILE} cannot be read ({reason}); must be the folder of a run"
         ) from error

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.disk import FAILURES, error_number
 
 _NAME, _STATE_FILE = "ckpt", "checkpoint"
@@ -217,4 +217,4 @@ def _reason(error: Exception) -> str:
     if number in FAILURES:
         return os.strerror(number)  # TensorFlow puts paths before it, which may be long
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    return " ".join(str(text).split())[:200] or type(error).__name__
+    return brief(text) or type(error).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.disk import told_in_one_line
 from tf_nqs.run_result import read_result
 
@@ -214,7 +214,7 @@ def result_of_run(run_dir: str | Path) -> dict[str, Any]:
     try:
         return read_result(file) if file.is_file() else {}
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise RunFolderError(
             f"run_dir = {shown(str(run_dir))}: its {RESULT_FILE} cannot be read ({reason}); must be the folder of a run"
         ) from error

@@ -49,6 +49,11 @@ def shown(value: object) -> str:
     return _without_middle(text)
 
 
+def brief(reason: object) -> str:
+    """Returns an error, or a text about one, as one line of at most 200 characters."""
+    return " ".join(str(reason).split())[:200]
+
+
 def named(name: object) -> str:
     """Returns a name that is not known, as it was given, its middle left out where it is long."""
     return _without_middle(str(name))

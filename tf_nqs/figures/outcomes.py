@@ -14,7 +14,7 @@ import numpy as np
 from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.profile import PhaseTime, read_profile
 from tf_nqs.config import RunFolderError
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.figures.definitions import Arm
 from tf_nqs.finished_run import folder_of
 from tf_nqs.run_folder import METRICS_FILE, PROFILE_FILE
@@ -85,5 +85,5 @@ class Outcome:
         try:
             yield folder / name
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise RunFolderError(f"run_dir = {shown(str(folder))}: its {name} cannot be read ({reason})") from error
+            line = f"run_dir = {shown(str(folder))}: its {name} cannot be read ({brief(error)})"
+            raise RunFolderError(line) from error

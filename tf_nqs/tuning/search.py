@@ -8,7 +8,7 @@ from pathlib import Path
 from tf_nqs.analysis import format_with_error
 from tf_nqs.builders import find_reference
 from tf_nqs.config import RunFolderError
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.config.search import Search
 from tf_nqs.disk import FAILURES, error_number
 from tf_nqs.tuning.plots import plot_search
@@ -84,7 +84,7 @@ def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], N
     except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if error_number(error) in FAILURES and isinstance(error, OSError):
             raise  # the disk is at fault, not what it holds
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = brief(f"{type(error).__name__}: {error}")
         raise RunFolderError(
             f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
             "must be a new folder"
