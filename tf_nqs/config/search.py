@@ -31,37 +31,42 @@ class SearchSettings(Section):
 
     tuner: Literal["random", "hyperband", "bayesian"] = Field(
         "bayesian",
-        description="How trials are chosen: at random, by successive halving (hyperband), or where a Gaussian process "
-        "expects the most (bayesian).",
+        description="How trials are chosen: at random, by successive halving (hyperband), or by a Gaussian process "
+        "(bayesian).",
     )
     max_trials: Count = Field(20, description="Number of trials.")
     search_seconds: float | None = Field(
-        None, gt=0, description="No trial starts later than this, in seconds; no bound where it is left out."
+        None, gt=0, description="Time in seconds after which no new trial starts; default: no limit."
     )
     seconds_per_trial: float = Field(
-        60.0, gt=0, description="Seconds of training of each trial; compilation and measurement are not counted."
+        60.0, gt=0, description="Training time of each trial in seconds, without compilation and measurement."
     )
     error_weight: float = Field(
-        1.0, ge=0, description="Trials are ranked by their measured energy plus this many times its honest error."
+        1.0, ge=0, description="Weight of the error: trials are ranked by energy + error_weight * energy_error."
     )
     random_trials: int | None = Field(
         None,
         ge=1,
         le=LARGEST_COUNT,
-        description="Bayesian: trials at random before the model is asked; left out, a third of max_trials.",
+        description="Bayesian: number of random trials before the Gaussian process chooses; default: a third of "
+        "max_trials.",
     )
     min_seconds_per_trial: float | None = Field(
         None,
         gt=0,
-        description="Hyperband: seconds of training of the shortest trials; left out, a ninth of seconds_per_trial.",
+        description="Hyperband: training time of the shortest trials in seconds; default: a ninth of "
+        "seconds_per_trial.",
     )
     hyperband_factor: int = Field(
-        3, ge=2, le=100, description="Hyperband: the best one in so many trials goes on, for so many times as long."
+        3,
+        ge=2,
+        le=100,
+        description="Hyperband: keep the best 1/factor of the trials and train them factor times longer.",
     )
 
     @model_validator(mode="after")
     def _must_leave_room_to_halve(self) -> SearchSettings:
-        """Hyperband needs a second, longer round."""
+        """Refuses a Hyperband search without a second, longer round."""
         shortest = self.min_seconds_per_trial
         if shortest is not None and shortest * self.hyperband_factor > self.seconds_per_trial:
             raise ValueError(

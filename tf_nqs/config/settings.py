@@ -41,7 +41,7 @@ class SystemSettings(Section):
 
     @model_validator(mode="after")
     def _must_be_bound(self) -> SystemSettings:
-        """Without a trap only an attraction has a bound ground state."""
+        """Refuses systems without a bound ground state: without a trap, only an attraction binds."""
         if not self.trap and self.n_particles == 1:
             raise ValueError(
                 "trap = false contradicts n_particles = 1: "
@@ -72,34 +72,34 @@ class SamplingSettings(Section):
         description="How walkers move: by a random walk (metropolis), or along the gradient of |Psi|^2 (mala).",
     )
     n_walkers: int = Field(defaults.N_WALKERS, ge=2, le=LARGEST_COUNT, description="Number of Markov chains.")
-    n_steps: Count = Field(defaults.N_STEPS, description="Steps of the sampler between two iterations.")
-    n_burn_in: CountOrZero = Field(defaults.N_BURN_IN, description="Steps of the sampler thrown away at the start.")
+    n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps per iteration.")
+    n_burn_in: CountOrZero = Field(
+        defaults.N_BURN_IN, description="Metropolis steps before the first iteration, and before a measurement."
+    )
     proposal_width: float = Field(
         defaults.PROPOSAL_WIDTH,
         gt=0,
-        description="First standard deviation of the proposed moves in units of a_ho; it is adapted during training.",
+        description="Initial standard deviation of the proposed moves in units of a_ho; training adapts it.",
     )
     target_acceptance: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Fraction of accepted moves that the proposal width is adapted to; left out, "
+        description="Acceptance to which the proposal width is adapted; default: "
         + ", ".join(f"{share:g} for {name}" for name, share in defaults.TARGET_ACCEPTANCE.items())
         + ".",
     )
     global_moves: bool = Field(
         defaults.GLOBAL_MOVES,
-        description="Walkers may also jump to anywhere in the trap, once between two iterations: they find regions "
-        "that a node parts from the rest.",
+        description="Add one independence proposal per iteration, so that walkers cross nodes.",
     )
     stuck_steps: CountOrZero = Field(
         defaults.STUCK_STEPS,
-        description="A walker that has not moved in this many steps of a training is restarted where another one "
-        "stands; 0 for never.",
+        description="Steps without a move after which a walker is moved to the position of another one; 0 for never.",
     )
     sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
         defaults.SAMPLING_DTYPE,
-        description="Floating-point type of sampling alone; float32 speeds up runs of dtype float64.",
+        description="Floating-point type of sampling; float32 speeds up runs with dtype = float64.",
     )
 
 
@@ -109,13 +109,14 @@ class TrainingSettings(Section):
     iterations: Count = Field(defaults.ITERATIONS, description="Number of optimiser updates.")
     optimizer: Literal["adam", "sr", "minsr", "spring"] = Field(
         defaults.OPTIMIZER,
-        description="Adam, or a natural gradient: stochastic reconfiguration over parameters or walkers, "
-        "whichever are fewer (sr), the same with memory (spring), or always over walkers (minsr).",
+        description="Adam, or a natural gradient: stochastic reconfiguration (sr), solved over parameters or walkers,"
+        " whichever are fewer; sr with SPRING momentum (spring); or sr always solved over walkers "
+        "(minsr).",
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Learning rate of the optimiser; left out, "
+        description="Learning rate of the optimiser; default: "
         + ", ".join(f"{rate:g} for {name}" for name, rate in defaults.LEARNING_RATE.items())
         + ".",
     )
@@ -123,66 +124,65 @@ class TrainingSettings(Section):
         None,
         ge=0,
         le=LARGEST_COUNT,
-        description="The learning rate falls as 1/(1 + iteration/decay_iterations), 0 for a constant one; left out, "
+        description="The learning rate decays as 1/(1 + iteration/decay_iterations); 0 for a constant rate; default: "
         + ", ".join(f"{count} for {name}" for name, count in defaults.DECAY_ITERATIONS.items())
         + ".",
     )
     damping: float = Field(
-        defaults.DAMPING, gt=0, description="Natural gradients: damping added to the Fisher information at the start."
+        defaults.DAMPING, gt=0, description="Natural gradients: initial damping, added to the Fisher information."
     )
     damping_decay_iterations: CountOrZero = Field(
         defaults.DAMPING_DECAY_ITERATIONS,
-        description="The damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant one.",
+        description="The damping decays as 1/(1 + iteration/damping_decay_iterations); 0 for a constant damping.",
     )
-    momentum: float = Field(
-        defaults.MOMENTUM, ge=0, lt=1, description="Spring: share of the last direction that is kept in mind."
-    )
+    momentum: float = Field(defaults.MOMENTUM, ge=0, lt=1, description="SPRING momentum mu.")
     max_step_norm: float = Field(
-        defaults.MAX_STEP_NORM, gt=0, description="Natural gradients: longest step, as its Fisher norm."
+        defaults.MAX_STEP_NORM, gt=0, description="Natural gradients: maximum Fisher norm of a step."
     )
     leverage_bound: float = Field(
         defaults.LEVERAGE_BOUND,
         ge=0,
-        description="Natural gradients: walkers next to a node count as if their scores were this many times as long "
-        "as the median walker's; 0 for no bound.",
+        description="Natural gradients: maximum length of a walker's log-derivatives, in multiples of the median "
+        "length; longer ones (next to a node) are shortened. 0 for no limit.",
     )
     laplacian: Literal["auto", "nested", "forward"] = Field(
         defaults.LAPLACIAN,
-        description="Method for the Laplacian: nested gradient tapes, one forward pass, or the faster that applies.",
+        description="Method for the Laplacian: nested GradientTapes, one forward pass, or the faster one that applies"
+        " (auto).",
     )
     clip_deviations: float = Field(
         defaults.CLIP_DEVIATIONS,
         ge=0,
-        description="Local energies are clipped in the gradient at this many mean absolute deviations from the "
-        "median; 0 clips nothing.",
+        description="Clip the local energies of the gradient at this many mean absolute deviations from their median;"
+        " 0 for no clipping.",
     )
     clip_doubling_iterations: CountOrZero = Field(
         defaults.CLIP_DOUBLING_ITERATIONS,
-        description="Iterations in which clip_deviations doubles, so that late gradients are not clipped; 0 keeps it.",
+        description="Iterations in which clip_deviations doubles, so that late gradients are not clipped; 0 for never.",
     )
     pretrain_iterations: CountOrZero = Field(
-        defaults.PRETRAIN_ITERATIONS, description="Updates that first fit the orbitals to those of free fermions."
+        defaults.PRETRAIN_ITERATIONS,
+        description="Number of updates that fit the orbitals to free fermions before training.",
     )
     iterations_per_call: Count = Field(
-        defaults.ITERATIONS_PER_CALL, description="Iterations run in one compiled call; affects speed only."
+        defaults.ITERATIONS_PER_CALL,
+        description="Number of iterations in one compiled call; changes speed, not results.",
     )
     jit_compile: bool = Field(
         defaults.JIT_COMPILE,
-        description="Compile the phases of an iteration by XLA; without it a run starts sooner, but is slower.",
+        description="Compile the phases of an iteration with XLA; without it a run starts sooner, but is slower.",
     )
     chunk_mebibytes: Count = Field(
         defaults.CHUNK_MEBIBYTES,
-        description="Working memory in MiB of local energy, gradient and scores; walkers are taken in chunks where all "
-        "at once would need more.",
+        description="Maximum working memory, in MiB, of local energy, gradient and log-derivatives; walkers are "
+        "processed in chunks if all of them at once need more.",
     )
     max_repairs: CountOrZero = Field(
         defaults.MAX_REPAIRS,
-        description="So often a training that breaks down goes back to its last good state and on with shorter steps; "
-        "then it ends as failed.",
+        description="Maximum number of rollbacks: a diverged training restarts from its last good state with a "
+        "smaller step; after that it fails.",
     )
-    max_seconds: float | None = Field(
-        None, gt=0, description="Training stops after this many seconds; no bound where it is left out."
-    )
+    max_seconds: float | None = Field(None, gt=0, description="Maximum training time in seconds; default: no limit.")
 
 
 class EvaluationSettings(Section):
@@ -191,31 +191,31 @@ class EvaluationSettings(Section):
     target_error: float = Field(
         defaults.TARGET_ERROR,
         gt=0,
-        description="The final energy is sampled until its standard error is this small, in units of hbar*omega.",
+        description="Standard error to which the final energy is measured, in units of hbar*omega.",
     )
     evaluation_max_seconds: float = Field(
-        defaults.EVALUATION_MAX_SECONDS, gt=0, description="Longest time for sampling the final energy, in seconds."
+        defaults.EVALUATION_MAX_SECONDS, gt=0, description="Maximum time for measuring the final energy, in seconds."
     )
     reference_max_seconds: float = Field(
         defaults.REFERENCE_MAX_SECONDS,
         ge=0,
-        description="Longest time for computing a reference energy by diagonalisation, in seconds; 0 computes none.",
+        description="Maximum time for computing a reference energy by diagonalisation, in seconds; 0 for no reference.",
     )
 
 
 class RunSettings(Section):
-    """What is not physics: the seed, the run folder and the output."""
+    """The seed, the run folder and the output."""
 
     seed: int = Field(defaults.SEED, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     run_dir: str | None = Field(
         None,
         min_length=1,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="New folder for the results; a dated one in runs/ where it is left out.",
+        description="New folder for the results; default: a dated one in runs/.",
     )
-    quiet: bool = Field(False, description="Print nothing but errors.")
+    quiet: bool = Field(False, description="Print only errors.")
     profile: bool = Field(
-        False, description="After training, time the phases of an iteration and write profile.csv and profile.png."
+        False, description="Time the phases of an iteration after training; writes profile.csv and profile.png."
     )
 
 
@@ -235,7 +235,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _must_fit_dtype(self) -> Settings:
-        """Lengths and energies whose squares under- or overflow would turn into NaN much later."""
+        """Refuses lengths and energies whose squares under- or overflow: they would turn into NaN much later."""
         dtype = self.ansatz.dtype
         sampled = dtype if self.sampling.sampling_dtype == "ansatz" else self.sampling.sampling_dtype
         for section, leaf, name, limiting in (
@@ -254,7 +254,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _must_release_what_is_frozen(self) -> Settings:
-        """Nothing is released that is not frozen, and nothing after training."""
+        """Refuses to release layers that are not frozen, or after the end of training."""
         check_release(self.transfer, self.training.iterations, self.stopping.early_stopping)
         return self
 

@@ -11,53 +11,53 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 
 
 class StoppingSettings(Section):
-    """When training has converged, and which weights it ends with."""
+    """When training stops early, and which weights it ends with."""
 
     early_stopping: Literal["none", "thesis", "statistical"] = Field(
         defaults.EARLY_STOPPING,
-        description="Criterion that ends training early: that of the thesis, or (statistical) a slope that is zero "
-        "within its error and a further gain below gain_tolerance.",
+        description="Criterion of convergence: that of the thesis, or a slope that is zero within its error and a "
+        "further gain below gain_tolerance (statistical).",
     )
     window: int = Field(
         defaults.WINDOW,
         ge=10,
         le=LARGEST_COUNT,
-        description="Iterations that early stopping and restore_best judge together; windows do not overlap.",
+        description="Number of iterations in a window of early stopping and restore_best; windows do not overlap.",
     )
     max_slope: float = Field(
         defaults.MAX_SLOPE,
         gt=0,
-        description="Thesis: largest slope of the energy in two successive windows, in hbar*omega per iteration.",
+        description="Thesis: maximum slope of the energy in two successive windows, in hbar*omega per iteration.",
     )
     max_slope_difference: float = Field(
         defaults.MAX_SLOPE_DIFFERENCE,
         gt=0,
-        description="Thesis: largest difference of these two slopes, in hbar*omega per iteration.",
+        description="Thesis: maximum difference of these two slopes, in hbar*omega per iteration.",
     )
     max_mean_difference: float = Field(
         defaults.MAX_MEAN_DIFFERENCE,
         gt=0,
-        description="Thesis: largest difference of the mean energies of two windows, in units of hbar*omega.",
+        description="Thesis: maximum difference of the mean energies of two windows, in units of hbar*omega.",
     )
     max_variance: float = Field(
         defaults.MAX_VARIANCE,
         gt=0,
-        description="Thesis: largest variance of the local energy, its mean over a window, in units of (hbar*omega)^2.",
+        description="Thesis: maximum variance of the local energy, averaged over a window, in units of (hbar*omega)^2.",
     )
     max_spread: float = Field(
         defaults.MAX_SPREAD,
         gt=0,
-        description="Thesis: largest standard deviation of the energies in a window, in units of hbar*omega.",
+        description="Thesis: maximum standard deviation of the energies in a window, in units of hbar*omega.",
     )
-    n_successes: Count = Field(defaults.N_SUCCESSES, description="Thesis: windows that must pass all thresholds.")
+    n_successes: Count = Field(defaults.N_SUCCESSES, description="Thesis: number of windows that must pass all checks.")
     n_failures: CountOrZero = Field(
         defaults.N_FAILURES,
-        description="Thesis: windows that may fail between the successes; one more, and counting starts anew.",
+        description="Thesis: number of windows that may fail; one more resets both counts.",
     )
     gain_tolerance: float = Field(
         defaults.GAIN_TOLERANCE,
         gt=0,
-        description="Statistical: largest further descent to be given away, in units of hbar*omega.",
+        description="Statistical: maximum further gain that is given up, in units of hbar*omega.",
     )
     confidence: float = Field(
         defaults.CONFIDENCE,
@@ -67,5 +67,5 @@ class StoppingSettings(Section):
     )
     restore_best: bool = Field(
         defaults.RESTORE_BEST,
-        description="Training ends with the weights of the window whose energy plus its error is the lowest.",
+        description="Restore the weights of the window with the lowest energy plus error at the end.",
     )

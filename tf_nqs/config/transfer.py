@@ -9,33 +9,33 @@ from tf_nqs.config.section import CountOrZero, Section
 
 
 class TransferSettings(Section):
-    """What training starts from, and which part of it is trained when."""
+    """Which weights training starts from, and which of them are trained."""
 
     transfer_from: str | None = Field(
         None,
         min_length=1,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="Folder of a run whose weights training starts from: all of them for as many particles, else those "
-        "whose shape does not depend on the number of particles; random weights where it is left out.",
+        description="Folder of the run whose weights training starts from: all weights for the same number of "
+        "particles, otherwise those whose shape does not depend on it; default: random weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
-        description="Train only orbitals and envelope; the equivariant layers keep the weights they start with.",
+        description="Train only orbitals and envelope; the equivariant layers keep their initial weights.",
     )
     release_at: CountOrZero = Field(
         defaults.RELEASE_AT,
-        description="Train the frozen layers too from this iteration on; 0 for never. Early stopping may end training "
-        "before it.",
+        description="Iteration from which the frozen layers are trained too; 0 for never. Early stopping may end "
+        "training before it.",
     )
     release_when_converged: bool = Field(
         defaults.RELEASE_WHEN_CONVERGED,
-        description="Train the frozen layers too once early stopping would end training for the first time; training "
-        "then goes on, and early stopping counts anew.",
+        description="Train the frozen layers too when early stopping would first end training; training then "
+        "continues and early stopping starts again.",
     )
 
 
 def check_release(transfer: TransferSettings, iterations: int, early_stopping: str) -> None:
-    """Refuses to release what is not frozen, or at a time that does not come.
+    """Refuses to release layers that are not frozen, or after the end of training.
 
     Args:
         transfer: the section.
