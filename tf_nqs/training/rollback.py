@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.checkpoints import model_variables, optimizer_variables
-from tf_nqs.types import Tensor
 
 _SHORTER = 0.5
 """A repair makes all later steps this much shorter."""
@@ -74,31 +73,6 @@ def make_gentler(vmc: keras.Model) -> None:
     if vmc.natural_gradient:
         vmc.natural_gradient.raise_damping()
     vmc.seed.assign(tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(vmc.seed), 1))
-
-
-def apply_shortened(
-    optimizer: keras.optimizers.Optimizer, gradients: list[Tensor], variables: list[keras.Variable], factor: Tensor
-) -> None:
-    """Lets an optimiser update variables, then takes the share 1 - factor of each update back.
-
-    So steps can be shortened in the middle of a training, without a word to the optimiser: Adam's do not depend on the
-    length of the gradient, and a schedule cannot be assigned to.
-
-    Args:
-        optimizer: built for these variables.
-        gradients: one for each of them.
-        variables: to be updated.
-        factor: scalar, above 0 and at most 1; updates by a factor of 1 stay as they are, to the last bit.
-    """
-    before = [tf.identity(variable.value) for variable in variables]
-    optimizer.apply(gradients, variables)
-
-    def shorten() -> Tensor:
-        for variable, old in zip(variables, before, strict=True):
-            variable.assign(old + tf.cast(factor, old.dtype) * (variable.value - old))
-        return tf.constant(0)
-
-    tf.cond(tf.convert_to_tensor(factor) < 1, shorten, lambda: tf.constant(0))
 
 
 def _restorable(vmc: keras.Model) -> dict[str, keras.Variable]:

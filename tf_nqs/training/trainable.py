@@ -9,10 +9,20 @@ import tensorflow as tf
 
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.phases import make_gradients
+from tf_nqs.training.updates import build_optimizer, nadam_product
 from tf_nqs.types import Tensor
 
 _COUNTER = "iteration"
 """What Keras calls the optimiser's own counter of updates."""
+
+_ACCUMULATOR = "gradient_accumulator"
+"""How Keras' names of accumulated gradients end."""
+
+_CONFIGURABLE_RATES = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)
+"""Learning rates that an optimiser's configuration can hold; a function of one's own is none."""
+
+_NOT_IN_CONFIG = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+"""What `exclude_from_weight_decay` sets."""
 
 
 def follow_trainable(vmc: keras.Model) -> None:
@@ -57,14 +67,38 @@ def rebuilt_optimizer(
     Returns:
         A new, built optimiser.
     """
-    rebuilt = type(optimizer).from_config(optimizer.get_config())
-    rebuilt.build(variables)
-    # The names of slots hold the paths of their variables.
-    kept = {variable.name: variable for variable in optimizer.variables if not (restart and variable.name == _COUNTER)}
+    rebuilt = _copied(optimizer)
+    build_optimizer(rebuilt, variables)
+    # The names of slots hold the paths of their variables. Accumulated gradients belong to the old counter.
+    kept = {
+        variable.name: variable
+        for variable in optimizer.variables
+        if not (restart and (variable.name == _COUNTER or variable.name.endswith(_ACCUMULATOR)))
+    }
     for variable in rebuilt.variables:
         if variable.name in kept:
             variable.assign(kept[variable.name])
+    if not restart:
+        for new, old in zip(nadam_product(rebuilt), nadam_product(optimizer), strict=True):
+            new.assign(old)
     return rebuilt
+
+
+def _copied(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Returns an optimiser with the same options that is not built yet, with what its configuration cannot hold."""
+    rate = optimizer._learning_rate
+    is_function = callable(rate) and not isinstance(rate, _CONFIGURABLE_RATES)
+    if is_function:
+        optimizer._learning_rate = 0.0
+    try:
+        config = optimizer.get_config()
+    finally:
+        optimizer._learning_rate = rate
+    copied = type(optimizer).from_config(config | ({"learning_rate": rate} if is_function else {}))
+    for name in _NOT_IN_CONFIG:
+        if hasattr(optimizer, name):
+            setattr(copied, name, getattr(optimizer, name))
+    return copied
 
 
 def resize_natural_gradient(

@@ -27,8 +27,8 @@ from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
 from tf_nqs.training.reuse import SampleReuse
-from tf_nqs.training.rollback import apply_shortened
 from tf_nqs.training.trainable import follow_trainable
+from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
 from tf_nqs.types import Tensor, WalkerState
 
 
@@ -120,7 +120,8 @@ class VariationalMonteCarlo(keras.Model):
         """Sets the optimiser, and compiles the phases of an iteration at their first use.
 
         Args:
-            optimizer: any Keras optimiser; beside a natural gradient, plain `keras.optimizers.SGD`.
+            optimizer: a Keras optimiser, or its name; its options act as in Keras' own `fit`. Beside a natural
+                gradient it must be plain `keras.optimizers.SGD(learning_rate)`.
             natural_gradient: what turns the energy's gradient into a natural one; None for the plain gradient.
             jit_compile: whether XLA compiles sampling, local energy and gradient; False for a custom layer with
                 operations that XLA lacks.
@@ -129,10 +130,13 @@ class VariationalMonteCarlo(keras.Model):
             **kwargs: other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: chunk_mebibytes is not above 0, or the ansatz cannot be built in sampling_dtype.
+            ValueError: chunk_mebibytes is not above 0, the ansatz cannot be built in sampling_dtype, or the optimiser
+                is not supported (LossScaleOptimizer, MultiOptimizer, ScheduleFreeAdamW) or, beside a natural
+                gradient, not plain SGD.
         """
+        optimizer = checked_optimizer(optimizer, natural_gradient)
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
-        self.optimizer.build(self.ansatz.trainable_variables)
+        build_optimizer(self.optimizer, self.ansatz.trainable_variables)
         numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
         phases = make_phases(self.ansatz, self.system, self.sampler, *numerics)
         self.sample, self.log_abs_psi, self.local_energy, self.energy_gradient, self.scores = phases
@@ -152,7 +156,7 @@ class VariationalMonteCarlo(keras.Model):
     def warm_up(self) -> None:
         """Traces and compiles everything that `fit` needs; changes no state."""
         started = time.monotonic()
-        warm_up(phases_with_arguments(self), meanwhile=lambda: self._fit_calls([0]))
+        warm_up(phases_with_arguments(self), meanwhile=self._trace_train_step)
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -226,6 +230,11 @@ class VariationalMonteCarlo(keras.Model):
         periods = {one for callback in callbacks or () if (one := getattr(callback, "call_period", None)) is not None}
         counts = call_lengths(iterations, self.iterations_per_call, periods, done)
         return self._fit_calls(counts, callbacks=callbacks, **kwargs)
+
+    def _trace_train_step(self) -> None:
+        """Traces a call of no iterations. Not by Keras' `fit`, the end of which may write averages over the weights."""
+        self.make_train_function()
+        self.train_function(iter(dataset_of([0])))
 
     def _fit_calls(self, counts: list[int], **kwargs: Any) -> History:
         """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""

@@ -17,7 +17,7 @@ from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 from tf_nqs.training.record import COLUMNS
-from tf_nqs.training.rollback import apply_shortened
+from tf_nqs.training.updates import apply_shortened
 
 STRENGTH, N_WALKERS, N_STEPS, STUCK_CALLS = 10.0, 128, 10, 12
 EXACT, _ = two_particle_energy(STRENGTH, 0.5)
