@@ -111,6 +111,11 @@ class SampleReuse(keras.layers.Layer):
         """Whether every iteration draws its own samples."""
         return self.policy.resampling == "every_iteration"
 
+    @property
+    def of_samples(self) -> tuple[keras.Variable, ...]:
+        """What is known of the samples at hand, a `ReuseState`; each sampling replaces it. Empty if none is reused."""
+        return () if self.never_reuses else tuple(self.state)
+
     def forget(self) -> None:
         """To be called when anything but `next_samples` has moved the walkers: they are no known samples any more."""
         self.n_unmoved.assign(tf.zeros_like(self.n_unmoved))

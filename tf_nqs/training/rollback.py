@@ -47,16 +47,18 @@ def restore_snapshot(vmc: keras.Model, snapshot: Snapshot) -> None:
 def state_fault(vmc: keras.Model) -> str | None:
     """Returns what is wrong with a trainer's state, as the part of a sentence; None if nothing is.
 
-    Single walkers may be anywhere, or nowhere: the next sampling restarts those that are lost.
+    Single walkers may be anywhere, or nowhere: the next sampling restarts those that are lost. What re-weighting knows
+    of the samples at hand may be anything too: a walker without a finite ln|Psi|^2 counts nothing, and the next
+    sampling replaces all of it.
     """
     width = float(vmc.proposal_width)
     if not 0 < width < math.inf:
         return f"proposal width of {width:g}"
-    walkers = (vmc.positions, getattr(vmc.reuse, "log_probability", None))
+    renewed = (vmc.positions, *vmc.reuse.of_samples)
     floats = {
         name: variable.value
         for name, variable in _restorable(vmc).items()
-        if "float" in variable.dtype and not any(variable is one for one in walkers)
+        if "float" in variable.dtype and not any(variable is one for one in renewed)
     }
     are_finite = tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in floats.values()]).numpy()
     found = [name for name, is_finite in zip(floats, are_finite, strict=True) if not is_finite]
