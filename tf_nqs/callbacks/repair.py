@@ -11,6 +11,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.faults import find_fault, no_memory, remember
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.physics.bounds import lowest_energy
 from tf_nqs.training.rollback import (
     Snapshot,
     fits,
@@ -24,9 +25,10 @@ from tf_nqs.training.rollback import (
 class RepairTraining(IterationCallback):
     """Rolls a training back to its last good state after a fault, and lets it go on more gently.
 
-    A fault is an iteration without any finite energy, an energy that has exploded, weights or a state of the optimiser
-    that are not finite, or a proposal width that is not above 0. It is looked for after every call. What a single
-    iteration can bear is no fault: walkers without a finite local energy are left out, lost walkers restarted.
+    A fault is an iteration without any finite energy, an energy that has exploded, or that no state can have, weights
+    or a state of the optimiser that are not finite, or a proposal width that is not above 0. It is looked for after
+    every call. What a single iteration can bear is no fault: walkers without a finite local energy are left out, lost
+    walkers restarted. A fall of the energy is none either, unless it ends below the potentials' minimum.
 
     The last good state is the one before the last call without a fault: the energies of that call have shown that its
     weights are sound, which is not known yet of those that the call has ended with. After a rollback steps are half as
@@ -69,6 +71,7 @@ class RepairTraining(IterationCallback):
 
     def begin(self, state: dict[str, Any] | None) -> None:
         self.failure: str | None = None
+        self._lowest_energy = lowest_energy(self.model.system)
         self._recent: Snapshot | None = None
         state = state or {"good": None, "memory": no_memory(), "counts": (0, 0, 0, 0)}
         good = state["good"]
@@ -102,7 +105,7 @@ class RepairTraining(IterationCallback):
         self.n_restarted += int(np.sum(rows["n_restarted"]))
         self._n_non_finite += int(np.sum(rows["n_non_finite"]))
         self._n_local_energies += len(rows["iteration"]) * self.model.sampler.n_walkers
-        fault = find_fault(rows, self._memory) or state_fault(self.model)
+        fault = find_fault(rows, self._memory, self._lowest_energy) or state_fault(self.model)
         if fault is None:
             self._good = self._recent or self._good
             self._memory = remember(self._memory, rows)
