@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
+from tf_nqs.stop_signals import Terminated
 
 
 class Outcome(NamedTuple):
@@ -52,7 +53,8 @@ def run_apart(
         Outcome.
 
     Raises:
-        KeyboardInterrupt: the process was interrupted; that of the run has been ended.
+        KeyboardInterrupt: this process was interrupted; that of the run has been ended.
+        Terminated: this process was told to end; that of the run has ended first, with a checkpoint if it was training.
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with TensorFlow in it may hang
     receiver, sender = context.Pipe(duplex=False)
@@ -68,6 +70,10 @@ def run_apart(
         assert status is not None  # it has been joined
         how = f"was killed by signal {-status}; out of memory?" if status < 0 else f"ended with status {status}"
         outcome = Outcome(problem=f"its process {how}")
+    except Terminated:
+        process.terminate()
+        process.join()  # it ends after the present iterations
+        raise
     finally:
         process.kill()
         process.join()

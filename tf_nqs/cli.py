@@ -38,9 +38,9 @@ example: python train.py --config=quickstart --n_particles=3
 Flags override the config, which overrides the defaults. The names are those of the TOML keys.
 
 Ctrl-C ends training after the iterations of the present call, writes a checkpoint and measures the energy (status
-130); once more Ctrl-C leaves at once. SIGTERM does the same without measuring (status 143). After either of them, or
-after a kill, --resume goes on as if there had been no break. A run that is left before its training gives its folder
-back."""
+130); once more Ctrl-C leaves at once. SIGTERM, SIGHUP (a closed terminal), SIGUSR1, SIGUSR2 and SIGXCPU do the same
+without measuring (status 128 + signal, 143 for SIGTERM). After any of them, or after a kill, --resume goes on as if
+there had been no break. A run that is left before its training gives its folder back."""
 
 GENERAL_HELP = {
     "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",

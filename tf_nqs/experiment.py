@@ -49,13 +49,10 @@ from tf_nqs.run_folder import (
     reopen_run_folder,
 )
 from tf_nqs.run_result import Convergence, RunResult
-from tf_nqs.stop_signals import StopSignals
+from tf_nqs.stop_signals import StopSignals, Terminated
 from tf_nqs.terminal import speaker
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
 from tf_nqs.transfer import carry_walkers, freeze_equivariant_layers, save_walkers, start_weights
-
-TERMINATED_STATUS = 143
-"""Exit status after SIGTERM, as a shell reports it."""
 
 _MANY_PARTICLES = 8
 """From here on ln|Psi| of random start weights loses digits in float32."""
@@ -75,7 +72,7 @@ def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = (), 
     Raises:
         RunFolderError: the folder holds another run, or none to resume, or cannot be written.
         TransferError: there is nothing in `transfer.transfer_from` that can be transferred.
-        SystemExit: SIGTERM has ended training, after a checkpoint.
+        Terminated: a signal such as SIGTERM has ended training, after a checkpoint; a SystemExit.
     """
     folder = reopen_run_folder(settings.run.run_dir) if resume else claim_run_folder(settings.run.run_dir)
     with locked_run_folder(folder):
@@ -96,9 +93,6 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
         raise
 
     convergence = train(vmc, settings, folder, reference, say, callbacks, start)
-    if vmc.stop_reason == "terminated":
-        say("terminated; --resume goes on from the last checkpoint")
-        raise SystemExit(TERMINATED_STATUS)
     seconds_training = start.seconds + time.monotonic() - training_started
 
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
@@ -168,7 +162,7 @@ def train(
     more_callbacks: Sequence[keras.callbacks.Callback] = (),
     start: Start | None = None,
 ) -> Convergence:
-    """Runs the training loop with checkpoints; Ctrl-C or SIGTERM ends it, and what was reached is kept.
+    """Runs the training loop with checkpoints; Ctrl-C or a terminating signal ends it; what was reached is kept.
 
     Args:
         vmc: the compiled trainer.
@@ -181,6 +175,9 @@ def train(
 
     Returns:
         What early stopping found, when layers were released, and what was repaired.
+
+    Raises:
+        Terminated: by a signal, after a checkpoint.
     """
     start = start or Start()
     if start.checkpoint:
@@ -201,6 +198,8 @@ def train(
         callbacks.append(ProgressLine(training.iterations, reference.energy, start.iteration))
     with StopSignals(say) as signals:
         fit_from(start, vmc, settings, folder, [*callbacks, *more_callbacks, StopOnSignal(signals)])
+    if signals.terminated_by is not None:
+        raise Terminated(signals.terminated_by, f"{int(vmc.iteration)} iterations are done, --resume goes on")
     if vmc.stop_reason == "interrupted":
         say("interrupted, --resume can go on; once more Ctrl-C leaves without measuring")
     explanation = blocking = None

@@ -1,20 +1,78 @@
-"""Ctrl-C and SIGTERM as a wish: what is running ends at its next opportunity, instead of in the middle of something."""
+"""Signals that end a run: training stops after the present iterations instead of in the middle of something."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-REASONS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""Signals that terminate a run: sent by `kill`, a closed terminal, batch systems before the end, a CPU time limit."""
+
+REASONS: dict[int, str] = {signal.SIGINT: "interrupted"} | dict.fromkeys(TERMINATING, "terminated")
 """Signal -> stop reason of the training that it ends."""
 
 
+class Terminated(SystemExit):
+    """Ends the process as a terminating signal asks, with the status that a shell reports for it.
+
+    Args:
+        number: of the signal.
+        advice: how to go on, where more is known than the command knows.
+    """
+
+    def __init__(self, number: int, advice: str | None = None):
+        super().__init__(128 + number)
+        self.status = 128 + number
+        self.number = number
+        self.advice = advice
+
+    @property
+    def signal_name(self) -> str:
+        """Such as SIGTERM."""
+        return signal.Signals(self.number).name
+
+
+@contextlib.contextmanager
+def termination_raised() -> Iterator[None]:
+    """Raises `Terminated` in the `with` block at the first terminating signal; signals that are ignored stay so.
+
+    Outside of the main thread, to which Python gives all signals, nothing is done.
+    """
+    raised = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal raised
+        del frame
+        if not raised:  # some batch systems send it twice, and the first one is being obeyed
+            raised = True
+            raise Terminated(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, end) for number in TERMINATING if _may_be_taken(number)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _may_be_taken(number: int) -> bool:
+    """Whether a handler may be replaced: none that ignores, and of signals with no fixed meaning only our own."""
+    handler = signal.getsignal(number)
+    if handler in (signal.SIG_IGN, None):  # None: set by other code than Python's
+        return False
+    is_ours = getattr(handler, "__module__", None) == __name__
+    return number in (signal.SIGINT, signal.SIGTERM) or handler is signal.SIG_DFL or is_ours
+
+
 class StopSignals:
-    """Context manager that notes SIGINT and SIGTERM; a Ctrl-C after either of them leaves the process at once.
+    """Context manager that notes SIGINT and the terminating signals; a Ctrl-C after one of them leaves at once.
 
     Python's own handlers wait until compiled code returns, which may take minutes. So a thread of its own is told of
     the signals as they come. Signals that are ignored stay so; outside of the main thread, to which Python gives all
@@ -25,10 +83,12 @@ class StopSignals:
 
     Attributes:
         reason: stop reason by the signal that has come, "interrupted" or "terminated"; None before.
+        terminated_by: number of the first terminating signal that has come; None before.
     """
 
     def __init__(self, say: Callable[[str], None]):
         self.reason: str | None = None
+        self.terminated_by: int | None = None
         self._say = say
         self._handlers: dict[int, signal._HANDLER] = {}
         self._thread: threading.Thread | None = None
@@ -41,7 +101,7 @@ class StopSignals:
             self._thread.start()
             self._descriptor_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
             for number in REASONS:
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):  # None: set by other code than Python's
+                if _may_be_taken(number):
                     self._handlers[number] = signal.signal(number, self._note)
         return self
 
@@ -58,7 +118,9 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Python's handler: so that the reason is known at the latest when the code that was interrupted goes on."""
         del frame
-        self.reason = "terminated" if self.reason == "terminated" else REASONS[number]
+        if self.terminated_by is None and number in TERMINATING:
+            self.terminated_by = number
+        self.reason = "interrupted" if self.terminated_by is None else "terminated"
 
     def _listen(self) -> None:
         told = False

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from tf_nqs import run_folder
+from tf_nqs.config import load_toml
+from tf_nqs.resume import find_start
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -71,6 +76,28 @@ def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
     _, stderr = process.communicate(timeout=200)
     assert (process.returncode, stderr) == (130, b"")
     assert run_folder.holds_checkpoint(folder) and (folder / "result.json").is_file()
+
+
+def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path):
+    folder = tmp_path / "run"
+    arguments = command(folder, iterations=10**6, iterations_per_call=5)
+    terminal, its_end = pty.openpty()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), its_end)
+    own_terminal = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    process = subprocess.Popen(arguments, **streams, **own_terminal)
+    os.close(its_end)
+    try:
+        metrics, waited_until = folder / "metrics.csv", time.monotonic() + 200
+        while not (metrics.is_file() and metrics.read_bytes().count(b"\n") > 5):
+            assert process.poll() is None and time.monotonic() < waited_until
+            time.sleep(0.05)
+    finally:
+        os.close(terminal)
+    assert process.wait(200) == 128 + signal.SIGHUP
+    n_rows, said = metrics.read_bytes().count(b"\n") - 1, []
+    settings = load_toml(folder / "config.toml")
+    assert find_start(settings, folder, said.append).iteration == n_rows >= 5
+    assert said == [f"resumed after {n_rows} iterations, going on to 1000000"]
 
 
 def test_help_can_be_cut_off():

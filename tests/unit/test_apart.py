@@ -11,6 +11,7 @@ import pytest
 from tf_nqs import apart
 from tf_nqs.apart import Outcome, run_apart
 from tf_nqs.config import settings_from
+from tf_nqs.stop_signals import StopSignals, Terminated, termination_raised
 
 
 def settings_of(note):
@@ -38,6 +39,15 @@ def interrupts_its_parent(sender, settings, *_):
         file.write(str(os.getpid()))
     os.kill(os.getppid(), signal.SIGINT)
     time.sleep(60)
+
+
+def trains_until_it_is_told_to_end(sender, settings, *_):
+    with StopSignals(print) as stop:
+        os.kill(os.getppid(), signal.SIGHUP)
+        while stop.reason is None:
+            time.sleep(0.01)
+    with open(settings.run.run_dir, "w") as file:
+        file.write(stop.reason)
 
 
 def is_running(process_id):
@@ -77,6 +87,14 @@ def test_an_interrupt_ends_the_process(in_child, tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert not is_running(int((tmp_path / "id").read_text()))
+
+
+def test_a_terminating_signal_lets_the_run_write_its_checkpoint(in_child, tmp_path):
+    in_child(trains_until_it_is_told_to_end)
+    with pytest.raises(Terminated) as ended, termination_raised():
+        run_apart(settings_of(tmp_path / "note"))
+    assert ended.value.code == 129
+    assert (tmp_path / "note").read_text() == "terminated"
 
 
 def test_bad_settings_are_a_problem(tmp_path):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM are noted at once, a second Ctrl-C leaves even in compiled code, nothing is left behind."""
+"""Signals are noted at once, a second Ctrl-C leaves even in compiled code, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs.stop_signals import StopSignals
+from tf_nqs import exit_status
+from tf_nqs.stop_signals import TERMINATING, StopSignals, Terminated, termination_raised
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,32 +32,70 @@ with StopSignals(lambda text: print(text, flush=True)):
         ([signal.SIGTERM], "terminated"),
         ([signal.SIGTERM, signal.SIGTERM], "terminated"),  # some batch systems send it twice
         ([signal.SIGINT, signal.SIGTERM], "terminated"),
+        ([signal.SIGHUP], "terminated"),  # the terminal was closed
+        ([signal.SIGUSR1, signal.SIGTERM], "terminated"),  # SLURM's warning, then its end
     ],
 )
 def test_signals_are_noted_and_said_once(signals, reason):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)]
     said, told = [], threading.Event()
     with StopSignals(lambda text: (said.append(text), told.set())) as stop:
         assert stop.reason is None
         for number in signals:
             signal.raise_signal(number)
         assert stop.reason == reason
+        assert stop.terminated_by == next((number for number in signals if number in TERMINATING), None)
         assert told.wait(10)
     assert len(said) == 1 and "Ctrl-C leaves at once" in said[0]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)] == before
     assert signal.set_wakeup_fd(-1) == -1
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_ignored_signals_stay_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])  # as in a shell's background job, and by nohup
+def test_ignored_signals_stay_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        with StopSignals(print) as stop:
-            signal.raise_signal(signal.SIGINT)
-            assert stop.reason is None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        with termination_raised(), StopSignals(print) as stop:
+            signal.raise_signal(number)
+            assert stop.reason is None and signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+
+
+def test_a_handler_of_the_users_own_is_kept():
+    came = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        with termination_raised(), StopSignals(print) as stop:
+            signal.raise_signal(signal.SIGUSR1)
+        assert came == [signal.SIGUSR1] and stop.reason is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("number", TERMINATING)
+def test_a_command_ends_with_a_line_and_the_status_of_a_shell(number, capsys):
+    def work():
+        with StopSignals(print) as stop:  # while it trains the signal is a wish
+            pass
+        assert stop.reason is None
+        signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    assert exit_status.exit_status_of(work, "nothing was written") == 128 + number
+    assert capsys.readouterr().err == f"terminated by {number.name}; nothing was written\n"
+    assert signal.getsignal(number) is before
+
+
+def test_only_the_first_terminating_signal_is_obeyed():
+    with pytest.raises(Terminated) as ended, termination_raised():
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            signal.raise_signal(signal.SIGTERM)  # while the first one is being obeyed
+    assert ended.value.code == 129
 
 
 def test_other_threads_have_no_signals():

@@ -33,7 +33,7 @@ class TimeLimit(IterationCallback):
 
 
 class StopOnSignal(IterationCallback):
-    """Stops training as interrupted or terminated after Ctrl-C or SIGTERM.
+    """Stops training as interrupted or terminated after Ctrl-C or a terminating signal.
 
     Args:
         signals: notes the signals.

@@ -15,7 +15,7 @@ class CheckpointSettings(Section):
         defaults.CHECKPOINT_MINUTES,
         ge=0,
         description="Minutes between two checkpoints; 0 for none by time. One is always written at the start, at the "
-        "end and on Ctrl-C or SIGTERM.",
+        "end, on Ctrl-C and on a signal that ends the run, such as SIGTERM.",
     )
     checkpoint_iterations: CountOrZero = Field(
         defaults.CHECKPOINT_ITERATIONS,
