@@ -13,7 +13,7 @@ from types import FrameType
 TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """Signals that terminate a run: sent by `kill`, a closed terminal, batch systems before the end, a CPU time limit."""
 
-REASONS: dict[int, str] = {signal.SIGINT: "interrupted"} | dict.fromkeys(TERMINATING, "terminated")
+REASONS: dict[int, str] = {signal.SIGINT: "interrupted", **dict.fromkeys(TERMINATING, "terminated")}
 """Signal -> stop reason of the training that it ends."""
 
 

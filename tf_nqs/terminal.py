@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -9,13 +10,33 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+_WORDS = {
+    "ħ": "hbar",
+    "ω": "*omega",
+    "\N{GREEK SMALL LETTER SIGMA}": "sigma",
+    "Σ": "sum",
+    "√": "sqrt",
+    "²": "^2",
+    "±": "+-",
+    "\N{MINUS SIGN}": "-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "·": "*",
+    "⟨": "<",
+    "⟩": ">",
+    "—": "-",
+}
+"""Character that an encoding may lack -> what is printed instead; a question mark for all others."""
+
+SPELLED_OUT = "tf_nqs.spelled_out"
+"""Name of the error handler of encodings that does so."""
+
 
 def say(text: str) -> None:
     """Prints a line at once.
 
     Where it cannot be written, as the reader of a pipe is gone, the terminal closed or the disk of a log full, nothing
     is printed from then on: a training is worth more than what it says. Characters that the output's encoding lacks
-    are replaced.
+    are spelled out.
     """
     _write(text, sys.stdout)
 
@@ -31,12 +52,26 @@ def speaker(quiet: bool) -> Callable[[str], None]:
 
 
 def encode_anything() -> None:
-    """Lets standard output replace the characters that its encoding lacks, whoever prints them.
+    """Lets standard output spell out the characters that its encoding lacks, whoever prints them.
 
-    Such as a square sign in ASCII, or the byte of a file name that is no UTF-8. Standard error does so already.
+    Such as a square sign in ASCII, or the byte of a file name that is no UTF-8. Standard error escapes them already.
+    Streams that were closed before the start lead nowhere.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors=SPELLED_OUT)
+
+
+def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    """The error handler: returns what stands for the characters that cannot be encoded, and where to go on."""
+    assert isinstance(error, UnicodeEncodeError)  # it is used for writing alone
+    text = error.object[error.start : error.end]
+    return "".join(_WORDS.get(character, "?") for character in text), error.end
+
+
+codecs.register_error(SPELLED_OUT, _spell_out)
 
 
 def _write(text: str, stream: TextIO) -> None:
@@ -45,7 +80,7 @@ def _write(text: str, stream: TextIO) -> None:
             print(text, file=stream, flush=True)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+            print(text.encode(encoding, SPELLED_OUT).decode(encoding), file=stream, flush=True)
     except OSError:
         _fall_silent(stream)
 

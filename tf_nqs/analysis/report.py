@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error, round_to_error
+from tf_nqs.terminal import SPELLED_OUT
 
 __all__ = ["format_with_error", "result_table"]
 
@@ -26,8 +27,6 @@ REFERENCE_WORDS = {
 }
 
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
-
-ASCII_WORDS = {"ħω": "hbar*omega", "±": "+-", SIGMA: "sigma", "²": "^2"}
 
 MAX_WIDTH = 100
 """Columns of the table at most; also what is taken where there is no terminal to ask."""
@@ -208,8 +207,4 @@ def _text(value: object) -> str:
 
 def _plain(text: str, ascii_only: bool) -> str:
     """Returns the text, spelt out in ASCII where asked."""
-    if not ascii_only:
-        return text
-    for symbol, word in ASCII_WORDS.items():
-        text = text.replace(symbol, word)
-    return text.encode("ascii", "replace").decode("ascii")
+    return text.encode("ascii", SPELLED_OUT).decode("ascii") if ascii_only else text
