@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tf_nqs.analysis import format_with_error
+from tf_nqs.export_recipes import RECIPES
 from tf_nqs.signatures import OUTPUTS
 
 _TEXT = """\
@@ -40,7 +41,8 @@ lost in rounding; walkers drawn from |Psi|² are not there.
 ```python
 import tensorflow as tf
 
-model = tf.saved_model.load("{name}/1")
+folder = "{name}/1"
+model = tf.saved_model.load(folder)
 seed, n_walkers, n_steps = tf.constant([0, 1]), tf.constant(1000), tf.constant(500)
 positions = model.signatures["sample"](seed=seed, n_walkers=n_walkers, n_steps=n_steps)["positions"]
 energy = model.signatures["local_energy"](positions=positions)["total"]
@@ -59,7 +61,8 @@ curl -d '{{"signature_name": "log_psi", "inputs": {{"positions": [{example}]}}}}
 ## Inside
 
 {assets}
-"""
+
+{recipes}"""
 
 _ASSETS = {
     "config.toml": "all settings of the run",
@@ -87,6 +90,7 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
         rows="\n".join(_rows([*signatures, "sample"], dtype)),
         example=[round(place - (n_particles - 1) / 2, 1) for place in range(n_particles)],
         assets="\n".join(assets),
+        recipes=RECIPES,
     )
 
 

@@ -22,7 +22,7 @@ from tf_nqs.disk import told_in_one_line
 from tf_nqs.export_folder import README_FILE, VERSION_FOLDER, check_output
 from tf_nqs.export_readme import readme
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.signatures import functions_of_positions, make_signatures
+from tf_nqs.signatures import functions_of_positions, make_methods, make_signatures
 from tf_nqs.types import Tensor
 
 SUMMARY_FILE = "export.json"
@@ -126,9 +126,9 @@ def _save(
 ) -> None:
     """Writes the model; its texts become assets in the folder of that name."""
     module = tf.Module()
-    signatures = make_signatures(functions, summary["n_particles"], summary["dtype"])
-    for name, function in signatures.items():
-        setattr(module, name, function)
+    methods = make_methods(functions, summary["n_particles"], summary["dtype"])
+    for name, method in methods.items():
+        setattr(module, name, method)
     # TensorFlow's variables, without Keras' objects around them: what loads the model need not know those.
     module.parameters = [variable.value for variable in ansatz.variables]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -136,8 +136,8 @@ def _save(
         for name, text in texts.items():
             (Path(scratch) / name).write_text(text, encoding="utf-8")
             module.assets.append(tf.saved_model.Asset(str(Path(scratch) / name)))
-        served = {**signatures, tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signatures["log_psi"]}
-        tf.saved_model.save(module, str(folder / VERSION_FOLDER), signatures=served)
+        signatures = make_signatures(methods, summary["n_particles"], summary["dtype"])
+        tf.saved_model.save(module, str(folder / VERSION_FOLDER), signatures=signatures)
 
 
 def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float]:

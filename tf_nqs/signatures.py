@@ -90,28 +90,33 @@ def functions_of_positions(
     return functions
 
 
-def make_signatures(
+def make_methods(
     functions: Mapping[str, Callable], n_particles: int, dtype: str
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Returns signature -> graph function that can be saved; with `sample` besides the given ones.
+    """Returns name -> graph function that can be saved as a method of a model; with `sample` besides the given ones.
+
+    They take positions of any shape and check it themselves, because TensorFlow's own check says little.
 
     Args:
         functions: as `functions_of_positions` returns them.
         n_particles: number of particles A.
         dtype: of positions and outputs.
     """
-    positions = tf.TensorSpec((None, n_particles), dtype, name="positions")
+    fitting = tf.TensorSpec((None, n_particles), dtype, name="positions")
+    anything = tf.TensorSpec(None, dtype, name="positions")
 
-    def signature(function: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
-        graph = portable(function, positions)
-        return tf.function(lambda positions: graph(positions), input_signature=[positions], autograph=False)
+    def method(function: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
+        graph = portable(function, fitting)
+        return tf.function(
+            lambda positions: graph(_checked(positions, n_particles)), input_signature=[anything], autograph=False
+        )
 
-    signatures = {name: signature(function) for name, function in functions.items()}
+    methods = {name: method(function) for name, function in functions.items()}
 
     def log_abs_psi(positions: Tensor) -> Tensor:
-        return signatures["log_psi"](positions)["log_abs_psi"]
+        return methods["log_psi"](positions)["log_abs_psi"]
 
-    signatures["sample"] = tf.function(
+    methods["sample"] = tf.function(
         lambda seed, n_walkers, n_steps: {
             "positions": _sample(log_abs_psi, seed, n_walkers, n_steps, n_particles, dtype)
         },
@@ -122,7 +127,40 @@ def make_signatures(
         ],
         autograph=False,
     )
-    return signatures
+    return methods
+
+
+def make_signatures(
+    methods: Mapping[str, Callable], n_particles: int, dtype: str
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Returns signature -> graph function: the methods, with the shape of their input as part of the contract.
+
+    Args:
+        methods: as `make_methods` returns them.
+        n_particles: number of particles A.
+        dtype: of positions and outputs.
+    """
+    positions = tf.TensorSpec((None, n_particles), dtype, name="positions")
+
+    def signature(method: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
+        return tf.function(lambda positions: method(positions), input_signature=[positions], autograph=False)
+
+    named = {name: signature(method) for name, method in methods.items() if name != "sample"}
+    return {**named, "sample": methods["sample"], tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: named["log_psi"]}
+
+
+def _checked(positions: Tensor, n_particles: int) -> Tensor:
+    """Returns positions whose shape is (n_walkers, n_particles), also where TensorFlow does not compare shapes.
+
+    A signature of a loaded model takes tensors of any shape, whatever it says, and networks compute something of many.
+    """
+    # Hides what the graph claims about the shape: otherwise the check would count as passed and be left out.
+    given = tf.raw_ops.PlaceholderWithDefault(input=positions, shape=None)
+    shape = tf.shape(given)
+    fits = tf.reduce_all(shape[1:] == n_particles) & (tf.size(shape) == 2)
+    message = f"positions must have shape (n, {n_particles}): n walkers of {n_particles} particles each; the shape was"
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message, shape], summarize=8)]):
+        return tf.ensure_shape(given, (None, n_particles))
 
 
 def _sample(

@@ -22,7 +22,7 @@ PACKAGE = REPOSITORY / "tf_nqs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 LEVELS = (
-    {"defaults", "portable", "quiet_import", "run_result", "stop_signals", "terminal", "types"},
+    {"defaults", "export_recipes", "portable", "quiet_import", "run_result", "stop_signals", "terminal", "types"},
     {"config"},
     {"disk", "exit_status"},
     {"exact", "export_folder", "memory_request", "physics", "run_folder"},

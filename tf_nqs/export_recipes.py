@@ -1,0 +1,125 @@
+"""What one can do with an exported wave function beyond its signatures: a part of the README of every export.
+
+The code is TensorFlow and NumPy alone. Its names `folder`, `model` and `positions` are those of the README's example.
+"""
+
+from __future__ import annotations
+
+RECIPES = '''\
+## Recipes
+
+The code goes on from the example under "Use".
+
+### Call it
+
+Every signature but `serving_default` is a method too. A method takes tensors, arrays and lists:
+
+```python
+values = model.log_psi(positions)
+sign, log_abs_psi = values["sign"], values["log_abs_psi"]
+walkers = model.sample([0, 1], 100, 500)["positions"]  # seed, n_walkers, n_steps
+```
+
+Positions of another shape than (n, A) end with `positions must have shape (n, A)`, a single walker without its first
+axis too: write `x[None, :]`. A tensor of another precision must be converted with `tf.cast` first.
+
+### Parameters and fine-tuning
+
+`model.parameters` is the list of all weights, as `tf.Variable`s. Derivatives by them go through `model.log_psi`, and
+the gradient of the energy is dE = 2 ⟨(e_L - E) d ln|Psi|⟩. Plain gradient descent lowers the energy:
+
+```python
+import numpy as np
+
+
+def fine_tune(model, n_iterations, learning_rate=0.01, n_walkers=1000, n_steps=200):
+    """Changes the parameters in place; returns the energy before each iteration."""
+    history = []
+    for iteration in range(n_iterations):
+        x = model.sample([1, iteration], n_walkers, n_steps)["positions"]
+        energies = model.local_energy(x)["total"].numpy()
+        history.append(np.mean(energies))
+        middle = np.median(energies)  # a few walkers next to a node must not decide the step
+        bound = 5 * np.mean(np.abs(energies - middle))
+        clipped = np.clip(energies, middle - bound, middle + bound)
+        factors = 2 * (clipped - np.mean(clipped)) / len(clipped)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(factors * model.log_psi(x)["log_abs_psi"])
+        for variable, gradient in zip(model.parameters, tape.gradient(loss, model.parameters)):
+            if gradient is not None:
+                variable.assign_sub(learning_rate * gradient)
+    return history
+```
+
+The learning rate must suit the network: if the energy rises, take a smaller one.
+
+### Save it again
+
+`tf.saved_model.save(model, folder)` keeps the methods and loses the signatures. Hand them over:
+
+```python
+def save_again(model, folder):
+    """Writes the model with its present parameters, and all its signatures."""
+    tf.saved_model.save(model, folder, signatures=dict(model.signatures))
+```
+
+### Overlap of two states
+
+|⟨Psi_1|Psi_2⟩|² / (⟨Psi_1|Psi_1⟩ ⟨Psi_2|Psi_2⟩) = ⟨Psi_2/Psi_1⟩_1 ⟨Psi_1/Psi_2⟩_2, where ⟨ ⟩_1 is the mean over walkers
+drawn from |Psi_1|². Neither state needs to be normalised. 1 is the same state, 0 an orthogonal one.
+
+```python
+def overlap(one, other, n_walkers=10_000, n_steps=500):
+    """Returns the overlap of two models of as many particles and of one precision, and its standard error."""
+    means, errors, shift = [], [], None
+    for first, second in ((one, other), (other, one)):
+        x = first.sample([2, len(means)], n_walkers, n_steps)["positions"]
+        below, above = first.log_psi(x), second.log_psi(x)
+        log_ratio = (above["log_abs_psi"] - below["log_abs_psi"]).numpy().astype(np.float64)
+        shift = np.median(log_ratio) if shift is None else -shift  # it cancels in the product
+        ratio = above["sign"].numpy() * below["sign"].numpy() * np.exp(log_ratio - shift)
+        means.append(np.mean(ratio))
+        errors.append(np.std(ratio) / np.sqrt(n_walkers))
+    return means[0] * means[1], np.hypot(means[0] * errors[1], means[1] * errors[0])
+```
+
+### Norm
+
+Psi is not normalised. The integral of |Psi|² over all positions comes from points drawn from a Gaussian that is wider
+than |Psi|². The more particles, the more points it takes: look at the error.
+
+```python
+def log_norm(model, n_points=100_000):
+    """Returns the logarithm of the integral of |Psi|^2, and its standard error."""
+    walkers = model.sample([3, 0], 1000, 500)["positions"]
+    n_particles, dtype = walkers.shape[1], walkers.dtype
+    centre, width = np.mean(walkers), 1.2 * np.std(walkers)
+    standard = tf.random.stateless_normal((n_points, n_particles), [3, 1], dtype=dtype).numpy()
+    log_abs_psi = model.log_psi((centre + width * standard).astype(dtype.as_numpy_dtype))["log_abs_psi"].numpy()
+    log_drawn = -0.5 * np.sum(standard**2, axis=1) - n_particles * np.log(width * np.sqrt(2 * np.pi))
+    log_ratio = 2 * log_abs_psi.astype(np.float64) - log_drawn
+    ratio = np.exp(log_ratio - np.max(log_ratio))
+    return np.max(log_ratio) + np.log(np.mean(ratio)), np.std(ratio) / np.mean(ratio) / np.sqrt(n_points)
+```
+
+Psi / exp(log_norm / 2) is normalised.
+
+### TensorFlow Lite
+
+Models in float32 can be converted, a signature at a time; `log_psi`, `psi`, `local_energy` and
+`gradient_and_laplacian` were tried. TensorFlow Lite does not check the shape of positions.
+
+```python
+def to_lite(folder, signature):
+    """Returns the bytes of a .tflite file."""
+    return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature]).convert()
+
+
+lite = to_lite(folder, "log_psi")
+runner = tf.lite.Interpreter(model_content=lite).get_signature_runner("log_psi")
+lite_values = runner(positions=positions.numpy())
+```
+
+TensorFlow says of `tf.lite.Interpreter` that it will go; the package `ai_edge_litert` has the same class.
+'''
+"""Markdown."""
