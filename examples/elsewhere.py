@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 
 A = 2
 
@@ -44,4 +45,4 @@ def main():
 if __name__ == "__main__":
     _, _, _, energies = main()
     error = float(tf.math.reduce_std(energies)) / len(energies) ** 0.5
-    print(f"energy {float(tf.reduce_mean(energies)):.4f} +- {error:.4f}, exact {A**2 / 2}")
+    print(f"energy {format_with_error(float(tf.reduce_mean(energies)), error)}, exact {A**2 / 2}")

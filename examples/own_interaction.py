@@ -11,6 +11,7 @@ import math
 import keras
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 
 A, SPRING_CONSTANT = 2, 1.5
 EXACT = 0.5 + math.sqrt(1 + A * SPRING_CONSTANT) * (A**2 - 1) / 2
@@ -34,4 +35,4 @@ def main():
 
 if __name__ == "__main__":
     measured = main()
-    print(f"energy {measured.energy:.4f} +- {measured.energy_error:.4f}, exact {EXACT:.4f}")
+    print(f"energy {format_with_error(measured.energy, measured.energy_error)}, exact {EXACT:.6f}")

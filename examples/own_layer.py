@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 from tf_nqs.types import SignedLog
 
 A, STRENGTH, RANGE = 2, 10.0, 0.5
@@ -61,5 +62,5 @@ def main():
 if __name__ == "__main__":
     measured, model = main()
     exact = tf_nqs.reference_energy(A, STRENGTH, RANGE).energy
-    print(f"energy {measured.energy:.4f} +- {measured.energy_error:.4f}, exact {exact:.4f}")
+    print(f"energy {format_with_error(measured.energy, measured.energy_error)}, exact {exact:.6f}")
     print(f"height {float(model.jastrow.height):.3f}, width {float(model.jastrow.width):.3f} a_ho")

@@ -6,6 +6,7 @@ python examples/reweighting.py
 import keras
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 
 ITERATIONS = 150
 
@@ -30,4 +31,4 @@ if __name__ == "__main__":
     measured, n_samplings = main()
     exact = tf_nqs.reference_energy(2, 10.0, 0.5).energy
     print(f"{n_samplings} samplings for {ITERATIONS} iterations")
-    print(f"energy {measured.energy:.4f} +- {measured.energy_error:.4f}, exact {exact:.4f}")
+    print(f"energy {format_with_error(measured.energy, measured.energy_error)}, exact {exact:.6f}")

@@ -162,6 +162,14 @@ def evaluate(signatures: dict[str, Callable], positions: tf.Tensor) -> dict[str,
     }
 
 
+def rounded(value: float, error: float) -> tuple[str, str]:
+    """Returns both numbers with as many decimals as give the error two digits; six where it says nothing."""
+    decimals = 6
+    if math.isfinite(error) and error > 0:
+        decimals = min(max(1 - math.floor(math.log10(error)), 0), 12)
+    return f"{value:.{decimals}f}", f"{error:.{decimals}f}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Loads the model, prints what it finds, and returns 0, or 2 for bad input."""
     parser = Parser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
@@ -193,7 +201,8 @@ def run(options: argparse.Namespace) -> None:
         ) from problem
     energy = numbers["local_energy/total"]
     error = energy.std() / math.sqrt(len(energy))
-    print(f"energy of {len(energy)} independent walkers: {energy.mean():.5f} +- {error:.5f} (in units of hbar*omega)")
+    energy_text, error_text = rounded(energy.mean(), error)
+    print(f"energy of {len(energy)} independent walkers: {energy_text} +- {error_text} (in units of hbar*omega)")
     kinetic = -0.5 * (numbers["tapes/laplacian"] + np.sum(numbers["tapes/gradient"] ** 2, axis=1))
     difference = np.max(np.abs(kinetic - numbers["local_energy/kinetic"]) / np.maximum(1, np.abs(kinetic)))
     print(f"kinetic energy by nested tapes through log_psi: largest deviation {difference:.1e}")

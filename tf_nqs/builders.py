@@ -3,33 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
+from tf_nqs.analysis import read_metrics
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.memory_request import check_model
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.run_folder import WEIGHTS_FILE, settings_of_run
+from tf_nqs.run_folder import METRICS_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
 
-class Run(NamedTuple):
-    """A finished run, read back from its folder.
+class _Parts(NamedTuple):
+    """What a run unpacks into."""
+
+    system: TrappedFermions
+    ansatz: FermionAnsatz
+    settings: Settings
+
+
+class Run(_Parts):
+    """A finished run, read back from its folder; unpacks into system, ansatz and settings.
 
     Attributes:
         system: the Hamiltonian.
         ansatz: the trained wave function.
         settings: all settings of the run.
+        folder: where the run is, None for a run that was put together by hand.
     """
 
-    system: TrappedFermions
-    ansatz: FermionAnsatz
-    settings: Settings
+    folder: Path | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the run's `result.json` holds now, see `RunResult`; energies in hbar*omega.
+
+        Raises:
+            RunFolderError: there is no such file, as the run has not ended yet, or it cannot be read.
+        """
+        return result_of_run(self._file(RESULT_FILE).parent)
+
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """The columns of the run's `metrics.csv` as it is now, shape (n_iterations,) each, see `read_metrics`.
+
+        Raises:
+            RunFolderError: there is no such file, or it cannot be read.
+        """
+        file = self._file(METRICS_FILE)
+        try:
+            return read_metrics(file)
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"run_dir = {shown(str(self.folder))}: its {METRICS_FILE} cannot be read ({brief(error)}); "
+                "must be the folder of a run"
+            ) from error
+
+    def _file(self, name: str) -> Path:
+        if self.folder is None:
+            raise RunFolderError(f"run: belongs to no folder, so it has no {name}; must come from tf_nqs.load")
+        if not (self.folder / name).is_file():
+            raise RunFolderError(f"run_dir = {shown(str(self.folder))}: has no {name}; must be the folder of a run")
+        return self.folder / name
 
 
 def build_system(settings: Settings) -> TrappedFermions:
@@ -94,13 +135,13 @@ def reference_line(reference: Reference) -> str:
 
 
 def load(run_dir: str | Path) -> Run:
-    """Returns system, trained ansatz and settings of a run folder.
+    """Returns system, trained ansatz and settings of a run folder, with its result and its metrics as attributes.
 
     Args:
         run_dir: a folder that `run` has written.
 
     Returns:
-        Run.
+        A `Run`, which unpacks into system, ansatz and settings.
 
     Raises:
         RunFolderError: the folder holds no run.
@@ -109,6 +150,9 @@ def load(run_dir: str | Path) -> Run:
     Example:
         >>> system, ansatz, settings = tf_nqs.load("runs/a4")
         >>> sign, log_abs_psi = ansatz(np.array([[-1.5, -0.5, 0.5, 1.5]]))
+        >>> run = tf_nqs.load("runs/a4")
+        >>> measured, errors = run.result["energy"], run.result["energy_error"]
+        >>> energies = run.metrics["energy"]  # of every iteration
     """
     return read_run(run_dir, "run_dir")
 
@@ -131,4 +175,6 @@ def read_run(run_dir: str | Path, leaf: str) -> Run:
         raise RunFolderError(
             f"{leaf} = {shown(str(run_dir))}: its {WEIGHTS_FILE} cannot be read ({reason}); must be the folder of a run"
         ) from error
-    return Run(build_system(settings), ansatz, settings)
+    run = Run(build_system(settings), ansatz, settings)
+    run.folder = Path(run_dir).expanduser()
+    return run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +42,12 @@ def test_own_interaction():
     assert_near(script.main(), script.EXACT)
 
 
-def test_own_layer():
-    measured, model = example("own_layer").main()
+def test_own_layer(capsys):
+    names = runpy.run_path(str(ROOT / "examples/own_layer.py"), run_name="__main__")
+    measured, model = names["measured"], names["model"]
+    energy, exact = re.search(r"energy (\S+), exact (\S+)\n", capsys.readouterr().out).groups()
+    assert energy == tf_nqs.analysis.format_with_error(measured.energy, measured.energy_error)
+    assert re.search(r"\([1-9]\d\)$", energy) and float(exact) == pytest.approx(EXACT_PAIR, abs=1e-6)
     assert_near(measured, EXACT_PAIR)
     assert float(model.jastrow.height) != 0.0, "the factor was not trained"
     positions = np.array([[0.3, -0.8]], np.float32)

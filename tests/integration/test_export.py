@@ -284,6 +284,20 @@ def test_the_client_says_in_one_line_what_went_out(client, name, error, line, tm
     assert printed.startswith(f"error: {line}") and printed.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "texts"),
+    [
+        (10.891471, 0.00137, ("10.8915", "0.0014")),
+        (2.4256187, 0.0000213, ("2.425619", "0.000021")),
+        (1306.9, 72.4, ("1307", "72")),
+        (2.0, 0.0, ("2.000000", "0.000000")),
+        (float("nan"), float("nan"), ("nan", "nan")),
+    ],
+)
+def test_the_client_shows_two_digits_of_an_error(client, value, error, texts):
+    assert client.rounded(value, error) == texts
+
+
 def test_the_client_says_no_more_than_one_line(tmp_path):
     done = run_python("-I", ROOT / "export/client.py", "--model=missing", cwd=tmp_path)
     assert done.returncode == 2

@@ -16,8 +16,8 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import cli, experiment
-from tf_nqs.config import preset_names, settings_from
+from tf_nqs import builders, cli, experiment, run_folder
+from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.transfer import start_weights
@@ -112,6 +112,17 @@ def test_loads_the_trained_ansatz(finished):
     again = vmc.evaluate_energy(target_error=0.1, max_seconds=5)
     # Two measurements of one state with other walkers; 5 combined errors: one in a million seeds fails.
     assert abs(again.energy - result["energy"]) < 5 * math.hypot(again.energy_error, result["energy_error"])
+
+
+def test_a_loaded_run_has_its_result_and_its_metrics(finished):
+    run_dir, _ = finished
+    result, rows = read(run_dir)
+    run = tf_nqs.load(run_dir)
+    assert len(run) == 3 and tuple(run) == (run.system, run.ansatz, run.settings)
+    assert run.result == result and run.folder == run_dir
+    assert list(run.metrics) == list(rows[0])
+    np.testing.assert_array_equal(run.metrics["energy"], [float(row["energy"]) for row in rows])
+    assert list(run.metrics["iteration"]) == list(range(1, len(rows) + 1))
 
 
 def without_seconds(rows):
@@ -213,6 +224,23 @@ def test_load_refuses_a_folder_without_a_run(tmp_path):
     """The error names what is missing."""
     with pytest.raises(ValueError, match=r"run_dir = .*config\.toml"):
         tf_nqs.load(tmp_path)
+
+
+def test_a_loaded_run_says_which_file_it_lacks(tmp_path):
+    settings = settings_from(None, {"n_particles": 2, "n_features": 4})
+    (tmp_path / run_folder.CONFIG_FILE).write_text(to_toml(settings))
+    ansatz = builders.build_ansatz(settings)
+    ansatz.save_weights(tmp_path / run_folder.WEIGHTS_FILE)
+    run = tf_nqs.load(tmp_path)
+    for name, file in (("result", "result.json"), ("metrics", "metrics.csv")):
+        with pytest.raises(ValueError, match=rf"run_dir = .*: has no {file}; must be the folder of a run"):
+            getattr(run, name)
+        (tmp_path / file).write_text("{" if name == "result" else "iteration\n1\n")
+        with pytest.raises(ValueError, match=rf"run_dir = .*: its {file} cannot be read \(.*\); must be"):
+            getattr(run, name)
+    by_hand = builders.Run(run.system, run.ansatz, run.settings)
+    with pytest.raises(ValueError, match="belongs to no folder"):
+        _ = by_hand.result
 
 
 DIFFERENT_IN_KIND = ("quickstart", "thesis", "two_particles", "chain_thesis_released")
