@@ -35,6 +35,7 @@ from tf_nqs.callbacks import (
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.disk import replace_text
 from tf_nqs.exact import Reference
+from tf_nqs.live import clock_beside
 from tf_nqs.profiling import profile_run
 from tf_nqs.resume import Start, clear_what_follows, find_start, fit_from
 from tf_nqs.run_folder import (
@@ -136,8 +137,8 @@ def _prepare(
         say("\n".join(transfer.lines()))
     reference = find_reference(settings)
     say(reference_line(reference))
-    say("compiling ...")
-    vmc.warm_up()
+    with clock_beside("compiling ...", settings.run.quiet):
+        vmc.warm_up()
     return vmc, reference, start
 
 

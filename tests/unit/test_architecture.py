@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 LEVELS = (
     {"defaults", "export_recipes", "portable", "quiet_import", "run_result", "stop_signals", "terminal", "types"},
     {"config"},
-    {"disk", "exit_status"},
+    {"disk", "exit_status", "live"},
     {"exact", "export_folder", "memory_request", "physics", "run_folder"},
     {"checkpoints", "finished_run", "layers", "run_request", "search_folder"},
     {"ansatz"},

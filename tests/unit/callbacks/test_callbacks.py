@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pty
+import re
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from tensorflow.core.util import event_pb2
 
 from tf_nqs.analysis import read_metrics
@@ -27,9 +30,11 @@ from tf_nqs.callbacks import (
     WeightsCheckpoint,
     save_weights,
 )
+from tf_nqs.callbacks.progress import difference
 from tf_nqs.callbacks.run_log import WHOLE_NUMBERS
 from tf_nqs.config import RunFolderError
 from tf_nqs.disk import told_in_one_line
+from tf_nqs.live import live_line
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training.vmc import COLUMNS, VariationalMonteCarlo
@@ -281,6 +286,40 @@ def test_interrupted_before_the_first_iteration(tmp_path):
 # The progress line
 
 
+@pytest.mark.parametrize(
+    ("energy", "text"),
+    [
+        (-6.0e-4, "-0.6e-3"),
+        (0.0123, "+12.3e-3"),
+        (2.2e-5, "+0.02e-3"),
+        (1.25, "+1.25"),
+        (-0.1, "-0.10"),
+        (np.nan, "+nan"),
+    ],
+)
+def test_differences_from_the_reference_are_in_thousandths(energy, text):
+    assert difference(energy) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "n_parts", "has_bar"), [(60, 3, False), (80, 5, False), (100, 6, False), (130, 7, True)]
+)
+def test_the_live_line_fits_the_terminal(width, n_parts, has_bar, clock):
+    """Below 130 columns it lost its rate and the time left, and was cut inside a number."""
+    line = ProgressLine(2000, 10.891422)
+    training = Training(line)
+    clock.now += 10.0
+    training.call(first=1201, energy=10.89, energy_error=np.full(10, 0.0123), variance=np.full(10, 0.25))
+    by_importance = ["iteration 1210/2000", "energy 10.8900(39)", "reference -1.4e-3", "33:10 left", "1.0/s"]
+    by_importance += ["variance 0.25", "acceptance 0.50"]
+    shown = io.StringIO()
+    with live_line(line._parts, lambda: 0.5, Console(file=shown, width=width, force_terminal=True)):
+        pass
+    (drawn,) = {row for row in re.split(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]", shown.getvalue()) if "iteration" in row}
+    assert drawn.rstrip() == "  ".join(by_importance[:n_parts])
+    assert ("\u2501" in shown.getvalue()) == has_bar
+
+
 @pytest.mark.parametrize("reference", [None, 2.0])
 def test_lines_where_there_is_no_terminal(clock, capsys, reference):
     """One per ten seconds at most, and one at the end."""
@@ -297,8 +336,10 @@ def test_lines_where_there_is_no_terminal(clock, capsys, reference):
     for iteration, line in printed:
         assert line.count("\n") == 1
         assert line.startswith(f"iteration {iteration}/100  energy 2.50(16)  ")  # 0.5 / sqrt(10)
-        assert ("above reference by +5.0e-01" in line) == (reference is not None)
-        assert "variance 0.5  acceptance 0.50  2.5/s" in line
+        assert ("  reference +0.50  " in line) == (reference is not None)
+        left = (100 - iteration) / 2.5
+        assert (f"  0:{left:02.0f} left  " in line) == (left > 0)
+        assert line.endswith("  2.5/s  variance 0.5  acceptance 0.50\n")
 
 
 def test_line_below_the_reference_and_without_numbers(clock, capsys):
@@ -307,7 +348,7 @@ def test_line_below_the_reference_and_without_numbers(clock, capsys):
         clock.now += 10.0
         training.call(energy=energy)
     lines = capsys.readouterr().out.splitlines()
-    assert "above reference by -1.0e+00" in lines[0]
+    assert "  reference -1.00  " in lines[0]
     assert "energy -  " in lines[1]
 
 
@@ -318,7 +359,7 @@ def test_the_line_says_which_share_of_the_local_energies_is_left_out(clock, caps
         clock.now += 10.0
         training.call(n_non_finite=np.full(10, n_non_finite))
     first, second = capsys.readouterr().out.splitlines()
-    assert "not finite" not in first and second.endswith("not finite 0.25 %")
+    assert "not finite" not in first and "  not finite 0.25 %  " in second
 
 
 def test_a_short_training_prints_its_end(vmc, capsys):
@@ -380,7 +421,7 @@ def test_live_line_on_a_terminal(vmc, monkeypatch, interrupted):
             time.sleep(0.01)  # TensorFlow's own threads may end a moment later
         assert threading.active_count() == n_threads
     assert f"iteration {int(vmc.iteration)}/30  energy " in terminal.shown
-    assert "above reference by " in terminal.shown
+    assert re.search(r"  reference [+-][0-9.]+(e-3)?  ", terminal.shown)
     assert terminal.shown.count("\x1b[?25l") == terminal.shown.count("\x1b[?25h") == 1
     assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("iteration ")
     assert "Traceback" not in terminal.shown
