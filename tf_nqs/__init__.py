@@ -1,7 +1,7 @@
 """Ground states of trapped one-dimensional fermions with neural quantum states, in TensorFlow and Keras.
 
 Public names are imported on first use, so that `import tf_nqs` and the command line's `--help` do not wait for
-TensorFlow.
+TensorFlow. What must not wait for it, that Keras can read files with our layers in them, is in `registration`.
 """
 
 from __future__ import annotations
@@ -38,3 +38,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+importlib.import_module("tf_nqs.registration").watch_imports()

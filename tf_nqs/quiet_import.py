@@ -18,7 +18,11 @@ def silenced_stderr() -> Iterator[None]:
     """Sends file descriptor 2 to the null device inside the `with` block; C++ libraries write there directly."""
     if sys.stderr is not None:
         sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed, as of a service: there is nothing to silence
+        yield
+        return
     try:
         with open(os.devnull, "wb") as null:
             os.dup2(null.fileno(), 2)

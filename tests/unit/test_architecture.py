@@ -22,8 +22,18 @@ PACKAGE = REPOSITORY / "tf_nqs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 LEVELS = (
-    {"defaults", "export_recipes", "portable", "quiet_import", "run_result", "stop_signals", "terminal", "types"},
-    {"config"},
+    {
+        "defaults",
+        "export_recipes",
+        "portable",
+        "quiet_import",
+        "run_result",
+        "stop_signals",
+        "terminal",
+        "types",
+        "whole_numbers",
+    },
+    {"config", "registration"},
     {"disk", "exit_status", "live"},
     {"exact", "export_folder", "memory_request", "physics", "run_folder"},
     {"checkpoints", "finished_run", "layers", "run_request", "search_folder"},
@@ -42,7 +52,7 @@ LEVELS = (
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
 
-LAZY_IMPORTERS = {"tf_nqs", "tf_nqs.cli"}
+LAZY_IMPORTERS = {"tf_nqs", "tf_nqs.cli", "tf_nqs.registration"}
 """Modules that import by name while they run, so that TensorFlow is not loaded before it is needed."""
 
 LONGEST_FILE, LONGEST_FUNCTION = 300, 45
