@@ -38,9 +38,17 @@ def _without_first(lengths: list[int], done: int) -> list[int]:
     return left
 
 
-def dataset_of(lengths: list[int]) -> tf.data.Dataset:
-    """Returns the lengths of calls as what Keras' `fit` iterates over."""
+def dataset_of(lengths: list[int], skipped: tf.Variable | None = None) -> tf.data.Dataset:
+    """Returns the lengths of calls as what Keras' `fit` iterates over.
+
+    Args:
+        lengths: number of iterations of each call.
+        skipped: how many calls are left out at the start, read when the first one is asked for; None for none.
+    """
     options = tf.data.Options()
     # There is nothing to tune, and its thread made one fit in seven run on a single core (measured on two).
     options.autotune.enabled = False
-    return tf.data.Dataset.from_tensor_slices(np.array(lengths, np.int32)).with_options(options)
+    counts = np.array(lengths, np.int32)
+    if skipped is None:
+        return tf.data.Dataset.from_tensor_slices(counts).with_options(options)
+    return tf.data.Dataset.range(len(counts)).map(lambda call: tf.gather(counts, call + skipped)).with_options(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -17,11 +18,14 @@ from tf_nqs.analysis.chain_sums import ChainEstimate
 from tf_nqs.physics.energy import estimate_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, Sampler
-from tf_nqs.training.calls import call_lengths, dataset_of
+from tf_nqs.training.calls import call_lengths
 from tf_nqs.training.clipping import Clipping
 from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.derivatives import choose_laplacian
 from tf_nqs.training.evaluation import evaluate_energy
+from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
+from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
+from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.measurement import EnergyMeasurement
 from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
 from tf_nqs.training.phases import make_phases, phases_with_arguments
@@ -30,9 +34,10 @@ from tf_nqs.training.reuse import SampleReuse
 from tf_nqs.training.trainable import follow_trainable
 from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
 from tf_nqs.types import Tensor, WalkerState
+from tf_nqs.whole_numbers import whole_number
 
 
-class VariationalMonteCarlo(keras.Model):
+class VariationalMonteCarlo(ModelWithoutData):
     """Minimises the energy of a wave function by sampling it.
 
     The ansatz is one Keras model, this trainer another that holds what training needs besides: the walkers, their
@@ -91,20 +96,18 @@ class VariationalMonteCarlo(keras.Model):
         self.system = system
         self.sampler = sampler or MetropolisHastings()
         self.clip = Clipping(clip_deviations, clip_doubling_iterations)
-        self.iterations_per_call = iterations_per_call
+        self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
         if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
             raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
-        if iterations_per_call < 1:
-            raise ValueError(f"iterations_per_call = {iterations_per_call}: must be at least 1")
-        start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0]), self.compute_dtype)
+        start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0], tf.int32), self.compute_dtype)
         self.positions = self._add_state("positions", start.positions)
         self.seed = self._add_state("seed", start.seed)
         self.proposal_width = self._add_state("proposal_width", start.proposal_width)
         self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
         self.step_factor = self._add_state("step_factor", tf.ones(()))
-        self.record = self._add_state("record", empty_record(iterations_per_call))
+        self.record = self._add_state("record", empty_record(self.iterations_per_call))
         self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=ansatz.dtype_policy)
         self.needs_burn_in = True
         self.built = True
@@ -127,13 +130,15 @@ class VariationalMonteCarlo(keras.Model):
                 operations that XLA lacks.
             chunk_mebibytes: local energy, gradient and scores take so many walkers at a time that they work in this
                 much memory, in MiB, beside what they return.
-            **kwargs: other arguments of `keras.Model.compile`.
+            **kwargs: run_eagerly of `keras.Model.compile`; its others are refused.
 
         Raises:
             ValueError: chunk_mebibytes is not above 0, the ansatz cannot be built in sampling_dtype, or the optimiser
                 is not supported (LossScaleOptimizer, MultiOptimizer, ScheduleFreeAdamW) or, beside a natural
                 gradient, not plain SGD.
+            TypeError: an argument of Keras' `compile` that this one does not have, such as loss.
         """
+        refuse_keras_arguments("compile", (name for name in kwargs if name != "run_eagerly"))
         optimizer = checked_optimizer(optimizer, natural_gradient)
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         build_optimizer(self.optimizer, self.ansatz.trainable_variables)
@@ -156,7 +161,7 @@ class VariationalMonteCarlo(keras.Model):
     def warm_up(self) -> None:
         """Traces and compiles everything that `fit` needs; changes no state."""
         started = time.monotonic()
-        warm_up(phases_with_arguments(self), meanwhile=self._trace_train_step)
+        warm_up(phases_with_arguments(self), meanwhile=self.trace_train_step)
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -183,7 +188,8 @@ class VariationalMonteCarlo(keras.Model):
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
         means = tf.reduce_mean(self.record[:n_iterations], axis=0)
-        return {name: means[COLUMNS.index(name)] for name in ("energy", "energy_error", "variance", "acceptance")}
+        logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
+        return {"loss": logs["energy"], **logs}
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
@@ -199,47 +205,51 @@ class VariationalMonteCarlo(keras.Model):
             derivatives = unflatten(-direction, variables)
         apply_shortened(self.optimizer, derivatives, variables, self.step_factor)
 
-    def fit(self, iterations: int, callbacks: list | None = None, done: int = 0, **kwargs: Any) -> History:
+    def fit(
+        self, iterations: int | None = None, callbacks: Any = None, done: int = 0, verbose: Any = 0, **kwargs: Any
+    ) -> History:
         """Trains for a number of iterations; walkers burn in before the very first one.
 
-        To Keras an epoch is one call of up to `iterations_per_call` iterations: its callbacks see means over the call,
-        and `recent_iterations` gives every single one of them.
+        To Keras' callbacks an epoch is one call of up to `iterations_per_call` iterations (a call also ends at every
+        multiple of a callback's `call_period`, and with the last iteration), and a call is one batch. So
+        `EarlyStopping(patience=5)` waits for five calls, and `LearningRateScheduler` is asked once per call. `logs`
+        hold means over the call: loss (the energy), energy, energy_error, variance, kinetic, trap, interaction,
+        acceptance. `recent_iterations` gives every single iteration.
 
         Args:
             iterations: number of optimiser updates.
-            callbacks: Keras callbacks; `tf_nqs.callbacks` has those made for this trainer. A call ends at every
-                multiple of a callback's `call_period`, if it has one.
-            done: how many of them an earlier call of `fit` has done, the state of which was restored since.
-            **kwargs: other arguments of `keras.Model.fit`.
+            callbacks: Keras callbacks: one, a list, or a `CallbackList`; `tf_nqs.callbacks` has those made for this
+                trainer, the guide says what Keras' own do.
+            done: how many of the iterations an earlier call of `fit` has done, the state of which was restored since.
+            verbose: 0 for silence, 1 or "auto" for Keras' bar, which counts iterations, 2 for a line per call.
+            **kwargs: refused; for Keras' other arguments the error says what to use instead.
 
         Returns:
-            Keras' history.
+            Keras' history, an entry per call.
 
         Raises:
-            ValueError: iterations is below 1.
+            ValueError: iterations is not an integer of at least 1, or a callback cannot do its work.
+            TypeError: an argument of Keras' `fit` that this one does not have.
             RuntimeError: `compile` was not called.
         """
-        if iterations < 1:
-            raise ValueError(f"iterations = {iterations}: must be at least 1")
+        refuse_keras_arguments("fit", kwargs)
+        iterations, done = whole_number("iterations", iterations, 1), whole_number("done", done)
+        verbose, callbacks = checked_verbose(verbose), flat_callbacks(callbacks)
         self._check_compiled()
+        check_callbacks(callbacks, self.optimizer)
+        self.follow_trainable()
         if not self.seconds_compile:
             self.warm_up()
         if self.needs_burn_in and int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
         self.stop_reason = "iterations"
-        periods = {one for callback in callbacks or () if (one := getattr(callback, "call_period", None)) is not None}
-        counts = call_lengths(iterations, self.iterations_per_call, periods, done)
-        return self._fit_calls(counts, callbacks=callbacks, **kwargs)
-
-    def _trace_train_step(self) -> None:
-        """Traces a call of no iterations. Not by Keras' `fit`, the end of which may write averages over the weights."""
-        self.make_train_function()
-        self.train_function(iter(dataset_of([0])))
-
-    def _fit_calls(self, counts: list[int], **kwargs: Any) -> History:
-        """Keras' `fit` with one epoch per call of `train_step`, which is given its number of iterations."""
-        options = {"verbose": 0, "shuffle": False, **kwargs}
-        return super().fit(dataset_of(counts), epochs=len(counts), steps_per_epoch=1, **options)
+        periods = {one for callback in callbacks if (one := getattr(callback, "call_period", None)) is not None}
+        if verbose:
+            callbacks = [*callbacks, IterationProgress(iterations, done, verbose)]
+        history = self.fit_calls(call_lengths(iterations, self.iterations_per_call, periods, done), callbacks)
+        if self.stop_training and self.stop_reason == "iterations":
+            self.stop_reason = "callback"
+        return history
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""
@@ -272,8 +282,10 @@ class VariationalMonteCarlo(keras.Model):
         self._check_compiled()
         return evaluate_energy(self, target_error, max_seconds, relations, report)
 
-    def evaluate(self, **kwargs: Any) -> dict[str, float]:
+    def evaluate(self, *data: Any, **kwargs: Any) -> dict[str, float]:
         """Returns `evaluate_energy(**kwargs)` as a dictionary, as Keras' own `evaluate` does."""
+        known = inspect.signature(self.evaluate_energy).parameters
+        refuse_keras_arguments("evaluate", ["x"] * bool(data) + [name for name in kwargs if name not in known])
         return self.evaluate_energy(**kwargs)._asdict()
 
     @property
