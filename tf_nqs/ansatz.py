@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
 from tf_nqs.types import LogDerivatives, Shape, SignedLog, Tensor
+from tf_nqs.whole_numbers import whole_number
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -51,13 +52,10 @@ class FermionAnsatz(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        for name, value in (("n_particles", n_particles), ("n_layers", n_layers)):
-            if value % 1 != 0 or value < 1:
-                raise ValueError(f"{name} = {value}: must be an integer of at least 1")
-        self.n_particles = n_particles
-        self.n_features = n_features
-        self.n_layers = n_layers
-        self.n_determinants = n_determinants
+        self.n_particles = n_particles = whole_number("n_particles", n_particles, 1)
+        self.n_features = n_features = whole_number("n_features", n_features, 1)
+        self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
+        self.n_determinants = n_determinants = whole_number("n_determinants", n_determinants, 1)
         policy = {"dtype": self.dtype_policy}
         self.equivariant_layers = [
             EquivariantLayer(n_features, residual=layer > 0, name=f"equivariant_{layer + 1}", **policy)

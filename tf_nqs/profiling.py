@@ -15,6 +15,7 @@ import tensorflow as tf
 from tf_nqs.analysis.profile import WHOLE, PhaseTime, plot_profile, profile_table, write_profile
 from tf_nqs.run_folder import PROFILE_FILE, PROFILE_PLOT_FILE
 from tf_nqs.training import VariationalMonteCarlo
+from tf_nqs.whole_numbers import whole_number
 
 PHASES = {
     "sampling": ("sample",),
@@ -76,8 +77,7 @@ def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = No
     """
     if n_iterations is None:
         n_iterations = enough_iterations(vmc)
-    if n_iterations < 1:
-        raise ValueError(f"n_iterations = {n_iterations}: must be at least 1")
+    n_iterations = whole_number("n_iterations", n_iterations, 1)
     with _unchanged(vmc) as restore:
         vmc.fit(_WARM_UPS)
         restore()

@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.whole_numbers import whole_number
 
 
 class _Switch(IterationCallback):
@@ -31,8 +32,8 @@ class _Switch(IterationCallback):
         say: Callable[[str], None] | None = None,
     ):
         super().__init__()
-        if at_iteration is not None and at_iteration < 0:
-            raise ValueError(f"at_iteration = {at_iteration}: must be at least 0")
+        if at_iteration is not None:
+            at_iteration = whole_number("at_iteration", at_iteration)
         if at_iteration is None and not when_converged:
             raise ValueError("at_iteration = None: must be given, or when_converged be true")
         if when_converged and early_stopping is None:

@@ -20,6 +20,7 @@ from tf_nqs.training.rollback import (
     state_fault,
     take_snapshot,
 )
+from tf_nqs.whole_numbers import whole_number
 
 
 class RepairTraining(IterationCallback):
@@ -63,9 +64,7 @@ class RepairTraining(IterationCallback):
         early_stopping: EnergyEarlyStopping | None = None,
     ):
         super().__init__()
-        if max_repairs < 0:
-            raise ValueError(f"max_repairs = {max_repairs}: must be at least 0")
-        self.max_repairs = max_repairs
+        self.max_repairs = whole_number("max_repairs", max_repairs)
         self.early_stopping = early_stopping
         self._say = say or (lambda _: None)
 

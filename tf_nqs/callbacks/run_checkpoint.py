@@ -13,6 +13,7 @@ import numpy as np
 from tf_nqs import defaults
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
+from tf_nqs.whole_numbers import whole_number
 
 
 class RunCheckpoint(IterationCallback):
@@ -49,9 +50,9 @@ class RunCheckpoint(IterationCallback):
         super().__init__()
         self.folder = folder
         self.iterations = iterations
-        self.call_period = period or None
+        self.call_period = whole_number("period", period) or None
         self.minutes = minutes
-        self.n_kept = n_kept
+        self.n_kept = whole_number("n_kept", n_kept, 1)
         self.resumed = resumed
         self._facts = facts or {}
         self._callbacks = dict(_named(callbacks))

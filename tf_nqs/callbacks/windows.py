@@ -8,6 +8,7 @@ import numpy as np
 
 from tf_nqs.analysis.convergence import Window, make_window
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.whole_numbers import whole_number
 
 _COLUMNS = ("iteration", "energy", "variance")
 
@@ -27,9 +28,7 @@ class WindowCallback(IterationCallback):
 
     def __init__(self, window: int):
         super().__init__()
-        if window < 2:
-            raise ValueError(f"window = {window}: must be at least 2")
-        self.window = self.call_period = window
+        self.window = self.call_period = whole_number("window", window, 2)
         self._pending = np.empty((len(_COLUMNS), 0))
 
     def begin(self, state: dict[str, Any] | None) -> None:

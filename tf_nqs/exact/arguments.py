@@ -3,6 +3,8 @@
 import math
 import numbers
 
+from tf_nqs.whole_numbers import as_integer
+
 
 def check_n_particles(n_particles: int) -> int:
     """Returns `n_particles` as an int, or says what is allowed.
@@ -16,10 +18,10 @@ def check_n_particles(n_particles: int) -> int:
     Raises:
         ValueError: if it is not an integer >= 1.
     """
-    is_integer = isinstance(n_particles, numbers.Integral) and not isinstance(n_particles, bool)
-    if not is_integer or n_particles < 1:
+    number = as_integer(n_particles)
+    if number is None or number < 1:
         raise ValueError(f"n_particles must be an integer >= 1, got {n_particles!r}.")
-    return int(n_particles)
+    return number
 
 
 def check_finite(name: str, value: float) -> float:

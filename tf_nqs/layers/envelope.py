@@ -8,6 +8,7 @@ import keras
 
 from tf_nqs import defaults
 from tf_nqs.types import Shape, Tensor
+from tf_nqs.whole_numbers import whole_number
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -35,11 +36,8 @@ class LogEnvelope(keras.layers.Layer):
 
     def __init__(self, n_orbitals: int, n_determinants: int = defaults.N_DETERMINANTS, **kwargs: Any):
         super().__init__(**kwargs)
-        for name, value in (("n_orbitals", n_orbitals), ("n_determinants", n_determinants)):
-            if value < 1:
-                raise ValueError(f"{name} = {value}: must be at least 1")
-        self.n_orbitals = n_orbitals
-        self.n_determinants = n_determinants
+        self.n_orbitals = whole_number("n_orbitals", n_orbitals, 1)
+        self.n_determinants = whole_number("n_determinants", n_determinants, 1)
 
     def build(self, input_shape: Shape) -> None:
         self.inverse_width = self.add_weight(

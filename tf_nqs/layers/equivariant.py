@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_nqs.layers.initializers import uniform_by_fan_in
 from tf_nqs.layers.separable_jet import SeparableJet
 from tf_nqs.types import Jet, Shape, Tensor
+from tf_nqs.whole_numbers import whole_number
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -40,9 +41,7 @@ class EquivariantLayer(keras.layers.Layer):
 
     def __init__(self, n_features: int, residual: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
-        if n_features < 1:
-            raise ValueError(f"n_features = {n_features}: must be at least 1")
-        self.n_features = n_features
+        self.n_features = whole_number("n_features", n_features, 1)
         self.residual = residual
 
     def build(self, input_shape: Shape) -> None:

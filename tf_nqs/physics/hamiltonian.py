@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, PositionsToEnergy, Tensor
+from tf_nqs.whole_numbers import whole_number
 
 
 def harmonic_trap(positions: Tensor) -> Tensor:
@@ -64,13 +65,12 @@ class TrappedFermions:
         trap: bool | PositionsToEnergy = True,
         pair_potential: Callable[[Tensor], Tensor] | None = None,
     ):
-        if n_particles % 1 != 0 or n_particles < 1:
-            raise ValueError(f"n_particles = {n_particles}: must be an integer of at least 1")
+        n_particles = whole_number("n_particles", n_particles, 1)
         if not math.isfinite(interaction_strength):
             raise ValueError(f"interaction_strength = {interaction_strength}: must be finite")
         if not 0 < interaction_range < math.inf:
             raise ValueError(f"interaction_range = {interaction_range}: must be positive and finite")
-        self.n_particles = int(n_particles)
+        self.n_particles = n_particles
         self.interaction_strength = float(interaction_strength)
         self.interaction_range = float(interaction_range)
         self.trap = trap

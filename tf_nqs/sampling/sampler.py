@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from tf_nqs import defaults
 from tf_nqs.sampling.global_moves import global_move, propose
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+from tf_nqs.whole_numbers import whole_number
 
 _ADAPTATION_RATE = 0.3
 """Relative change of the width per unit of acceptance off target: forgets a bad start in about ten adaptations."""
@@ -64,27 +65,19 @@ class Sampler(abc.ABC):
         global_moves: bool = defaults.GLOBAL_MOVES,
         stuck_steps: int = defaults.STUCK_STEPS,
     ):
-        for name, value, least in (
-            ("n_walkers", n_walkers, 1),
-            ("n_steps", n_steps, 1),
-            ("n_burn_in", n_burn_in, 0),
-            ("stuck_steps", stuck_steps, 0),
-        ):
-            if value % 1 != 0 or value < least:
-                raise ValueError(f"{name} = {value}: must be an integer of at least {least}")
         if not proposal_width > 0:
             raise ValueError(f"proposal_width = {proposal_width}: must be positive")
         if target_acceptance is None:
             target_acceptance = defaults.TARGET_ACCEPTANCE[self.name]
         if not 0 < target_acceptance < 1:
             raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
-        self.n_walkers = int(n_walkers)
-        self.n_steps = int(n_steps)
-        self.n_burn_in = int(n_burn_in)
+        self.n_walkers = whole_number("n_walkers", n_walkers, 1)
+        self.n_steps = whole_number("n_steps", n_steps, 1)
+        self.n_burn_in = whole_number("n_burn_in", n_burn_in)
         self.proposal_width = proposal_width
         self.target_acceptance = target_acceptance
         self.global_moves = global_moves
-        self.stuck_steps = int(stuck_steps)
+        self.stuck_steps = whole_number("stuck_steps", stuck_steps)
 
     @property
     def most_unmoved(self) -> int:

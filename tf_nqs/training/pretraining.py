@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
 from tf_nqs.types import Tensor
+from tf_nqs.whole_numbers import whole_number
 
 _LEARNING_RATE = 1e-2
 """Of Adam: a coarse fit in few updates. It need not be good, only have the nodes of the fermions and few others."""
@@ -39,8 +40,7 @@ def pretrain(
 
     Reference: Pfau et al., Phys. Rev. Research 2, 033429 (2020), Sec. II C; Keeble et al. (2023).
     """
-    if iterations < 0:
-        raise ValueError(f"iterations = {iterations}: must be at least 0")
+    iterations, n_walkers = whole_number("iterations", iterations), whole_number("n_walkers", n_walkers, 1)
     if not hasattr(ansatz, "orbitals"):
         raise ValueError(f"pretraining needs an ansatz with orbitals(positions); {type(ansatz).__name__} has none")
     if not iterations:
@@ -52,7 +52,7 @@ def pretrain(
 
     def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
         del loss
-        key = tf.random.experimental.stateless_fold_in([seed, 1], iteration)
+        key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 1], tf.int32), iteration)
         positions = sample_free_fermions(key, n_walkers, n_particles, dtype)
         target = oscillator_orbitals(positions, n_particles)[:, None]
         with tf.GradientTape() as tape:

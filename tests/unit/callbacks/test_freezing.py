@@ -207,7 +207,7 @@ def test_freezes_at_the_start_by_default(layer):
     ("arguments", "message"),
     [
         ({}, "at_iteration = None: must be given, or when_converged be true"),
-        ({"at_iteration": -1}, "at_iteration = -1: must be at least 0"),
+        ({"at_iteration": -1}, "at_iteration = -1: must be an integer of at least 0"),
         ({"when_converged": True}, "when_converged = True: early_stopping must be given"),
     ],
 )

@@ -329,5 +329,5 @@ def test_updates_are_shortened_after_the_optimizer():
 
 
 def test_a_negative_bound_is_refused():
-    with pytest.raises(ValueError, match="max_repairs = -1: must be at least 0"):
+    with pytest.raises(ValueError, match="max_repairs = -1: must be an integer of at least 0"):
         RepairTraining(-1)

@@ -38,13 +38,18 @@ def test_density_integrates_to_the_number_of_particles_and_has_the_virial_radius
     assert step * (density * x**2).sum() == pytest.approx(n_particles**2 / 2, rel=1e-13)
 
 
-@pytest.mark.parametrize("n_particles", [0, -1, 2.0, True, "4"])
+@pytest.mark.parametrize("n_particles", [0, -1, 2.5, True, "4"])
 def test_wrong_number_of_particles_is_named(n_particles):
     """Only integers >= 1 are particles."""
     with pytest.raises(ValueError, match=r"n_particles must be an integer >= 1"):
         free_fermion_energy(n_particles)
     with pytest.raises(ValueError, match=r"n_particles must be an integer >= 1"):
         free_fermion_density(n_particles, 0.0)
+
+
+def test_a_whole_number_of_any_type_is_a_number_of_particles():
+    """As everywhere in the package."""
+    assert free_fermion_energy(np.int64(4)) == free_fermion_energy(4.0) == 8.0
 
 
 def test_no_orbitals_is_an_error():
