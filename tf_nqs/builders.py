@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +13,13 @@ from tf_nqs.analysis import read_metrics
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import brief, shown
-from tf_nqs.exact import Reference, reference_energy
+from tf_nqs.exact import Reference, critical_strength, narrow_well, reference_energy
 from tf_nqs.memory_request import check_model
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.run_folder import METRICS_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.sampling import ReusePolicy, make_sampler
-from tf_nqs.training import VariationalMonteCarlo, make_optimizer
+from tf_nqs.training import VariationalMonteCarlo, make_optimizer, pretrain
+from tf_nqs.training.cluster_start import start_in_cluster
 
 
 class _Parts(NamedTuple):
@@ -116,15 +118,37 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     return vmc
 
 
+def find_start_state(
+    vmc: VariationalMonteCarlo, settings: Settings, say: Callable[[str], None], is_transferred: bool
+) -> None:
+    """Brings random start weights near free fermions, or walkers and weights into a narrow well of the interaction.
+
+    Args:
+        vmc: the compiled trainer.
+        settings: all settings; `training.pretrain_iterations = 0` leaves everything as it is.
+        say: prints a line, or does not.
+        is_transferred: whether weights of another run were copied; these stay, they are a better start already.
+    """
+    iterations, seed = settings.training.pretrain_iterations, settings.run.seed
+    if iterations and is_transferred:
+        say("no pretraining, as weights were transferred")
+    elif iterations and (well := narrow_well(**settings.system.model_dump())):
+        say(
+            f"narrow well: the walkers start in clusters of size {well.size:.2g} a_ho, to which the orbitals are fitted"
+        )
+        start_in_cluster(vmc, well.size, seed)
+    elif iterations:
+        say(f"pretraining, {iterations} updates towards free fermions ...")
+        pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, seed)
+
+
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe."""
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
     needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
-    if not system.trap or (needs_diagonalisation and max_seconds == 0):
+    if needs_diagonalisation and max_seconds == 0:
         return Reference(None, "none", None)
-    return reference_energy(
-        system.n_particles, system.interaction_strength, system.interaction_range, max_seconds=max_seconds or 1.0
-    )
+    return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0)
 
 
 def reference_line(reference: Reference) -> str:
@@ -132,6 +156,15 @@ def reference_line(reference: Reference) -> str:
     if reference.energy is None:
         return "no exact reference for this system"
     return f"reference energy {reference.energy:.6f} ({reference.kind}, uncertainty {reference.uncertainty:.0e})"
+
+
+def no_trap_line(settings: Settings) -> str:
+    """Returns what the terminal says of a system without a trap."""
+    critical = critical_strength(settings.system.interaction_range)
+    return (
+        "without a trap the energy is that of the internal motion, as the centre of mass moves freely; two fermions "
+        f"are bound below interaction_strength = {critical:.4g} at this range"
+    )
 
 
 def load(run_dir: str | Path) -> Run:

@@ -94,7 +94,10 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
 
 
 def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
-    found = []
+    from tf_nqs.analysis import not_the_ground_state
+
+    lower = not_the_ground_state(run.settings.system.model_dump(), measurement.energy, measurement.energy_error)
+    found = [lower] if lower else []
     if not measurement.in_equilibrium:
         found.append("the walkers still drift: burn-in was ended by the time, not by equilibrium")
     if measurement.energy_error > run.settings.evaluation.target_error:

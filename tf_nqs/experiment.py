@@ -18,8 +18,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_nqs
-from tf_nqs.analysis import make_criterion, plot_energy, read_metrics, result_table
-from tf_nqs.builders import build_ansatz, build_system, build_trainer, find_reference, reference_line
+from tf_nqs.analysis import make_criterion, not_the_ground_state, plot_energy, read_metrics, result_table
+from tf_nqs.builders import (
+    build_ansatz,
+    build_system,
+    build_trainer,
+    find_reference,
+    find_start_state,
+    no_trap_line,
+    reference_line,
+)
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
     ProgressLine,
@@ -52,7 +60,7 @@ from tf_nqs.run_folder import (
 from tf_nqs.run_result import Convergence, RunResult
 from tf_nqs.stop_signals import StopSignals, Terminated
 from tf_nqs.terminal import speaker
-from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo, pretrain
+from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo
 from tf_nqs.transfer import carry_walkers, freeze_equivariant_layers, save_walkers, start_weights
 
 _MANY_PARTICLES = 8
@@ -88,7 +96,8 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
         start = find_start(settings, folder, say) if resume else Start()
         vmc, reference, start = _prepare(settings, folder, say, start)
         training_started = time.monotonic()
-        _pretrain(vmc, settings, start, say)
+        if not start.checkpoint:
+            find_start_state(vmc, settings, say, bool(start.transfer))
     except BaseException:
         release_run_folder(folder)
         raise
@@ -107,6 +116,10 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
         say(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")
     if measurement.energy_error > target_error:
         say("target_error was not reached within evaluation_max_seconds")
+    warning = not_the_ground_state(settings.system.model_dump(), measurement.energy, measurement.energy_error)
+    if warning and vmc.stop_reason != "failed":
+        say(f"warning: {warning}")
+        convergence = convergence.with_explanation(warning)
     save_walkers(vmc, folder)
     seconds_total = start.seconds + time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
@@ -137,21 +150,11 @@ def _prepare(
         say("\n".join(transfer.lines()))
     reference = find_reference(settings)
     say(reference_line(reference))
+    if not settings.system.trap:
+        say(no_trap_line(settings))
     with clock_beside("compiling ...", settings.run.quiet):
         vmc.warm_up()
     return vmc, reference, start
-
-
-def _pretrain(vmc: VariationalMonteCarlo, settings: Settings, start: Start, say: Callable[[str], None]) -> None:
-    """Brings random start weights near free fermions; transferred ones stay, they are a better start already."""
-    iterations = settings.training.pretrain_iterations
-    if start.checkpoint:
-        return
-    if iterations and start.transfer:
-        say("no pretraining, as weights were transferred")
-    elif iterations:
-        say(f"pretraining, {iterations} updates towards free fermions ...")
-        pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, settings.run.seed)
 
 
 def train(

@@ -23,6 +23,10 @@ class Convergence(NamedTuple):
     non_finite_share_training: float = 0.0
     n_rejected: int = 0
 
+    def with_explanation(self, more: str) -> Convergence:
+        """Returns the same with one more reason in `stop_explanation`."""
+        return self._replace(stop_explanation="; ".join(filter(None, (self.stop_explanation, more))))
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -32,7 +36,7 @@ class RunResult:
         n_samplings: iterations that drew new samples; the others re-weighted those at hand.
         stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
         stop_explanation: why training failed, if it did; else with early stopping, why training was stopped or what
-            has kept it from being stopped.
+            has kept it from being stopped; and what shows that the energy is not the ground state's.
         blocking_criteria: with early stopping, the checks that the last window did not pass; see `windows.csv`.
         restored_iteration: with restore_best, the iteration whose weights were given back and measured.
         released_iteration: the iteration after which frozen layers were trained too, if any.

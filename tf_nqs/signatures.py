@@ -15,7 +15,7 @@ from tf_nqs import defaults
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.portable import portable
 from tf_nqs.sampling import MetropolisHastings
-from tf_nqs.training.derivatives import choose_laplacian, log_derivatives
+from tf_nqs.training.derivatives import choose_laplacian, energy_derivatives, log_derivatives
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
 STEPS_PER_ADAPTATION = 10
@@ -67,7 +67,8 @@ def functions_of_positions(
     Raises:
         ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
     """
-    derivatives = log_derivatives(ansatz, choose_laplacian(ansatz, laplacian, system.n_particles))
+    laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
+    derivatives, of_energy = log_derivatives(ansatz, laplacian), energy_derivatives(ansatz, laplacian, system)
 
     def log_psi(positions: Tensor) -> dict[str, Tensor]:
         return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))
@@ -77,7 +78,7 @@ def functions_of_positions(
         return {"psi": sign * tf.exp(log_abs_psi)}
 
     def local_energy(positions: Tensor) -> dict[str, Tensor]:
-        energy = system.local_energy(positions, derivatives(positions))
+        energy = system.local_energy(positions, of_energy(positions))
         return {"total": energy.total, **energy._asdict()}
 
     def gradient_and_laplacian(positions: Tensor) -> dict[str, Tensor]:

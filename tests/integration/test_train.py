@@ -198,7 +198,7 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
     assert [int(row["iteration"]) for row in rows] == list(range(1, result["n_iterations"] + 1))
 
 
-@pytest.mark.parametrize("step", ["find_reference", "pretrain"])
+@pytest.mark.parametrize("step", ["find_reference", "find_start_state"])
 def test_run_folder_is_given_back_if_training_never_began(step, tmp_path, monkeypatch, capsys):
     """Ctrl-C while the reference is computed, or in pretraining: the same command can be repeated."""
 

@@ -1,5 +1,6 @@
 """What is made of the numbers of a run: honest errors, tables and pictures."""
 
+from tf_nqs.analysis.binding import not_the_ground_state
 from tf_nqs.analysis.convergence import StatisticalCriterion, ThesisCriterion, make_criterion
 from tf_nqs.analysis.metrics import read_metrics
 from tf_nqs.analysis.notation import format_with_error
@@ -15,6 +16,7 @@ __all__ = [
     "format_with_error",
     "make_criterion",
     "mean_from_chains",
+    "not_the_ground_state",
     "plot_energy",
     "read_metrics",
     "result_table",

@@ -1,5 +1,6 @@
 """Reference ground states of trapped fermions, computed in the run, never looked up."""
 
+from tf_nqs.exact.cluster import Cluster, best_cluster, gaussian_cluster, narrow_well
 from tf_nqs.exact.convergence import best_frequency, diagonalised_energy
 from tf_nqs.exact.density_matrix import density, one_body_density_matrix
 from tf_nqs.exact.diagonalisation import GroundState, ground_state
@@ -8,6 +9,7 @@ from tf_nqs.exact.free_fermions import (
     free_fermion_energy,
     oscillator_orbitals,
 )
+from tf_nqs.exact.free_pair import bound_pair_energy, critical_strength
 from tf_nqs.exact.observables import (
     ExactObservables,
     exact_observables,
@@ -19,17 +21,23 @@ from tf_nqs.exact.reference import Reference, reference_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
 __all__ = [
+    "Cluster",
     "ExactObservables",
     "GroundState",
     "Reference",
+    "best_cluster",
     "best_frequency",
+    "bound_pair_energy",
+    "critical_strength",
     "density",
     "diagonalised_energy",
     "exact_observables",
     "free_fermion_density",
     "free_fermion_energy",
     "free_fermion_observables",
+    "gaussian_cluster",
     "ground_state",
+    "narrow_well",
     "one_body_density_matrix",
     "oscillator_orbitals",
     "reference_energy",

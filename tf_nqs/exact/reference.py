@@ -6,6 +6,7 @@ from tf_nqs import defaults
 from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.convergence import diagonalised_energy
 from tf_nqs.exact.free_fermions import free_fermion_energy
+from tf_nqs.exact.free_pair import bound_pair_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
 _LARGEST_DIAGONALISED = 6
@@ -35,14 +36,17 @@ def reference_energy(
     interaction_range: float,
     *,
     max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
+    trap: bool = True,
 ) -> Reference:
-    """Returns the best ground-state energy this package can compute for the trapped system.
+    """Returns the best ground-state energy this package can compute for the system.
 
     Args:
         n_particles: number of fermions A, an integer >= 1.
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
         max_seconds: wall time allowed to the diagonalisation, > 0.
+        trap: whether the harmonic trap holds the particles. Without it the energy is that of the internal motion,
+            which is known for two particles that are bound.
 
     Returns:
         Free fermions for V0 = 0 or A = 1, the relative coordinate for A = 2, a diagonalisation for
@@ -60,6 +64,9 @@ def reference_energy(
     strength = check_finite("interaction_strength", interaction_strength)
     width = check_positive("interaction_range", interaction_range)
     check_positive("max_seconds", max_seconds)
+    if not trap:
+        pair = bound_pair_energy(strength, width) if n_particles == 2 else None
+        return Reference(pair[0], "relative_coordinate", pair[1]) if pair else Reference(None, "none", None)
     if strength == 0.0 or n_particles == 1:
         return Reference(free_fermion_energy(n_particles), "free_fermions", 0.0)
     if n_particles == 2:

@@ -58,7 +58,7 @@ def local_deviations(
     if "centre_of_mass" in names:
         square = tf.reduce_mean(positions, axis=1) ** 2
         # Particles at rest in their centre: d^2/dX^2 of Psi moves all of them together.
-        kinetic_of_centre = -_second_derivative_along_ones(psi, positions) / (2.0 * n_particles)
+        kinetic_of_centre = -second_derivative_along_ones(psi, positions) / (2.0 * n_particles)
         values["centre_of_mass"] = kinetic_of_centre + 0.5 * n_particles * square - 0.5
         values["centre_of_mass_size"] = square - 0.5 / n_particles
     if "parity" in names:
@@ -81,8 +81,13 @@ def _positions_times_slope(system: TrappedFermions, positions: Tensor) -> Tensor
     return tf.reduce_sum(positions * slope, axis=1)
 
 
-def _second_derivative_along_ones(psi: keras.Model, positions: Tensor) -> Tensor:
-    """(D^2 Psi) / Psi with D = sum_i d_i, shape (n_walkers,): D^2 ln|Psi| + (D ln|Psi|)^2."""
+def second_derivative_along_ones(psi: keras.Model, positions: Tensor) -> Tensor:
+    """Returns (D^2 Psi) / Psi with D = sum_i d_i, shape (n_walkers,): D^2 ln|Psi| + (D ln|Psi|)^2.
+
+    Args:
+        psi: the wave function, positions -> (sign, log_abs_psi).
+        positions: walkers in a_ho, shape (n_walkers, n_particles).
+    """
     with tf.GradientTape() as outer:
         outer.watch(positions)
         with tf.GradientTape() as inner:

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
+from tf_nqs.physics.relations import second_derivative_along_ones
 from tf_nqs.types import LogDerivatives, Tensor
 
 _N_COMPARED = 32
@@ -73,6 +75,31 @@ def _has_newer_call(kind: type) -> bool:
     return any(
         newest_call < next(index for index, names in enumerate(definers) if method in names) for method in forward
     )
+
+
+def energy_derivatives(
+    ansatz: keras.Model, laplacian: str, system: TrappedFermions
+) -> Callable[[Tensor], LogDerivatives]:
+    """Returns the derivatives that a system's kinetic energy is made of: `log_derivatives`, or the internal ones.
+
+    Without a trap the centre of mass moves freely. That motion has no ground state, only kinetic energy above 0, so it
+    is left out, exactly: H - P^2/(2A) has the Laplacian lap - D^2/A with D = sum_i d_i.
+
+    Args:
+        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        laplacian: as for `log_derivatives`.
+        system: the Hamiltonian.
+    """
+    derivatives = log_derivatives(ansatz, laplacian)
+    if system.trap is not False:
+        return derivatives
+
+    def internal(positions: Tensor) -> LogDerivatives:
+        gradient, whole = derivatives(positions)
+        along_centre = second_derivative_along_ones(ansatz, positions) / positions.shape[1]
+        return LogDerivatives(gradient, whole - along_centre)
+
+    return internal
 
 
 def log_derivatives(ansatz: keras.Model, laplacian: str) -> Callable[[Tensor], LogDerivatives]:

@@ -12,7 +12,7 @@ from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.training.chunks import phase_of_rows, phase_of_sums
 from tf_nqs.training.compilation import compiled_phase
-from tf_nqs.training.derivatives import log_derivatives
+from tf_nqs.training.derivatives import energy_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.natural_gradient import scores
 from tf_nqs.training.precision import sampling_in
@@ -64,7 +64,7 @@ def make_phases(
     """
     if not chunk_mebibytes > 0:
         raise ValueError(f"chunk_mebibytes = {chunk_mebibytes}: must be above 0")
-    derivatives = log_derivatives(ansatz, laplacian)
+    derivatives = energy_derivatives(ansatz, laplacian, system)
 
     def compiled(function: Callable) -> Callable:
         return compiled_phase(function, jit_compile)
