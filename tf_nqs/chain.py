@@ -77,6 +77,8 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
             head = f"stage {number} of {len(chain.stages)}"
             say(f"{head}: finished before" if number <= first else head)
             earlier = found[number - 1] if number <= first else None
+            if earlier is None:
+                _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))  # no row of what is about to be trained further
             result = _run_stage(number, settings, number == first + 1) if earlier is None else earlier
             rows.append(_summary_row(number, settings, result))
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))

@@ -12,9 +12,8 @@ from typing import Any
 
 from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
+from tf_nqs.run_folder import EVALUATION_FILE
 from tf_nqs.terminal import speaker
-
-EVALUATION_FILE = "evaluation.json"
 
 RELATIONS = {
     "virial": ("Virial theorem", "2T \N{MINUS SIGN} Σ x·dV/dx", "ħω"),
@@ -84,6 +83,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
         **measured,
         **dict(zip(keys, reference, strict=True)),
         "deviation_in_sigma": experiment.deviation_in_sigma(measurement, reference),
+        "n_iterations": run.n_iterations,
         "n_parameters": run.vmc.ansatz.count_params(),
         "seed": run.settings.run.seed,
         "versions": experiment.versions(),

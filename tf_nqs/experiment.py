@@ -105,7 +105,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     convergence = train(vmc, settings, folder, reference, say, callbacks, start)
     seconds_training = start.seconds + time.monotonic() - training_started
 
-    save_weights(vmc.ansatz, folder / WEIGHTS_FILE)
+    save_weights(vmc.ansatz, folder / WEIGHTS_FILE, int(vmc.iteration))
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
         profile_run(vmc, folder, settings.system.title(), say)
     say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")

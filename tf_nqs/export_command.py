@@ -18,7 +18,7 @@ from tf_nqs.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.export_folder import check_output
 from tf_nqs.memory_request import check_model
 from tf_nqs.quiet_import import import_tensorflow
-from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, result_of_run, settings_of_run
+from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.terminal import say
 
 USAGE = """\
@@ -112,15 +112,23 @@ def export_run(request: Request) -> None:
     check_output(request.output, request.overwrite)
     check_model(settings_of_run(request.run_dir))
     result_of_run(request.run_dir)
-    files = [Path(request.run_dir).expanduser() / name for name in (CONFIG_FILE, RESULT_FILE)]
+    folder = Path(request.run_dir).expanduser()
+    files = [folder / name for name in (CONFIG_FILE, RESULT_FILE)]
     assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
     import_tensorflow()
     from tf_nqs import builders, saved_model  # not before: what can be refused without TensorFlow need not wait for it
+    from tf_nqs.weights_file import iterations_of_weights
 
     run = builders.load(request.run_dir)
     try:
         deviations = saved_model.export(
-            run.ansatz, run.system, request.output, run.settings.training.laplacian, assets, request.overwrite
+            run.ansatz,
+            run.system,
+            request.output,
+            run.settings.training.laplacian,
+            assets,
+            request.overwrite,
+            n_iterations=iterations_of_weights(folder / WEIGHTS_FILE),
         )
     except saved_model.ExportError as error:
         raise WorkFailedError(f"nothing was exported: {error}") from error

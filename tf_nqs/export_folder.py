@@ -31,21 +31,22 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
             return target
         if not target.is_dir():
             raise SettingsError(f"output = {name}: is a file; {allowed}")
-        entries = {entry.name for entry in target.iterdir()}
+        is_empty = not any(target.iterdir())
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, SettingsError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"output = {name}: no usable path ({reason}); {allowed}") from error
-    if not entries:
+    if is_empty:
         return target
-    is_export = entries <= {VERSION_FOLDER, README_FILE} and _model_file(target).is_file()
-    if not is_export:
+    if not is_export(target):
         raise SettingsError(f"output = {name}: holds files that are no export; {allowed}")
     if not overwrite:
         raise SettingsError(f"output = {name}: holds an export already; {allowed}, or be given with --overwrite")
     return target
 
 
-def _model_file(folder: Path) -> Path:
-    return folder / VERSION_FOLDER / "saved_model.pb"
+def is_export(folder: Path) -> bool:
+    """Returns whether a folder holds an export and nothing else."""
+    names = {entry.name for entry in folder.iterdir()}
+    return names <= {VERSION_FOLDER, README_FILE} and (folder / VERSION_FOLDER / "saved_model.pb").is_file()

@@ -102,6 +102,8 @@ def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str
         facts["energy"] = f"{format_with_error(result['energy'], result['energy_error'])} ħω, measured after training"
     if result.get("reference_energy") is not None:
         facts["reference energy"] = f"{result['reference_energy']:.6f} ħω ({result['reference_kind']})"
+    if summary.get("n_iterations") is not None:
+        facts["iterations"] = f"{summary['n_iterations']:,}"
     facts["versions"] = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
     return facts
 

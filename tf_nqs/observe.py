@@ -11,9 +11,8 @@ from typing import Any
 
 from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside, write_plots
+from tf_nqs.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
 from tf_nqs.terminal import speaker
-
-OBSERVABLES_FILE, PLOT_FOLDER = "observables.npz", "observables"
 
 _MOST_BYTES = 4 * 2**30
 """Of the exact wave function on the grid: an attempt at more could end with nothing written."""
@@ -29,7 +28,7 @@ def observe_run(request: Request) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample is finite.
     """
-    probe_folder(request.run_dir, PLOT_FOLDER)
+    probe_folder(request.run_dir, OBSERVABLES_FOLDER)
     run = open_run(request)
     import numpy as np
 
@@ -52,11 +51,13 @@ def observe_run(request: Request) -> None:
     def write(path: Path) -> None:
         with path.open("wb") as file:
             entries: dict[str, Any] = file_entries(observed, exact)
+            if run.n_iterations is not None:
+                entries["n_iterations"] = np.array(run.n_iterations)
             np.savez_compressed(file, **entries)
 
     write_beside(run.folder / OBSERVABLES_FILE, write)
-    title = run.settings.system.title()
-    paths = write_plots(run.folder / PLOT_FOLDER, lambda folder: plot_observables(observed, exact, folder, title))
+    plots = run.folder / OBSERVABLES_FOLDER
+    paths = write_plots(plots, lambda folder: plot_observables(observed, exact, folder, run.title()))
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
     if why_not:
@@ -95,8 +96,8 @@ example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60"
     outcome="""\
 Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
 one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
-interaction, each with its _error, natural_orbitals, occupations_left_out, and exact_... where there is an exact
-solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
+interaction, each with its _error, natural_orbitals, occupations_left_out, n_iterations, and exact_... where there is
+an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
 RUN_FOLDER/observables/. See docs/observables.md.""",
     work=observe_run,
 )

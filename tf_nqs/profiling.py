@@ -53,9 +53,9 @@ def profile_run(
         n_iterations: how many to profile, see `profile_iterations`.
     """
     say("profiling ...")
-    rows = profile_iterations(vmc, n_iterations)
-    write_profile(rows, folder / PROFILE_FILE)
-    plot_profile(rows, folder / PROFILE_PLOT_FILE, title)
+    rows, trained = profile_iterations(vmc, n_iterations), int(vmc.iteration)
+    write_profile(rows, folder / PROFILE_FILE, trained)
+    plot_profile(rows, folder / PROFILE_PLOT_FILE, f"{title}, after {trained} iterations")
     say(profile_table(rows))
 
 

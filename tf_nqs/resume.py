@@ -17,7 +17,8 @@ from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import MAY_CHANGE, comparable, differences
 from tf_nqs.disk import replace_file
-from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, RESULT_FILE, WINDOWS_FILE
+from tf_nqs.outdated import put_away_results
+from tf_nqs.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, WINDOWS_FILE
 from tf_nqs.training import VariationalMonteCarlo
 
 _MOST_DIGITS = 18
@@ -109,19 +110,19 @@ def _is_over(facts: dict[str, Any], settings: Settings) -> bool:
 
 
 def clear_what_follows(start: Start, folder: Path, say: Callable[[str], None]) -> None:
-    """Cuts the files of a run folder where its training goes on: those iterations will come again.
+    """Cuts the files of a run folder where its training goes on, and puts the results so far out of the way.
 
     Args:
         start: where it goes on.
         folder: the run folder.
-        say: is given a line if rows are missing.
+        say: is given a line if rows are missing, or if there were results.
     """
     n_rows = keep_rows(folder / METRICS_FILE, start.iteration, METRICS_COLUMNS)
     keep_rows(folder / WINDOWS_FILE, start.iteration)
     if n_rows < start.iteration:
         say(f"{METRICS_FILE} lacks {start.iteration - n_rows} of the first {start.iteration} iterations")
     if not start.is_over:
-        (folder / RESULT_FILE).unlink(missing_ok=True)  # it is that of fewer iterations
+        put_away_results(folder, say)
 
 
 def keep_rows(path: Path, last_iteration: int, columns: Sequence[str] = ()) -> int:

@@ -19,7 +19,7 @@ from tf_nqs.disk import replace_file, told_in_one_line
 from tf_nqs.exit_status import exit_status_of
 from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import CONFIG_FILE, result_of_run, settings_of_run
+from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.terminal import say
 
 _RUN_DIR = "the folder of a run"
@@ -63,12 +63,19 @@ class OpenedRun(NamedTuple):
         settings: the run's own, with the values given on the command line.
         vmc: a compiled trainer with the run's trained weights, and walkers of its own.
         result: what `result.json` holds; empty without that file.
+        n_iterations: of the training that the weights come from; None where neither file says it.
     """
 
     folder: Path
     settings: Settings
     vmc: Any
     result: dict[str, Any]
+    n_iterations: int | None
+
+    def title(self) -> str:
+        """Returns the headline of pictures: the system, and the iterations where they are known."""
+        system = self.settings.system.title()
+        return system if self.n_iterations is None else f"{system}, after {self.n_iterations} iterations"
 
 
 def main(command: Command, argv: Sequence[str] | None = None) -> int:
@@ -142,11 +149,15 @@ def open_run(request: Request) -> OpenedRun:
         SettingsError: the folder holds no run that can be read.
     """
     from tf_nqs import builders  # not before: --help and bad flags need not wait for TensorFlow
+    from tf_nqs.weights_file import iterations_of_weights
 
     run = builders.load(request.run_dir)
     settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
     trainer = builders.build_trainer(settings, run.system, run.ansatz)
-    return OpenedRun(request.run_dir, settings, trainer, request.result)
+    n_iterations = iterations_of_weights(request.run_dir / WEIGHTS_FILE)
+    if n_iterations is None:
+        n_iterations = request.result.get("n_iterations")
+    return OpenedRun(request.run_dir, settings, trainer, request.result, n_iterations)
 
 
 def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:

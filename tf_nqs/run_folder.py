@@ -20,6 +20,8 @@ CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "m
 WINDOWS_FILE = "windows.csv"
 RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
 PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
+EVALUATION_FILE = "evaluation.json"
+OBSERVABLES_FILE, OBSERVABLES_FOLDER = "observables.npz", "observables"
 
 _BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
 """All that a run has written before its training begins."""

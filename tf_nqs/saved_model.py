@@ -65,6 +65,7 @@ def export(
     laplacian: str = defaults.LAPLACIAN,
     assets: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    n_iterations: int | None = None,
 ) -> dict[str, float]:
     """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README beside it.
 
@@ -77,6 +78,7 @@ def export(
         laplacian: as for `VariationalMonteCarlo`.
         assets: file name -> text, kept inside the model; `config.toml` and `result.json` are quoted in the README.
         overwrite: whether `output` may hold an export already, which the new one then replaces.
+        n_iterations: of the training so far, to be told in `export.json` and the README.
 
     Returns:
         Signature -> largest deviation of the reloaded model's numbers from the ansatz' own on 64 walkers, relative to
@@ -98,7 +100,7 @@ def export(
     target = check_output(output, overwrite)
     functions = functions_of_positions(ansatz, system, laplacian)
     ansatz(tf.zeros((1, system.n_particles), ansatz.compute_dtype))  # some models make their variables at first use
-    summary = _summary(ansatz, system)
+    summary = _summary(ansatz, system) | {"n_iterations": n_iterations}
     texts = {**(assets or {}), SUMMARY_FILE: json.dumps(summary, indent=2, ensure_ascii=False) + "\n"}
     with _written_beside(target, output) as folder:
         _save(ansatz, functions, summary, texts, folder)

@@ -197,7 +197,7 @@ def _sizes(weights: Iterable[Any]) -> dict[str, int]:
 
 
 def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
-    """Writes `walkers.npz`: positions (n_walkers, n_particles) and proposal_width in a_ho, and the sampler's name.
+    """Writes `walkers.npz`: positions (n_walkers, n_particles) and proposal_width in a_ho, sampler and n_iterations.
 
     Args:
         vmc: the trainer.
@@ -205,6 +205,7 @@ def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
     """
     positions, _, width = (np.array(value) for value in vmc.walkers)
     arrays: dict[str, Any] = {"positions": positions, "proposal_width": width, "sampler": np.array(vmc.sampler.name)}
+    arrays["n_iterations"] = np.array(int(vmc.iteration))
     replace_file(folder / WALKERS_FILE, lambda unfinished: np.savez_compressed(unfinished, **arrays))
 
 

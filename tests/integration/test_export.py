@@ -184,7 +184,7 @@ def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
 def test_wrong_numbers_end_with_status_3(tmp_path, monkeypatch, capsys):
     from tf_nqs import saved_model
 
-    def fail(*_):
+    def fail(*_, **__):
         raise saved_model.ExportError("psi of psi: off by 1.0e+00")
 
     monkeypatch.setattr(saved_model, "export", fail)

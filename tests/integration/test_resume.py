@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from tf_nqs import cli, experiment, resume, run_folder
@@ -20,6 +21,7 @@ from tf_nqs.checkpoints import Checkpoint
 from tf_nqs.config import settings_from
 from tf_nqs.config.errors import shown
 from tf_nqs.training.calls import call_lengths
+from tf_nqs.weights_file import iterations_of_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,6 +123,15 @@ def broken(unbroken, tmp_path_factory):
     assert not (folder / "result.json").exists()
     result = run(folder, resume=True, iterations=36, **changes)
     assert (result.n_iterations, result.stop_reason, result.released_iteration) == (36, "iterations", 13)
+    for name in (
+        "evaluation.json",
+        "observables.npz",
+        "profile.csv",
+        "observables/density.png",
+        "out/1/saved_model.pb",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("of 36 iterations")
     (newest,) = (folder / "checkpoints").glob(f"{max_checkpoint(folder)}.data*")
     newest.write_bytes(newest.read_bytes()[:-10])
     return folder
@@ -138,6 +149,15 @@ def test_broken_off_again_and_again_it_ends_the_same(broken, unbroken, capsys):
     printed = capsys.readouterr().out
     assert "is damaged" in printed and "the one before" in printed and "resumed after 35 iterations" in printed
     assert "pretraining" not in printed
+    measured = ["evaluation.json", "observables.npz", "observables", "out"]
+    aside = broken / "after_36_iterations"
+    assert f"moved to {aside}, as training goes on: {', '.join(measured)}\n" in printed
+    assert "deleted, as training goes on: result.json, energy.png, walkers.npz, profile.csv\n" in printed
+    assert {path.name for path in aside.iterdir()} == {*measured}
+    assert not any((broken / name).exists() for name in (*measured, "profile.csv"))
+    assert iterations_of_weights(broken / "ansatz.weights.h5") == 44
+    with np.load(broken / "walkers.npz") as walkers:
+        assert walkers["n_iterations"] == 44
     assert_equal(broken, reference)
     theirs = json.loads((reference / "result.json").read_text())
     for name in ("energy", "n_iterations", "n_samplings", "stop_reason", "restored_iteration", "released_iteration"):

@@ -78,6 +78,7 @@ def test_observe(run_dir, capsys):
     assert np.trace(found["one_body_density_matrix"]) == pytest.approx(2)
     assert spacing**2 * found["pair_density"].sum() == pytest.approx(2)
     assert np.all(np.diff(found["occupations"]) <= 0)
+    assert found["n_iterations"] == 7
     assert found["exact_density"].shape == found["density_error"].shape == found["x"].shape
     plots = {path.stem for path in (run_dir / "observables").glob("*.png")}
     assert plots >= {"density", "occupations", "one_body_density_matrix", "pair_density", "pair_distribution"}
@@ -212,7 +213,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_measurement(comma
 def test_a_file_in_the_way_of_the_plots_is_told_before_the_measurement(run_dir, tmp_path, monkeypatch, capsys):
     for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
-    (tmp_path / observe.PLOT_FOLDER).write_text("")
+    (tmp_path / run_folder.OBSERVABLES_FOLDER).write_text("")
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(observe, "open_run", None)
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2

@@ -45,12 +45,18 @@ class PhaseTime(NamedTuple):
     share: float
 
 
-def write_profile(rows: Sequence[PhaseTime], path: str | Path) -> None:
-    """Writes `profile.csv`: a header, then a row per phase; times in seconds, nan as an empty field."""
+def write_profile(rows: Sequence[PhaseTime], path: str | Path, n_iterations: int) -> None:
+    """Writes `profile.csv`: a header, then a row per phase; times in seconds, nan as an empty field.
+
+    Args:
+        rows: the profile.
+        path: the file.
+        n_iterations: iterations trained before the profile, the last column.
+    """
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(PhaseTime._fields)
-        writer.writerows([["" if value != value else value for value in row] for row in rows])
+        writer.writerow([*PhaseTime._fields, "n_iterations"])
+        writer.writerows([*("" if value != value else value for value in row), n_iterations] for row in rows)
 
 
 def read_profile(path: str | Path) -> list[PhaseTime]:

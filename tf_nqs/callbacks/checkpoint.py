@@ -12,6 +12,7 @@ import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.disk import replace_file
+from tf_nqs.weights_file import note_iterations
 
 
 class WeightsCheckpoint(IterationCallback):
@@ -32,7 +33,7 @@ class WeightsCheckpoint(IterationCallback):
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         if time.monotonic() - self._last >= self.seconds:
-            save_weights(self.model.ansatz, self.path)
+            save_weights(self.model.ansatz, self.path, int(rows["iteration"][-1]))
             self._last = time.monotonic()
 
 
@@ -43,7 +44,7 @@ class _InMemory(io.BytesIO):
         return "memory.weights.h5"
 
 
-def save_weights(model: keras.Model, path: Path) -> None:
+def save_weights(model: keras.Model, path: Path, n_iterations: int | None = None) -> None:
     """Writes the weights to a file that replaces the old one at once.
 
     HDF5 writes into memory: where a disk is full, closing a file of its own raises errors of any kind, or even ends the
@@ -52,10 +53,13 @@ def save_weights(model: keras.Model, path: Path) -> None:
     Args:
         model: a model that has its variables.
         path: ending in `.weights.h5`.
+        n_iterations: of the training so far, to be noted in the file.
 
     Raises:
         OSError: it cannot be written; the old file stays.
     """
     content = _InMemory()
     model.save_weights(content)
+    if n_iterations is not None:
+        note_iterations(content, n_iterations)
     replace_file(path, lambda unfinished: unfinished.write_bytes(content.getbuffer()))

@@ -17,12 +17,13 @@ ROWS = [
 
 
 def test_reads_back(tmp_path):
-    write_profile(ROWS, tmp_path / "profile.csv")
+    write_profile(ROWS, tmp_path / "profile.csv", 7)
     rows = read_profile(tmp_path / "profile.csv")
     assert rows[:-1] == ROWS[:-1]
     assert rows[-1][:-1] == ROWS[-1][:-1] and math.isnan(rows[-1].share)
     header = (tmp_path / "profile.csv").read_text().splitlines()[0]
-    assert header == "phase,seconds_per_call,n_calls,seconds_per_iteration,share"
+    assert header == "phase,seconds_per_call,n_calls,seconds_per_iteration,share,n_iterations"
+    assert all(line.endswith(",7") for line in (tmp_path / "profile.csv").read_text().splitlines()[1:])
 
 
 def test_table():

@@ -57,7 +57,7 @@ def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
         rows = [PhaseTime(phase, 1e-3, 100, 1e-3, float("nan") if phase == WHOLE else 0.2) for phase in WORDS]
         if settings.reweighting.resampling == "every_iteration":  # no iteration calls the forward pass on its own
             rows[1] = PhaseTime("forward", 1e-3, 0, 0.0, 0.0)
-        write_profile(rows, folder / "profile.csv")
+        write_profile(rows, folder / "profile.csv", 100)
 
 
 def make_metrics(n_iterations, reuses, seed):
