@@ -36,7 +36,7 @@ def watch_imports() -> None:
     """
     if "keras" in sys.modules:
         register_stand_ins()
-    sys.meta_path.insert(0, _Watcher())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Watcher())
 
 
 def register_stand_ins() -> None:
