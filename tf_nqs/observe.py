@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tf_nqs.exit_status import WorkFailedError
-from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside, write_plots
+from tf_nqs.run_command import (
+    Choice,
+    Command,
+    OpenedRun,
+    Request,
+    main,
+    open_run,
+    probe_folder,
+    write_beside,
+    write_plots,
+)
 from tf_nqs.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
 from tf_nqs.terminal import speaker
 
@@ -56,8 +66,9 @@ def observe_run(request: Request) -> None:
             np.savez_compressed(file, **entries)
 
     write_beside(run.folder / OBSERVABLES_FILE, write)
+    file_format = request.choices["format"]
     plots = run.folder / OBSERVABLES_FOLDER
-    paths = write_plots(plots, lambda folder: plot_observables(observed, exact, folder, run.title()))
+    paths = write_plots(plots, lambda folder: plot_observables(observed, exact, folder, run.title(), file_format))
     say(observables_table(observed, exact))
     say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
     if why_not:
@@ -95,11 +106,12 @@ example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60"
     leaves=("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet"),
     outcome="""\
 Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
-one_body_density_matrix, occupations, pair_density, pair_distribution, rms_size, entropy, kinetic, trap and
-interaction, each with its _error, natural_orbitals, occupations_left_out, n_iterations, and exact_... where there is
-an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a plot of each in
-RUN_FOLDER/observables/. See docs/observables.md.""",
+one_body_density_matrix, occupations, pair_density, pair_distribution, distribution_of_distance, rms_size, entropy,
+kinetic, trap and interaction, each with its _error, r, natural_orbitals, occupations_left_out, n_iterations, and
+exact_... where there is an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a
+plot of each in RUN_FOLDER/observables/, which replaces earlier ones in any format. See docs/observables.md.""",
     work=observe_run,
+    choices={"format": Choice("Format of the plots.", ("png", "pdf", "svg"))},
 )
 
 

@@ -13,7 +13,7 @@ from absl import flags
 
 from tf_nqs.cli import define_flag, from_text, help_block, is_on, parse_flags
 from tf_nqs.config import Settings, settings_from
-from tf_nqs.config.errors import SettingsError
+from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.settings import FIELDS, allowed, value_type
 from tf_nqs.disk import replace_file, told_in_one_line
 from tf_nqs.exit_status import exit_status_of
@@ -25,6 +25,22 @@ from tf_nqs.terminal import say
 _RUN_DIR = "the folder of a run"
 
 
+class Choice(NamedTuple):
+    """A flag of a command alone, with a few words to choose from.
+
+    Attributes:
+        description: one sentence for the help.
+        values: the words, the default first.
+    """
+
+    description: str
+    values: tuple[str, ...]
+
+    def allowed(self) -> str:
+        """Returns what the value must be: png, pdf or svg."""
+        return f"{', '.join(self.values[:-1])} or {self.values[-1]}"
+
+
 class Command(NamedTuple):
     """A command on a run folder.
 
@@ -33,12 +49,14 @@ class Command(NamedTuple):
         leaves: settings of the run that it takes other values for.
         outcome: the end of its help: what it writes.
         work: does it; called with TensorFlow loaded.
+        choices: name -> flag that is no setting of a run.
     """
 
     usage: str
     leaves: tuple[str, ...]
     outcome: str
     work: Callable[[Request], None]
+    choices: dict[str, Choice] = {}  # noqa: RUF012 - a tuple's default, which nobody changes
 
 
 class Request(NamedTuple):
@@ -48,11 +66,13 @@ class Request(NamedTuple):
         run_dir: the run folder.
         overrides: leaf name -> value of the settings given.
         result: what the run's `result.json` holds; empty without that file.
+        choices: name -> value of the command's own flags.
     """
 
     run_dir: Path
     overrides: dict[str, Any]
     result: dict[str, Any]
+    choices: dict[str, str]
 
 
 class OpenedRun(NamedTuple):
@@ -108,6 +128,8 @@ def help_text(command: Command) -> str:
         name = f"[no]{leaf}" if _is_switch(leaf) else leaf
         default = "false" if leaf == "quiet" else "the run's own"
         entries[f"--{name}"] = f"{FIELDS[leaf].description} ({allowed(leaf)}; default: {default})"
+    for name, choice in command.choices.items():
+        entries[f"--{name}"] = f"{choice.description} ({choice.allowed()}; default: {choice.values[0]})"
     return "\n\n".join(
         [command.usage, help_block("settings", entries | {"--help": "Show this help."}), command.outcome]
     )
@@ -125,21 +147,33 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
             folder that holds no run that fits into memory.
     """
     flag_values = flags.FlagValues()
-    for name in ("run_dir", *command.leaves, "help"):
+    for name in ("run_dir", *command.leaves, *command.choices, "help"):
         define_flag(name, name == "help" or _is_switch(name), flag_values)
-    parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | {leaf: allowed(leaf) for leaf in command.leaves})
+    of_choices = {name: choice.allowed() for name, choice in command.choices.items()}
+    of_leaves = {leaf: allowed(leaf) for leaf in command.leaves}
+    parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | of_leaves | of_choices)
     if is_on("help", flag_values["help"].value):
         return None
     given = {leaf: text for leaf in command.leaves if (text := flag_values[leaf].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), text) for leaf, text in given.items()}
     settings_from(None, {"n_particles": 1} | overrides)  # bad values are told at once, without TensorFlow
+    choices = {name: _chosen(name, choice, flag_values[name].value) for name, choice in command.choices.items()}
     run_dir = flag_values["run_dir"].value
     if run_dir is None:
         raise SettingsError(f"run_dir: must be given; {_RUN_DIR}")
     check_measurement(settings_of_run(run_dir))
     folder = Path(run_dir).expanduser()
     # How quiet the training was is not asked.
-    return Request(folder, {"quiet": False} | overrides, result_of_run(folder))
+    return Request(folder, {"quiet": False} | overrides, result_of_run(folder), choices)
+
+
+def _chosen(name: str, choice: Choice, text: str | None) -> str:
+    """Returns the value of a command's own flag, the default where it is not given."""
+    if text is None:
+        return choice.values[0]
+    if text not in choice.values:
+        raise SettingsError(f"{name} = {shown(text)}: must be {choice.allowed()}")
+    return text
 
 
 def open_run(request: Request) -> OpenedRun:

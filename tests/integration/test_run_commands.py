@@ -79,7 +79,10 @@ def test_observe(run_dir, capsys):
     assert spacing**2 * found["pair_density"].sum() == pytest.approx(2)
     assert np.all(np.diff(found["occupations"]) <= 0)
     assert found["n_iterations"] == 7
-    assert found["exact_density"].shape == found["density_error"].shape == found["x"].shape
+    assert found["exact_density"].shape == found["density_error"].shape == found["x"].shape == found["r"].shape
+    for name in ("pair_distribution", "distribution_of_distance"):
+        assert found[name].shape == found[f"{name}_error"].shape == found[f"exact_{name}"].shape
+        np.testing.assert_array_equal(np.isfinite(found[name]), np.isfinite(found[f"exact_{name}"]))
     plots = {path.stem for path in (run_dir / "observables").glob("*.png")}
     assert plots >= {"density", "occupations", "one_body_density_matrix", "pair_density", "pair_distribution"}
     assert capsys.readouterr().out == ""
@@ -94,7 +97,10 @@ def test_observe(run_dir, capsys):
 )
 def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, message, monkeypatch, capsys):
     monkeypatch.setattr(module, name, value)
-    assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2"]) == 0
+    arguments = [f"--run_dir={run_dir}", "--evaluation_max_seconds=2", "--format=pdf"]
+    assert main(observe.COMMAND, ["", *arguments]) == 0
+    pictures = list((run_dir / "observables").iterdir())
+    assert len(pictures) == 8 and all(path.read_bytes().startswith(b"%PDF") for path in pictures)
     assert message in capsys.readouterr().out
     with np.load(run_dir / "observables.npz") as file:
         found = dict(file)
@@ -125,6 +131,7 @@ print(status, sorted({{"tensorflow", "keras", "scipy"}} & sys.modules.keys()))""
     assert done.stdout.endswith("\n0 []\n")
     assert f"python -m tf_nqs.{command} --run_dir=RUN_FOLDER" in done.stdout
     assert all(re.search(rf"--(\[no\])?{leaf} ", done.stdout) for leaf in COMMANDS[command].leaves)
+    assert ("--format " in done.stdout) == (command == "observe")
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
@@ -137,6 +144,9 @@ print(status, sorted({{"tensorflow", "keras", "scipy"}} & sys.modules.keys()))""
         ("evaluate", ["--run_dir=.", "--target_error=0"], "target_error = 0"),
         ("evaluate", ["--run_dir=.", "--target_eror=1"], "did you mean --target_error?"),
         ("observe", ["--run_dir=.", "--target_error=1"], "--target_error: no such flag"),
+        ("observe", ["--run_dir=.", "--format=jpg"], "format = 'jpg': must be png, pdf or svg"),
+        ("observe", ["--run_dir=.", "--format="], "format = '': must be png, pdf or svg"),
+        ("evaluate", ["--run_dir=.", "--format=pdf"], "--format: no such flag"),
         ("observe", ["--run_dir=.", "here"], "'here': unexpected argument"),
     ],
 )

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+A_HO = r"$a_\mathrm{ho}$"
+"""The unit of length, as matplotlib sets it."""
+
+_SYMBOLS = {
+    r"\bA(?= = )": "$A$",
+    r"\bV0\b": "$V_0$",
+    r"\bsigma0\b": r"$\sigma_0$",
+    r"\ba_ho\b": A_HO,
+    r"(?<= )-(?=[0-9])": "\N{MINUS SIGN}",
+}
+"""How a symbol is written in plain text, as a regular expression -> how matplotlib sets it."""
+
+
+def mathematics(text: str) -> str:
+    """Returns a headline or a label with its symbols set as mathematics: V0 with an index, a minus for a hyphen.
+
+    Args:
+        text: plain, as it is said on a terminal.
+    """
+    for plain, symbol in _SYMBOLS.items():
+        text = re.sub(plain, symbol.replace("\\", r"\\"), text)
+    return text
 
 
 def new_figure(width: float, height: float) -> Figure:

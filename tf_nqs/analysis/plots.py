@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import mathematics, new_figure
 from tf_nqs.analysis.notation import format_with_error
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def energy_figure(
     n_panels = 1 if reference is None else 2
     figure = new_figure(8.0, 4.4 if reference is None else 6.2)
     axes = figure.subplots(n_panels, 1, sharex=True, squeeze=False, height_ratios=(3, 2)[:n_panels])[:, 0]
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(mathematics(title), fontsize=12)
     _draw_energies(axes[0], iterations, energies, smooth, window)
     _draw_levels(axes[0], iterations, reference, measured)
     axes[0].set_ylim(energy_limits(energies, smooth, reference, measured))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import mathematics, new_figure
 
 WHOLE = "iteration"
 """What the row on the whole iteration is called."""
@@ -96,7 +96,7 @@ def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> Non
     whole = next(row for row in rows if row.phase == WHOLE)
     figure = new_figure(8.0, 3.4)
     panel = figure.subplots()
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(mathematics(title), fontsize=12)
     milliseconds = [1e3 * row.seconds_per_iteration for row in phases]
     bars = panel.barh([WORDS[row.phase] for row in phases], milliseconds, color=COLOUR)
     panel.bar_label(bars, [f"{value:.2f}" for value in milliseconds], padding=4, fontsize=9)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import mathematics, new_figure
 from tf_nqs.analysis.plots import GREY, LEGEND_STYLE, running_mean
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.figures.definitions import Curve, FigureDefinition
@@ -45,7 +45,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     picture = new_figure(8.0, 4.4)
     panel = picture.subplots()
     number = figure.name.removeprefix("fig")
-    picture.suptitle(f"Figure {number}: {figure.title}", fontsize=12)
+    picture.suptitle(mathematics(f"Figure {number}: {figure.title}"), fontsize=12)
     if figure.kind == "energy":
         _draw_energies(panel, curves, outcomes, figure.spikes)
     elif figure.kind == "profile":

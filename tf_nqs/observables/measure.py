@@ -16,6 +16,7 @@ from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
 from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
+from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.relations import is_even
 from tf_nqs.training.chunks import phase_of_rows
 from tf_nqs.training.evaluation import settle
@@ -27,9 +28,6 @@ _MAX_GROUPS = 64
 _LEAST_ROWS = 20
 _SHARE_OF_BURN_IN = 0.3
 _SECONDS_BETWEEN_REPORTS = 2.0
-
-_LEAST_PRODUCT = 1e-3
-"""The pair distribution is given where n(x) n(x') is this share of its largest value: elsewhere nobody ever is."""
 
 
 class Observables(NamedTuple):
@@ -43,6 +41,9 @@ class Observables(NamedTuple):
         natural_orbitals: its eigenvectors as functions of x, shape (n_places, n_places), a row for each occupation.
         pair_density: n_2(x, x'), of integral A (A - 1).
         pair_distribution: n_2(x, x') / (n(x) n(x')); nan where hardly any particle is.
+        r: distances between places of the grid, from 0 on, shape (n_places,).
+        distribution_of_distance: int n_2(x, x + r) dx / int n(x) n(x + r) dx, shape (n_places,); nan where hardly any
+            two particles are so far apart.
         rms_size: sqrt(<sum_i x_i^2> / A).
         entropy: -sum_k n_k ln n_k over the occupations.
         kinetic, trap, interaction: parts of the energy.
@@ -57,6 +58,8 @@ class Observables(NamedTuple):
     natural_orbitals: np.ndarray
     pair_density: Estimate
     pair_distribution: Estimate
+    r: np.ndarray
+    distribution_of_distance: Estimate
     rms_size: Estimate
     entropy: Estimate
     kinetic: Estimate
@@ -165,9 +168,9 @@ def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_eq
     def density(matrix: np.ndarray) -> np.ndarray:
         return np.diag(mean_matrix(matrix)) / spacing
 
-    def distribution(matrix: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        product = np.multiply.outer(density(matrix), density(matrix))
-        return mean_matrix(pairs) / np.where(product > _LEAST_PRODUCT * product.max(), product, np.nan)
+    def of_pairs(statistic: Callable[..., np.ndarray]) -> Estimate:
+        both = [sums.matrix, sums.pairs]
+        return jackknife(lambda matrix, pairs: statistic(mean_matrix(pairs), density(matrix)), both, counts)
 
     def of_matrix(statistic: Callable[..., np.ndarray | float]) -> Estimate:
         return jackknife(statistic, [sums.matrix], counts)
@@ -176,8 +179,7 @@ def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_eq
         index = LocalEnergy._fields.index(name)
         return jackknife(lambda mean: mean, [sums.parts[:, index]], sums.counts[:, 1])
 
-    occupations = of_matrix(lambda matrix: natural_occupations(mean_matrix(matrix), even))
-    occupations = with_sum(occupations, n_particles)
+    occupations = with_sum(of_matrix(lambda matrix: natural_occupations(mean_matrix(matrix), even)), n_particles)
     order = np.argsort(-occupations.value, kind="stable")
     orbitals = natural_orbitals(mean_matrix(sums.matrix.sum(axis=0) / counts.sum()), even)
     mixing = of_matrix(lambda matrix: orbitals @ mean_matrix(matrix) @ orbitals.T).error
@@ -192,7 +194,9 @@ def _observables(sums: _Sums, x: np.ndarray, n_particles: int, even: bool, in_eq
         occupations=Estimate(occupations.value[order], errors[order]),
         natural_orbitals=orbitals[order] / np.sqrt(spacing),
         pair_density=jackknife(mean_matrix, [sums.pairs], counts),
-        pair_distribution=jackknife(distribution, [sums.matrix, sums.pairs], counts),
+        pair_distribution=of_pairs(pair_distribution),
+        r=spacing * np.arange(len(x)),
+        distribution_of_distance=of_pairs(distribution_of_distance),
         rms_size=of_matrix(lambda matrix: np.sqrt(spacing * np.sum(density(matrix) * x**2) / n_particles)),
         entropy=of_matrix(lambda matrix: entropy_of(natural_occupations(mean_matrix(matrix), even))),
         **{name: part(name) for name in LocalEnergy._fields},

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import A_HO, mathematics, new_figure
 from tf_nqs.config.search import Choices, Range, Search
 from tf_nqs.exact import Reference
 from tf_nqs.tuning.summary import TrialRecord, best_record
@@ -51,7 +51,7 @@ def search_figure(search: Search, records: Sequence[TrialRecord], reference: Ref
     """
     n_rows = 1 + math.ceil(len(search.space) / _PANELS_PER_ROW)
     figure = new_figure(9.0, 2.6 * n_rows + 0.4)
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(mathematics(title), fontsize=12)
     grid = figure.add_gridspec(n_rows, _PANELS_PER_ROW)
     above = figure.add_subplot(grid[0, :])
     _draw_order(above, search, records, reference)
@@ -150,4 +150,4 @@ def _draw_dependence(
 
 def _label(leaf: str) -> str:
     """A setting's name with its unit, if it has one."""
-    return f"{leaf} (a_ho)" if leaf == "proposal_width" else leaf
+    return f"{leaf} ({A_HO})" if leaf == "proposal_width" else leaf

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tf_nqs.analysis.canvas import mathematics
 from tf_nqs.analysis.plots import energy_figure, energy_limits, plot_energy, running_mean
 
 
@@ -48,7 +49,20 @@ def test_labels_and_curves():
     assert bottom.get_ylabel() == "|Energy \N{MINUS SIGN} reference| (ħω)"
     assert bottom.get_xlabel() == "Iteration"
     assert bottom.get_yscale() == "log"
-    assert figure.get_suptitle() == "A = 4, V0 = 10"
+    assert figure.get_suptitle() == "$A$ = 4, $V_0$ = 10"
+
+
+@pytest.mark.parametrize(
+    ("plain", "set_as"),
+    [
+        ("A = 4, V0 = -10, sigma0 = 0.5", "$A$ = 4, $V_0$ = \N{MINUS SIGN}10, $\\sigma_0$ = 0.5"),
+        ("Interaction transfer, V0 = 5 to 10", "Interaction transfer, $V_0$ = 5 to 10"),
+        ("proposal_width (a_ho)", "proposal_width ($a_\\mathrm{ho}$)"),
+        ("A figure: 3-4 of V0_ARMS", "A figure: 3-4 of V0_ARMS"),
+    ],
+)
+def test_symbols_are_set_as_mathematics(plain, set_as):
+    assert mathematics(plain) == set_as
 
 
 def test_transient_and_spike_do_not_flatten_the_rest():

@@ -15,6 +15,7 @@ from tf_nqs.observables import choose_grid, file_entries, measure_observables, o
 from tf_nqs.observables.conditional import spread_on_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals, orbitals_like
+from tf_nqs.observables.pairs import distribution_of_distance
 from tf_nqs.observables.plots import plot_observables
 from tf_nqs.physics import TrappedFermions, free_fermions
 from tf_nqs.physics.oscillator import oscillator_orbitals
@@ -122,6 +123,13 @@ def test_free_fermions(n_particles, tmp_path):
     paths = plot_observables(observed, known, tmp_path / "plots", "free fermions")
     assert {path.stem for path in paths} >= {"density", "occupations", "pair_density", "one_body_density_matrix"}
     assert all(path.stat().st_size > 10_000 for path in paths)
+    again = plot_observables(observed, known, tmp_path / "plots", "free fermions", "svg")
+    assert sorted((tmp_path / "plots").iterdir()) == sorted(again)  # those of an earlier measurement are gone
+    assert {path.stem for path in again} == {path.stem for path in paths} and {path.suffix for path in again} == {
+        ".svg"
+    }
+    label = plots._density(observed, known, "").axes[0].get_ylabel()
+    assert label == r"Density $n(x)$ (1/$a_\mathrm{ho}$)"
     curves = [line.get_ydata() for line in plots._natural_orbitals(observed, known, "").axes[0].lines]
     # Single precision: the ansatz is the exact state.
     np.testing.assert_allclose(curves[n_particles:], curves[:n_particles], atol=1e-3)
@@ -130,6 +138,11 @@ def test_free_fermions(n_particles, tmp_path):
         total = entries[f"{kind}occupations"].sum() + entries[f"{kind}occupations_left_out"]
         assert total == pytest.approx(n_particles, abs=1e-9)  # a trace, whatever the noise
     assert entries["occupations"].shape == entries["exact_occupations"].shape == (n_particles,)
+    for name in ("pair_distribution", "distribution_of_distance"):
+        np.testing.assert_array_equal(np.isnan(entries[f"exact_{name}"]), np.isnan(entries[name]))
+    g, error, known_g = (entries[key] for key in (name, f"{name}_error", f"exact_{name}"))
+    near = entries["r"] < 4.0
+    assert np.all(np.abs(g - known_g)[near] <= 5 * error[near] + 1e-3) and np.mean(error[near]) < 0.02
     assert {f"{name}_error" for name in ("density", "pair_density", "rms_size", "entropy")} <= set(entries)
     assert f"Occupation {n_particles} " in observables_table(observed, known)
     assert f"Occupation {n_particles + 1} " not in observables_table(observed, None)
@@ -142,6 +155,29 @@ def test_two_particles(strength):
     observed = observe(ansatz, ansatz.system, 8_000)
     known = exact.exact_observables(2, strength, 0.5, observed.x)
     assert_agree(observed, known, 2)
+
+
+def test_pair_distribution_of_two_free_fermions_by_their_distance():
+    """Psi is (x - x') exp(-(x^2 + x'^2)/2), which both integrals can be done of: g = 8 r^2/(11 + 2 r^2 + r^4)."""
+    x = 0.1 * np.arange(-80, 81)
+    known = exact.free_fermion_observables(2, x)
+    found, r = distribution_of_distance(known.pair_density, known.density), 0.1 * np.arange(len(x))
+    given = np.isfinite(found)
+    assert r[given].max() > 3.5 and np.all(given[: np.count_nonzero(given)])
+    np.testing.assert_allclose(found[given], (8 * r**2 / (11 + 2 * r**2 + r**4))[given], atol=1e-12)
+
+
+def test_curves_are_drawn_through_their_points_and_true_between_them():
+    x = 0.1 * np.arange(-50, 51)
+    curve = (2 * x**2 - 1) * np.exp(-0.5 * x**2)
+    noise = np.random.default_rng(0).normal(size=len(x))
+    fine, drawn, other, short = plots.smooth(x, curve, noise, np.where(x < 3.05, x, np.nan))
+    assert fine[-1] == pytest.approx(3.0) and len(fine) == 8 * 80 + 1
+    np.testing.assert_allclose(
+        drawn, (2 * fine**2 - 1) * np.exp(-0.5 * fine**2), atol=2e-5
+    )  # 6 h^4 (4th derivative)/384
+    np.testing.assert_allclose(other[::8], noise[:81], atol=1e-12)
+    np.testing.assert_allclose(short, fine, atol=1e-12)
 
 
 def test_jackknife_of_a_mean_is_its_standard_error_and_takes_the_bias_off_a_square():
