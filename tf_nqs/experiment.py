@@ -40,6 +40,7 @@ from tf_nqs.callbacks import (
     WeightsCheckpoint,
     save_weights,
 )
+from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.disk import replace_text
 from tf_nqs.exact import Reference
@@ -124,6 +125,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     seconds_total = start.seconds + time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     _write_result(result, settings, folder, say)
+    write_measured(folder, result.n_iterations, result.energy, result.energy_error)
     say(result_table(asdict(result)))
     return result
 
@@ -193,7 +195,7 @@ def train(
     if early_stopping and training.iterations < early_stopping.earliest_iteration:
         say(f"early stopping cannot act before iteration {early_stopping.earliest_iteration}")
     repair = RepairTraining(training.max_repairs, say, early_stopping)
-    callbacks = [repair, RunLog(folder), WeightsCheckpoint(folder / WEIGHTS_FILE)]
+    callbacks = [repair, RunLog(folder, reference.energy, to_toml(settings)), WeightsCheckpoint(folder / WEIGHTS_FILE)]
     release = _releasing(vmc, settings, early_stopping, say)
     callbacks += [callback for callback in (early_stopping, release, best) if callback]
     if training.max_seconds is not None:

@@ -77,13 +77,30 @@ def test_run_folder_is_complete(finished):
     assert (run_dir / "metrics.csv").read_text().startswith(header)
     assert (run_dir / "energy.png").read_bytes().startswith(b"\x89PNG")
     assert settings_from(str(run_dir / "config.toml")).run.run_dir == str(run_dir)
-    events = [
-        value.tag
-        for path in (run_dir / "tensorboard").iterdir()
-        for event in tf.compat.v1.train.summary_iterator(str(path))
-        for value in event.summary.value
-    ]
-    assert events.count("energy") == 3  # a point per call: 5, 5 and 2 iterations
+
+
+def test_tensorboard_has_groups_the_reference_the_settings_and_the_final_energy(finished):
+    run_dir, _ = finished
+    result, rows = read(run_dir)
+    points = {}
+    for path in (run_dir / "tensorboard").rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                where = path.parent.relative_to(run_dir / "tensorboard").as_posix(), value.tag
+                points.setdefault(where, []).append((event.step, tf.make_ndarray(value.tensor).item()))
+    steps = [5, 10, 12]  # a point per call: 5, 5 and 2 iterations
+    energies = [(step, pytest.approx(float(rows[step - 1]["energy"]), rel=1e-6)) for step in steps]  # in float32
+    assert points[".", "energy/energy"] == energies
+    reference = pytest.approx(result["reference_energy"], rel=1e-6)
+    assert points["reference", "energy/energy"] == [(step, reference) for step in steps]
+    assert points["measured", "energy/energy"] == [(12, pytest.approx(result["energy"], rel=1e-6))]
+    assert points["measured", "energy/energy_error"] == [(12, pytest.approx(result["energy_error"], rel=1e-6))]
+    ((step, text),) = points[".", "settings"]
+    assert step == 0 and "    interaction_strength = 10.0" in text.decode().splitlines()
+    groups = {name.partition("/")[0] for place, name in points if place == "."} - {"settings"}
+    assert groups == {"energy", "sampling", "optimiser", "time"}
+    for name in ("sampling/acceptance", "optimiser/learning_rate", "optimiser/damping", "time/seconds"):
+        assert [step for step, _ in points[".", name]] == steps
 
 
 def test_result_is_consistent(finished):

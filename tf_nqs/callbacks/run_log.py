@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import tensorflow as tf
 
+from tf_nqs.callbacks.events import Events
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.disk import error_number
-from tf_nqs.run_folder import EVENTS_FOLDER, METRICS_FILE
+from tf_nqs.run_folder import METRICS_FILE
 from tf_nqs.training.reuse import SampleLog
 
 REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
@@ -51,17 +47,21 @@ class RunLog(IterationCallback):
 
     Args:
         folder: existing folder; events go to its subfolder `tensorboard`.
+        reference_energy: in hbar*omega, a line in TensorBoard; None for no line.
+        settings: all settings as TOML, a text in TensorBoard; None for no text.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, reference_energy: float | None = None, settings: str | None = None):
         super().__init__()
         self.folder = Path(folder)
+        self.reference_energy = reference_energy
+        self.settings = settings
         self._file: TextIO | None = None
         self._last = 0
 
     def begin(self, state: dict[str, Any] | None) -> None:
-        with _telling_what_failed():
-            self._events = tf.summary.create_file_writer(str(self.folder / EVENTS_FOLDER))
+        iteration = int(getattr(self.model, "iteration", 0))
+        self._events = Events(self.folder, self.reference_energy, self.settings, iteration)
         file = open(self.folder / METRICS_FILE, "w" if state is None else "a", newline="", encoding="utf-8")
         self._file, self._writer = file, csv.writer(file)
         if not file.tell():
@@ -84,9 +84,7 @@ class RunLog(IterationCallback):
         for values in zip(*(rows[name] for name in METRICS_COLUMNS), strict=True):
             self._writer.writerow([_shown(name, value) for name, value in zip(METRICS_COLUMNS, values, strict=True)])
         self._file.flush()
-        with _telling_what_failed(), self._events.as_default():
-            for name in METRICS_COLUMNS[1:]:
-                tf.summary.scalar(name, rows[name][-1], step=int(rows["iteration"][-1]))
+        self._events.write({name: rows[name][-1] for name in METRICS_COLUMNS}, self.model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._file and not self._file.closed:
@@ -99,18 +97,7 @@ class RunLog(IterationCallback):
         """Closes both files; to be called when training was interrupted, which Keras does not report."""
         if self._file:
             self._file.close()
-            with _telling_what_failed():
-                self._events.close()
-
-
-@contextlib.contextmanager
-def _telling_what_failed() -> Iterator[None]:
-    """Turns TensorFlow's error about a file that cannot be written into Python's."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        number = error_number(error) or errno.EIO
-        raise OSError(number, os.strerror(number)) from error
+            self._events.close()
 
 
 def _shown(name: str, value: float) -> int | str:

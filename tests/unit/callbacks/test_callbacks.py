@@ -28,6 +28,7 @@ from tf_nqs.callbacks import (
     RunLog,
     TimeLimit,
     WeightsCheckpoint,
+    events,
     save_weights,
 )
 from tf_nqs.callbacks.progress import difference
@@ -37,6 +38,7 @@ from tf_nqs.disk import told_in_one_line
 from tf_nqs.live import live_line
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.vmc import COLUMNS, VariationalMonteCarlo
 
 
@@ -197,14 +199,14 @@ def test_the_first_reason_to_stop_is_kept(clock):
 
 
 def read_events(folder):
-    """(step, column) -> value of all TensorBoard events, and their number."""
+    """(step, name) -> value of all TensorBoard events of a training, and their number."""
     points = {}
     count = 0
-    for path in folder.iterdir():
+    for path in folder.glob("events*"):
         for record in tf.data.TFRecordDataset(str(path)):
             event = event_pb2.Event.FromString(record.numpy())
             for value in event.summary.value:
-                points[event.step, value.tag] = float(tf.make_ndarray(value.tensor))
+                points[event.step, value.tag] = tf.make_ndarray(value.tensor).item()
                 count += 1
     return points, count
 
@@ -218,11 +220,41 @@ def test_run_log_of_a_training(vmc, tmp_path):
     assert not (tmp_path / "metrics.csv").read_bytes().count(b"\r\r")
     points, count = read_events(tmp_path / "tensorboard")
     last = [call["iteration"][-1] for call in recorder.calls]
-    assert set(points) == {(step, name) for step in last for name in METRICS_COLUMNS[1:]}
+    optimiser = {"optimiser/learning_rate": 1e-3, "optimiser/step_factor": 1.0}
+    tags = {events.tag(name): name for name in METRICS_COLUMNS[1:]}
+    assert set(points) == {(step, name) for step in last for name in [*tags, *optimiser]}
     assert count == len(points)
     for (step, name), value in points.items():
-        # Events are float32.
-        assert value == np.float32(metrics[name][metrics["iteration"] == step][0])
+        known = optimiser[name] if name in optimiser else metrics[tags[name]][metrics["iteration"] == step][0]
+        assert value == np.float32(known)  # as events are
+
+
+def test_events_of_a_natural_gradient_with_schedules(tmp_path):
+    """Both fall as 1/(1 + t/decay); a failed solve has raised the damping tenfold, a repair halved the steps."""
+    falls = keras.optimizers.schedules.InverseTimeDecay
+    layer = NaturalGradient(damping=falls(3e-2, 10, 1.0))
+    layer.build(1, "float32")
+    layer.iteration.assign(20)
+    layer.raise_damping()
+    optimizer = keras.optimizers.SGD(falls(0.2, 100, 1.0))
+    optimizer.iterations.assign(300)
+    model = SimpleNamespace(optimizer=optimizer, natural_gradient=layer, step_factor=tf.constant(0.5))
+    found = events.optimiser_values(model)
+    wanted = {"optimiser/learning_rate": 0.05, "optimiser/step_factor": 0.5, "optimiser/damping": 0.1}
+    assert found == pytest.approx(wanted, rel=1e-6)
+
+
+def test_settings_and_the_reference_are_events_where_they_are_known(tmp_path):
+    training = Training(RunLog(tmp_path, 2.5, "[system]\nn_particles = 2\n"))
+    training.call(count=10)
+    training.end()
+    points, _ = read_events(tmp_path / "tensorboard")
+    assert points[0, "settings"] == b"    [system]\n    n_particles = 2\n"
+    assert read_events(tmp_path / "tensorboard/reference") == ({(10, "energy/energy"): 2.5}, 1)
+    events.write_measured(tmp_path, 10, 2.25, None)
+    assert read_events(tmp_path / "tensorboard/measured") == ({(10, "energy/energy"): 2.25}, 1)
+    events.write_measured(tmp_path / "new", 10, None, None)
+    assert not (tmp_path / "new").exists()
 
 
 def test_numbers_read_back_to_the_same_bits(tmp_path):
@@ -273,7 +305,7 @@ def test_interrupted_training_leaves_whole_files(vmc, tmp_path):
     metrics = read_metrics(tmp_path / "metrics.csv")
     assert len(metrics["iteration"]) == 20
     assert_same_rows(metrics, {name: recorder.column(name) for name in COLUMNS})
-    assert read_events(tmp_path / "tensorboard")[1] == 2 * len(METRICS_COLUMNS[1:])
+    assert read_events(tmp_path / "tensorboard")[1] == 2 * (len(METRICS_COLUMNS[1:]) + 2)  # and the optimiser's two
 
 
 def test_interrupted_before_the_first_iteration(tmp_path):

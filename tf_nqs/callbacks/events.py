@@ -1,0 +1,141 @@
+"""What TensorBoard shows of a training: `tensorboard --logdir runs`.
+
+TensorBoard draws curves of one name in one chart, a colour for each folder of events. The reference and the final
+measurement therefore have folders of their own, and the name of the energy: the one is a line in its chart, the other
+a point at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.disk import error_number
+from tf_nqs.run_folder import EVENTS_FOLDER
+
+REFERENCE_FOLDER, MEASURED_FOLDER = "reference", "measured"
+
+ENERGY = "energy/energy"
+
+_GROUPS = {
+    "energy": ("energy", "energy_error", "variance", "kinetic", "trap", "interaction", "n_non_finite"),
+    "time": ("seconds",),
+}
+"""Group -> columns; all others are about the sampling."""
+
+
+def tag(column: str) -> str:
+    """Returns TensorBoard's name for a column of `metrics.csv`: its group, a slash, and the column."""
+    group = next((group for group, columns in _GROUPS.items() if column in columns), "sampling")
+    return f"{group}/{column}"
+
+
+class Events:
+    """Writes the events of a training into its run folder.
+
+    Args:
+        folder: of the run.
+        reference_energy: in hbar*omega, None where it is not known.
+        settings: all settings as TOML, None to leave them out.
+        iteration: at which the training starts.
+
+    Raises:
+        OSError: a file cannot be written; also of `write` and `close`.
+    """
+
+    def __init__(self, folder: Path, reference_energy: float | None, settings: str | None, iteration: int = 0):
+        self._reference_energy = reference_energy
+        place = folder / EVENTS_FOLDER
+        with _telling_what_failed():
+            self._writer = tf.summary.create_file_writer(str(place))
+            self._reference = None
+            if reference_energy is not None:
+                self._reference = tf.summary.create_file_writer(str(place / REFERENCE_FOLDER))
+            if settings is not None:
+                with self._writer.as_default():
+                    tf.summary.text("settings", _as_code(settings), step=iteration)
+
+    def write(self, columns: Mapping[str, float], model: keras.Model) -> None:
+        """Writes a point of every curve.
+
+        Args:
+            columns: of the last iteration, as in `metrics.csv`.
+            model: the trainer.
+        """
+        step = int(columns["iteration"])
+        values = {tag(name): value for name, value in columns.items() if name != "iteration"}
+        with _telling_what_failed():
+            with self._writer.as_default(step):
+                for name, value in (values | optimiser_values(model)).items():
+                    tf.summary.scalar(name, value)
+            if self._reference:
+                with self._reference.as_default(step):
+                    tf.summary.scalar(ENERGY, self._reference_energy)
+
+    def close(self) -> None:
+        """Closes the files."""
+        with _telling_what_failed():
+            self._writer.close()
+            if self._reference:
+                self._reference.close()
+
+
+def optimiser_values(model: keras.Model) -> dict[str, float]:
+    """Returns TensorBoard's name -> value of the learning rate and of what else makes steps longer or shorter.
+
+    Args:
+        model: the trainer.
+    """
+    values = {}
+    if (optimizer := getattr(model, "optimizer", None)) is not None:
+        values["optimiser/learning_rate"] = float(np.asarray(optimizer.learning_rate))
+        values["optimiser/step_factor"] = float(model.step_factor)
+    if (natural := getattr(model, "natural_gradient", None)) is not None:
+        damping = natural.damping(natural.iteration) if callable(natural.damping) else natural.damping
+        values["optimiser/damping"] = float(natural.damping_factor) * float(damping)
+    return values
+
+
+def write_measured(folder: Path, iteration: int, energy: float | None, energy_error: float | None) -> None:
+    """Writes the final energy and its error as points at the iteration that they were measured at.
+
+    Args:
+        folder: of the run.
+        iteration: how many iterations the training has done.
+        energy: in hbar*omega, None where there is none.
+        energy_error: in hbar*omega, None where it is not known.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if energy is None:
+        return
+    with _telling_what_failed():
+        writer = tf.summary.create_file_writer(str(folder / EVENTS_FOLDER / MEASURED_FOLDER))
+        with writer.as_default(iteration):
+            tf.summary.scalar(ENERGY, energy)
+            if energy_error is not None:
+                tf.summary.scalar(tag("energy_error"), energy_error)
+        writer.close()
+
+
+def _as_code(text: str) -> str:
+    """Returns a text so that TensorBoard, which takes it for Markdown, shows it as it is."""
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+@contextlib.contextmanager
+def _telling_what_failed() -> Iterator[None]:
+    """Turns TensorFlow's error about a file that cannot be written into Python's."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        number = error_number(error) or errno.EIO
+        raise OSError(number, os.strerror(number)) from error
