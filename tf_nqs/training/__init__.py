@@ -5,6 +5,7 @@ from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.optimizers import make_optimizer
 from tf_nqs.training.pretraining import pretrain
+from tf_nqs.training.trap_start import start_in_trap
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "make_optimizer",
     "measure_energy",
     "pretrain",
+    "start_in_trap",
     "surrogate_loss",
 ]

@@ -6,11 +6,10 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
+from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor, WalkerState
 
 _ITERATIONS = 400
-_LEARNING_RATE = 1e-2
-"""Of Adam, falling to nothing."""
 
 _FIRST_WIDTH = 0.5
 """Of the proposed moves, in sizes of the cluster; burn-in adapts it."""
@@ -34,10 +33,22 @@ def start_in_cluster(vmc: keras.Model, size: float, seed: int) -> float:
     Returns:
         The last mean squared error of the orbitals.
     """
-    ansatz, n_walkers = vmc.ansatz, vmc.sampler.n_walkers
+    ansatz, n_walkers, n_particles, dtype = vmc.ansatz, vmc.sampler.n_walkers, vmc.ansatz.n_particles, vmc.compute_dtype
+
+    def positions_of(iteration: Tensor) -> Tensor:
+        # Every other sample is of a larger cluster, up to the whole trap: there the orbitals must vanish.
+        key = _key(seed, iteration)
+        dilation = size ** -tf.random.stateless_uniform((n_walkers,), key, dtype=dtype)
+        dilation = tf.where(tf.range(n_walkers) % 2 == 0, tf.ones_like(dilation), dilation)
+        return sample_cluster(key, n_walkers, n_particles, size * dilation, dtype)
+
+    def target_of(positions: Tensor) -> Tensor:
+        inner = (positions - tf.reduce_mean(positions, axis=1, keepdims=True)) / size
+        return oscillator_orbitals(inner, n_particles) * tf.exp(-0.5 * positions[:, :, None] ** 2)
+
     _sharpen(ansatz.equivariant_layers[0].kernel, size)
-    loss = _fit_orbitals(ansatz, size, n_walkers, seed)
-    positions = sample_cluster(_key(seed, -1), n_walkers, ansatz.n_particles, size, vmc.compute_dtype)
+    loss = fit_orbitals(ansatz, positions_of, target_of, _ITERATIONS)
+    positions = sample_cluster(_key(seed, -1), n_walkers, n_particles, size, dtype)
     vmc.walkers = WalkerState(positions, vmc.walkers.seed, tf.constant(_FIRST_WIDTH * size, vmc.compute_dtype))
     return loss
 
@@ -64,34 +75,6 @@ def _sharpen(kernel: keras.Variable, size: float) -> None:
     """Turns the features x w + X u of the first layer into (x - X) w/s + X u."""
     own, shared = tf.unstack(tf.convert_to_tensor(kernel))
     kernel.assign(tf.stack([own / size, shared - own / size]))
-
-
-def _fit_orbitals(ansatz: keras.Model, size: float, n_walkers: int, seed: int) -> float:
-    n_particles, dtype, variables = ansatz.n_particles, ansatz.compute_dtype, ansatz.trainable_variables
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, _ITERATIONS))
-    optimizer.build(variables)
-
-    def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-        del loss
-        key = _key(seed, iteration)
-        # Every other sample is of a larger cluster, up to the whole trap: there the orbitals must vanish.
-        dilation = size ** -tf.random.stateless_uniform((n_walkers,), key, dtype=dtype)
-        dilation = tf.where(tf.range(n_walkers) % 2 == 0, tf.ones_like(dilation), dilation)
-        positions = sample_cluster(key, n_walkers, n_particles, size * dilation, dtype)
-        inner = (positions - tf.reduce_mean(positions, axis=1, keepdims=True)) / size
-        target = oscillator_orbitals(inner, n_particles) * tf.exp(-0.5 * positions[:, :, None] ** 2)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((ansatz.orbitals(positions) - target[:, None]) ** 2)
-        gradient = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply(gradient, variables)
-        return iteration + 1, loss
-
-    @tf.function(autograph=False)
-    def updates() -> Tensor:
-        start = (0, tf.zeros((), dtype))
-        return tf.while_loop(lambda iteration, _: iteration < _ITERATIONS, update, start)[1]
-
-    return float(updates.get_concrete_function()())
 
 
 def _key(seed: int, iteration: int | Tensor) -> Tensor:

@@ -1,0 +1,54 @@
+"""Orbitals fitted to given ones: how a wave function is brought to where a system's walkers belong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tf_nqs.types import Tensor
+
+_LEARNING_RATE = 1e-2
+"""Of Adam, falling to nothing."""
+
+
+def fit_orbitals(
+    ansatz: keras.Model,
+    positions_of: Callable[[Tensor], Tensor],
+    target_of: Callable[[Tensor], Tensor],
+    iterations: int,
+) -> float:
+    """Fits the generalised Slater matrices of an ansatz to given orbitals.
+
+    loss = mean over walkers, determinants, particles i and orbitals j of (phi_ij - target_ij)^2.
+
+    Args:
+        ansatz: Keras model with `orbitals(positions)`, (n_walkers, D, n_particles, n_particles).
+        positions_of: number of the update -> positions, shape (n_walkers, n_particles).
+        target_of: positions -> orbitals, shape (n_walkers, n_particles, n_particles).
+        iterations: number of updates.
+
+    Returns:
+        The last loss.
+    """
+    variables = ansatz.trainable_variables
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, iterations))
+    optimizer.build(variables)
+
+    def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+        del loss
+        positions = positions_of(iteration)
+        target = target_of(positions)[:, None]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((ansatz.orbitals(positions) - target) ** 2)
+        gradient = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        optimizer.apply(gradient, variables)
+        return iteration + 1, loss
+
+    @tf.function(autograph=False)
+    def updates() -> Tensor:
+        start = (0, tf.zeros((), ansatz.compute_dtype))
+        return tf.while_loop(lambda iteration, _: iteration < iterations, update, start)[1]
+
+    return float(updates.get_concrete_function()())

@@ -1,0 +1,133 @@
+"""A start in a trap of one's own: walkers and orbitals where its lowest states are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
+
+from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.training.orbital_fit import fit_orbitals
+from tf_nqs.types import Tensor, WalkerState
+
+_REACH, _N_POINTS = 30.0, 6001
+"""Places from -30 to 30 a_ho, 0.01 apart."""
+
+_LARGEST_AT_THE_EDGE = 1e-6
+"""Density of the states that is allowed there, in 1/a_ho."""
+
+_ITERATIONS = 600
+_KEY = 4
+"""Folded into the seed, so that these samples are no other ones."""
+
+_SHARE_ELSEWHERE = 0.25
+"""Samples drawn evenly over the places of the states and their surroundings, where the orbitals must vanish."""
+
+_MARGIN = 3.0
+
+
+class TrapStates(NamedTuple):
+    """The lowest states of one particle in a trap.
+
+    Attributes:
+        places: a grid in a_ho, shape (n_points,).
+        orbitals: normalised, lowest first, shape (n_orbitals, n_points), in a_ho^(-1/2).
+    """
+
+    places: NDArray[np.float64]
+    orbitals: NDArray[np.float64]
+
+
+def start_in_trap(vmc: keras.Model, seed: int = 0) -> float:
+    """Lets a trainer begin where the lowest states of a trap of one's own are.
+
+    Walkers and the wave function start at the origin else, and do not find a trap that is displaced by several a_ho, or
+    wells that are as far apart. Here one particle's states are computed on a grid, the orbitals of the ansatz learn
+    them, and the walkers are drawn from their density.
+
+    Args:
+        vmc: a compiled `VariationalMonteCarlo` of a `FermionAnsatz`; its trap is a sum over particles.
+        seed: of the samples, in a stream of their own.
+
+    Returns:
+        The last mean squared error of the orbitals.
+
+    Raises:
+        ValueError: the trap holds no particle between -30 and 30 a_ho, or the ansatz is another one.
+
+    Example:
+        >>> system = TrappedFermions(2, trap=lambda x: 0.5 * tf.reduce_sum((x - 5.0) ** 2, axis=1))
+        >>> vmc = VariationalMonteCarlo(tf_nqs.FermionAnsatz(2, 16), system)
+        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+        >>> error = start_in_trap(vmc)
+    """
+    if not isinstance(vmc.ansatz, FermionAnsatz):
+        raise ValueError(f"ansatz = {type(vmc.ansatz).__name__}: must be a FermionAnsatz to start in a trap")
+    states = trap_states(vmc.system)
+    n_walkers, dtype = vmc.sampler.n_walkers, vmc.compute_dtype
+    density = np.mean(states.orbitals**2, axis=0)
+    held = states.places[density > _LARGEST_AT_THE_EDGE]
+    evenly = (states.places > held[0] - _MARGIN) & (states.places < held[-1] + _MARGIN)
+    shares = _SHARE_ELSEWHERE * evenly / np.sum(evenly) + (1 - _SHARE_ELSEWHERE) * density / np.sum(density)
+
+    def draw(iteration: int | Tensor, weights: NDArray[np.float64]) -> Tensor:
+        key = tf.random.experimental.stateless_fold_in([seed, _KEY], iteration)
+        shape = (n_walkers, vmc.system.n_particles)
+        level = tf.random.stateless_uniform(shape, key, dtype="float64")
+        index = tf.searchsorted(tf.constant(np.cumsum(weights) / np.sum(weights)), tf.reshape(level, (-1,)))
+        places = tf.gather(tf.constant(states.places), tf.minimum(index, _N_POINTS - 1))
+        shift = tf.random.stateless_uniform(shape, key + 1, -0.5, 0.5, "float64") * (
+            states.places[1] - states.places[0]
+        )
+        return tf.cast(tf.reshape(places, shape) + shift, dtype)
+
+    def target_of(positions: Tensor) -> Tensor:
+        spacing = states.places[1] - states.places[0]
+        index = tf.cast(tf.round((tf.cast(positions, "float64") - states.places[0]) / spacing), "int32")
+        table = tf.constant(states.orbitals.T, dtype)
+        return tf.gather(table, tf.clip_by_value(index, 0, _N_POINTS - 1))
+
+    _place(vmc.ansatz, centre=np.sum(density * states.places) / np.sum(density), reach=np.max(np.abs(held)))
+    loss = fit_orbitals(vmc.ansatz, lambda iteration: draw(iteration, shares), target_of, _ITERATIONS)
+    walkers = vmc.walkers
+    vmc.walkers = WalkerState(draw(-1, density), walkers.seed, walkers.proposal_width)
+    return loss
+
+
+def _place(ansatz: keras.Model, centre: float, reach: float) -> None:
+    """Turns the features of x into those of x - centre, and lets the envelopes fall to 1/e at the reach only."""
+    kernel, bias = ansatz.equivariant_layers[0].kernel, ansatz.equivariant_layers[0].bias
+    bias.assign(bias - centre * tf.reduce_sum(tf.convert_to_tensor(kernel), axis=0))
+    width = ansatz.envelope.inverse_width
+    width.assign(tf.minimum(tf.convert_to_tensor(width), 1 / reach))
+
+
+def trap_states(system: TrappedFermions) -> TrapStates:
+    """Returns the lowest A states of one particle in a system's trap, by finite differences.
+
+    Args:
+        system: the Hamiltonian; its trap is a sum over particles.
+
+    Raises:
+        ValueError: the trap holds no particle between -30 and 30 a_ho.
+    """
+    places, spacing = np.linspace(-_REACH, _REACH, _N_POINTS, retstep=True)
+    together = np.repeat(places[:, None], system.n_particles, axis=1)
+    trap = np.asarray(system.trap_energy(tf.constant(together)), np.float64) / system.n_particles
+    trap = np.where(np.isfinite(trap), trap, np.inf)
+    if not np.any(np.isfinite(trap)):
+        raise ValueError("trap: must be finite somewhere between -30 and 30 a_ho")
+    # A wall of any height is one of 1e6 above the floor.
+    trap = np.minimum(trap, np.min(trap) + 1e6)
+    beside = np.full(_N_POINTS - 1, -0.5 * spacing**-2)
+    last = system.n_particles - 1
+    _, vectors = eigh_tridiagonal(trap + spacing**-2, beside, select="i", select_range=(0, last))
+    orbitals = vectors.T / np.sqrt(spacing)
+    if np.max(orbitals[:, np.abs(places) > _REACH - _MARGIN] ** 2) > _LARGEST_AT_THE_EDGE:
+        raise ValueError(f"trap: must hold {system.n_particles} particles between -30 and 30 a_ho")
+    return TrapStates(places, orbitals)
