@@ -3,6 +3,7 @@
 from tf_nqs.tuning.hypermodel import RunHyperModel
 from tf_nqs.tuning.search import run_search, run_worker
 from tf_nqs.tuning.summary import TrialRecord
+from tf_nqs.tuning.trainer_hypermodel import TrainerHyperModel
 from tf_nqs.tuning.tuner import SearchTuner
 
-__all__ = ["RunHyperModel", "SearchTuner", "TrialRecord", "run_search", "run_worker"]
+__all__ = ["RunHyperModel", "SearchTuner", "TrainerHyperModel", "TrialRecord", "run_search", "run_worker"]
