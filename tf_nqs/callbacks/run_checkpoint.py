@@ -38,7 +38,7 @@ class RunCheckpoint(IterationCallback):
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         iterations: int,
         callbacks: Iterable[keras.callbacks.Callback] = (),
         facts: dict[str, Any] | None = None,
@@ -48,7 +48,7 @@ class RunCheckpoint(IterationCallback):
         resumed: Checkpoint | None = None,
     ):
         super().__init__()
-        self.folder = folder
+        self.folder = Path(folder)
         self.iterations = iterations
         self.call_period = whole_number("period", period) or None
         self.minutes = minutes

@@ -38,8 +38,13 @@ def follow_trainable(vmc: keras.Model) -> None:
     Args:
         vmc: a compiled `VariationalMonteCarlo`; it keeps in `trained` the identities of the weights that its gradient
             is laid out for.
+
+    Raises:
+        ValueError: no weights are trainable.
     """
     known, now = set(vmc.trained), vmc.ansatz.trainable_variables
+    if not now:
+        raise ValueError("the ansatz has no trainable weights: at least one layer must be trainable")
     if vmc.trained == [id(variable) for variable in now]:
         return
     before = [variable for variable in vmc.ansatz.variables if id(variable) in known]

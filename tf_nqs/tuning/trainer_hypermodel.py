@@ -21,6 +21,8 @@ class TrainerHyperModel(keras_tuner.HyperModel):
     plus its error, not the lowest of many noisy energies, and a trial that Hyperband continues goes on from its last
     state, not from that of the luckiest call.
 
+    Such a search is `keras_tuner.Hyperband(TrainerHyperModel(build_trainer, iterations_per_epoch=100),
+    objective=keras_tuner.Objective("energy", "min"), max_epochs=9)`.
     `python -m tf_nqs.tune` is the other way: whole runs with a folder each, compared at equal seconds.
 
     Args:
@@ -28,14 +30,6 @@ class TrainerHyperModel(keras_tuner.HyperModel):
         iterations_per_epoch: number of iterations that count as one epoch.
         target_error: wanted error of the measured energy, in hbar*omega.
         max_seconds: longest time for one measurement.
-
-    Example:
-        >>> tuner = keras_tuner.Hyperband(
-        ...     TrainerHyperModel(build_trainer, iterations_per_epoch=100),
-        ...     objective=keras_tuner.Objective("energy", "min"),
-        ...     max_epochs=9,
-        ... )
-        >>> tuner.search()
     """
 
     def __init__(

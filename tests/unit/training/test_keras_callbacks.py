@@ -226,6 +226,9 @@ def test_trainable_is_followed_without_a_new_compile(trainer):
     for old, new in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert np.any(trainer.ansatz.orbital_layer.get_weights()[0] != others[0])
-    layer.trainable = True
+    trainer.ansatz.trainable = False
+    with pytest.raises(ValueError, match="the ansatz has no trainable weights"):
+        trainer.fit(2)
+    trainer.ansatz.trainable = layer.trainable = True
     trainer.fit(2)
     assert np.any(layer.get_weights()[0] != before[0])
