@@ -21,6 +21,7 @@ import tensorflow as tf
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.disk import FAILURES, error_number
+from tf_nqs.plain_path import plain_path
 
 _NAME, _STATE_FILE = "ckpt", "checkpoint"
 _FACTS_KEY = "facts/.ATTRIBUTES/py_state"
@@ -69,8 +70,10 @@ def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_k
         if _last_name(folder) is None:
             (folder / _STATE_FILE).unlink(missing_ok=True)  # damaged: the manager would not begin with it
         # A new manager each time: after layers were released, the variables are others. It reads what there is.
-        manager = tf.train.CheckpointManager(_saved(model, facts), folder, n_kept, checkpoint_name=_NAME)
-        manager.save(checkpoint_number=max(numbers, default=0) + 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        with plain_path(folder) as place:
+            manager = tf.train.CheckpointManager(_saved(model, facts), place, n_kept, checkpoint_name=_NAME)
+            manager.save(checkpoint_number=max(numbers, default=0) + 1)
     except (OSError, tf.errors.OpError) as error:
         _delete_unfinished(folder)
         before = "those before are whole, --resume goes on from the last one"
@@ -124,7 +127,9 @@ def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
     """
     folder = checkpoint.path.parent
     try:
-        _saved(model, {}).restore(str(checkpoint.path)).assert_existing_objects_matched()
+        with plain_path(folder) as place:
+            restored = _saved(model, {}).restore(str(place / checkpoint.path.name))
+            restored.assert_existing_objects_matched()
     except (AssertionError, LookupError, ValueError, tf.errors.OpError) as error:
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: {checkpoint.path.name} does not fit, it may be of another version "
@@ -173,7 +178,8 @@ def _number(path: Path) -> int:
 def _last_name(folder: Path) -> str | None:
     """Returns the name of the checkpoint that was written last, as TensorFlow has noted; None if it has not."""
     try:
-        state = tf.train.get_checkpoint_state(str(folder))
+        with plain_path(folder) as place:
+            state = tf.train.get_checkpoint_state(str(place))
     except (OSError, tf.errors.OpError, ValueError):  # damaged; the checkpoints themselves need not be
         return None
     return Path(state.model_checkpoint_path).name if state else None
@@ -181,10 +187,11 @@ def _last_name(folder: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Returns the facts of a checkpoint, after reading all of it: TensorFlow compares every tensor's checksum."""
-    reader = tf.train.load_checkpoint(str(path))
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
-    return _read_facts(reader.get_tensor(_FACTS_KEY))
+    with plain_path(path.parent) as place:
+        reader = tf.train.load_checkpoint(str(place / path.name))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+        return _read_facts(reader.get_tensor(_FACTS_KEY))
 
 
 def _read_facts(text: bytes) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from tf_nqs.config.errors import SettingsError, shown
 VERSION_FOLDER, README_FILE = "1", "README.md"
 """TensorFlow Serving looks for models in folders named by their version."""
 
+_UNREADABLE = "[\\"
+"""TensorFlow looks for a model's variables by its path as a pattern, which these characters keep from matching."""
+
 
 def check_output(output: str | Path, overwrite: bool) -> Path:
     """Returns the folder of an export as an absolute path, and refuses one that holds what must not be lost.
@@ -18,12 +21,14 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
         overwrite: whether it may hold an export.
 
     Raises:
-        SettingsError: it holds something else, is no folder, or no path at all.
+        SettingsError: it holds something else, is no folder, no path at all, or none that TensorFlow can load from.
     """
     name, allowed = shown(str(output)), "must be a new or an empty folder"
     try:
         target = Path(output).expanduser().resolve()
         str(target).encode()  # TensorFlow takes no other names
+        if any(character in str(target) for character in _UNREADABLE):
+            raise SettingsError(f"output = {name}: TensorFlow loads no model from a path with [ or \\; {allowed}")
         if not target.exists():
             ancestor = next(place for place in target.parents if place.exists())
             if not ancestor.is_dir():

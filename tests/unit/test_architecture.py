@@ -25,6 +25,7 @@ LEVELS = (
     {
         "defaults",
         "export_recipes",
+        "plain_path",
         "portable",
         "quiet_import",
         "run_result",

@@ -59,6 +59,20 @@ def refusal(action):
     return line
 
 
+@pytest.mark.parametrize("name", ["V0=[5]", "a\\b", "st*r", "wh?t"])
+def test_a_folder_may_be_named_like_a_pattern(name, tmp_path):
+    folder = tmp_path / name / "checkpoints"
+    for value in (1, 2, 3):
+        save_checkpoint(folder, make_model(value), FACTS | {"iteration": value}, 2)
+    assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-2.index", "ckpt-3.index"]
+    assert "/proc" not in (folder / "checkpoint").read_text()  # which is no place for another process
+    found = newest_checkpoint(folder, pytest.fail)
+    assert (found.path, found.facts["iteration"]) == (folder / "ckpt-3", 3)
+    model = make_model(0)
+    restore_checkpoint(found, model)
+    assert values(model) == {3}
+
+
 def test_everything_comes_back_and_the_oldest_is_gone(folder):
     assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-2.index", "ckpt-3.index"]
     said = []

@@ -315,6 +315,9 @@ def test_other_files_are_never_replaced(exported, tmp_path, overwrite):
         check_output("zero\0byte", overwrite)
     with pytest.raises(SettingsError, match="no usable path"):
         check_output("no unicode\udcff", overwrite)
+    for name in ("V0=[5]", "a\\b"):
+        with pytest.raises(SettingsError, match=r"TensorFlow loads no model from a path with \[ or \\; must be a new"):
+            check_output(tmp_path / name / "export", overwrite)
     with pytest.raises(SettingsError, match=r"energy\.csv is a file"):
         check_output(tmp_path / "energy.csv" / "below", overwrite)
 

@@ -16,6 +16,7 @@ from keras_tuner.engine import base_tuner, trial
 
 from tf_nqs.analysis import format_with_error
 from tf_nqs.config.search import Search, SearchSettings
+from tf_nqs.plain_path import plain_path
 from tf_nqs.tuning.hypermodel import OBJECTIVE, RunHyperModel, read_result, trial_folder
 
 TUNER_FOLDER, FAILURE_FILE = "tuner", "failure.txt"
@@ -107,12 +108,14 @@ class SearchTuner(base_tuner.BaseTuner):
         self.folder = folder
         self.say = say
         project = folder / TUNER_FOLDER
+        self._open = contextlib.ExitStack()  # as long as the tuner
+        place = self._open.enter_context(plain_path(folder))  # keras-tuner looks for its trials by a pattern
         if (project / "oracle.json").is_file():
             # keras-tuner takes up a search only where a tuner of the same name has left this file.
             (project / f"{tuner_id}.json").write_text("{}", encoding="utf-8")
         with contextlib.redirect_stdout(io.StringIO()):  # it says so in its own words
             super().__init__(
-                make_oracle(search), RunHyperModel(search, folder), directory=str(folder), project_name=TUNER_FOLDER
+                make_oracle(search), RunHyperModel(search, folder), directory=str(place), project_name=TUNER_FOLDER
             )
 
     def search(self) -> None:
