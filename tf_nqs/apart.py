@@ -26,11 +26,14 @@ class Outcome(NamedTuple):
         energy: in hbar*omega, None if it is not finite.
         energy_error: its honest standard error, None if it is not finite.
         problem: why there was no run, in one line; None if there was one.
+        failure: why training has failed, in one line; the energy is then that of its last good state. None if it has
+            not.
     """
 
     energy: float | None = None
     energy_error: float | None = None
     problem: str | None = None
+    failure: str | None = None
 
 
 def run_apart(
@@ -104,7 +107,8 @@ def _run(
         sender.send(Outcome(problem=" ".join(f"{type(error).__name__}: {error}".split())))
         raise
     else:
-        sender.send(Outcome(result.energy, result.energy_error))
+        failure = (result.stop_explanation or "training failed") if result.stop_reason == "failed" else None
+        sender.send(Outcome(result.energy, result.energy_error, failure=failure))
 
 
 def _end_with_parent() -> None:

@@ -47,6 +47,7 @@ def search_folder(search: Search) -> Iterator[Path]:
                 raise RunFolderError(f"run_dir = {shown(name)}: another process searches in it") from error
         check_same_search(search, folder)
         stack.enter_context(told_in_one_line("run_dir", name, HINT, among_others=True))
+        replace_text(folder / SEARCH_FILE, search_to_toml(search))  # it may have got more trials
         yield folder
 
 

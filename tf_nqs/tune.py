@@ -53,7 +53,7 @@ The config is that of a training, with two sections more: [search], whose settin
 Every trial trains for seconds_per_trial (compilation, burn-in and measurement are not counted), then its energy is
 measured; the lowest energy + error_weight * error wins. A trial that fails does not end the search. The folder gets
 a run folder per trial, trials.csv, trials.png and best.toml, which train.py --config runs. The same command resumes
-a search that was interrupted."""
+a search that was interrupted, and with a larger --max_trials goes on with one that has ended."""
 
 WORKERS_HELP = """\
 several processes: the same command in each, with KERASTUNER_TUNER_ID = chief in one and another name in each other,

@@ -77,7 +77,7 @@ def test_round_trip(write):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("max_trials = 3", "max_trials = 4", "max_trials: was 3, is 4"),
+        ("max_trials = 3", "max_trials = 2", "max_trials: was 3, is 2"),
         ("n_particles = 2", "n_particles = 3", "n_particles: was 2, is 3"),
         ("[32, 64]", "[32, 65]", "[search.space] n_walkers: was Choices(choices=(32, 64)), is Choices("),
         ("n_walkers = {choices = [32, 64]}\n", "", "[search.space] n_walkers: was Choices(choices=(32, 64)), is None"),

@@ -34,7 +34,7 @@ class SearchSettings(Section):
         description="How trials are chosen: at random, by successive halving (hyperband), or by a Gaussian process "
         "(bayesian).",
     )
-    max_trials: Count = Field(20, description="Number of trials.")
+    max_trials: Count = Field(20, description="Number of trials; a finished search goes on with a larger one.")
     search_seconds: float | None = Field(
         None, gt=0, description="Time in seconds after which no new trial starts; default: no limit."
     )
@@ -161,13 +161,16 @@ def search_to_toml(search: Search) -> str:
 def changed_setting(old: Search, new: Search) -> str | None:
     """Returns what differs between two searches, as 'name: was ..., is ...'; None if nothing that matters does.
 
+    A search may go on to more trials, and for other search_seconds, which each command counts anew.
+
     Args:
         old: the search that was begun.
         new: the one to be resumed.
     """
     was, now = _flat(old), _flat(new)
     for name in {**was, **now}:
-        if was.get(name) != now.get(name):
+        may_differ = name == "search_seconds" or (name == "max_trials" and now[name] > was[name])
+        if was.get(name) != now.get(name) and not may_differ:
             return f"{name}: was {shown(was.get(name))}, is {shown(now.get(name))}"
     return None
 

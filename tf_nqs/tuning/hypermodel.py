@@ -92,6 +92,8 @@ class RunHyperModel(keras_tuner.HyperModel):
         outcome = run_apart(settings, continued, kept)
         if outcome.problem is not None:
             raise keras_tuner.errors.FailedTrialError(outcome.problem)
+        if outcome.failure is not None:
+            raise keras_tuner.errors.FailedTrialError(outcome.failure)
         if outcome.energy is None or outcome.energy_error is None:
             raise keras_tuner.errors.FailedTrialError("no finite energy was left")
         return {OBJECTIVE: outcome.energy + self.search.search.error_weight * outcome.energy_error}
@@ -137,10 +139,12 @@ def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> 
 
 
 def read_result(folder: Path, trial_id: str) -> dict[str, Any]:
-    """Returns what the `result.json` of a trial holds; nothing where there is none that a search could use."""
+    """Returns what the `result.json` of a trial holds; nothing where a search could not use it, or training failed."""
     try:
         result = run_result.read_result(trial_folder(folder, trial_id) / RESULT_FILE)
     except (OSError, ValueError):
+        return {}
+    if result.get("stop_reason") == "failed":
         return {}
     is_whole = all(result.get(name) is not None for name in ("energy", "energy_error", "n_iterations"))
     return result if is_whole and 1 <= result["n_iterations"] <= LARGEST_COUNT else {}

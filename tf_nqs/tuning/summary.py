@@ -69,7 +69,9 @@ def trial_records(search: Search, folder: Path, oracle: keras_tuner.Oracle) -> l
         folder: of the search.
         oracle: knows all trials.
     """
-    return [_record(search, folder, trial) for _, trial in sorted(oracle.trials.items())]
+    # keras-tuner's names are numbers, of more digits once a search was given more trials.
+    trials = sorted(oracle.trials.values(), key=lambda trial: int(trial.trial_id))
+    return [_record(search, folder, trial) for trial in trials]
 
 
 def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial) -> TrialRecord:

@@ -300,6 +300,53 @@ def test_a_disk_too_full_for_its_table_is_told_in_one_line(name, fake_run, searc
     assert do(search_in())[1] and len(fake_run.calls) == 6
 
 
+@pytest.mark.parametrize("tuner", ["random", "hyperband"])
+def test_a_finished_search_can_be_given_more_trials(tuner, fake_run, search_in):
+    _, rows, _ = do(search_in(tuner=tuner))
+    assert len(rows) == len(fake_run.calls) == 6
+    best, more, folder = do(search_in(tuner=tuner, max_trials=12))
+    assert len(more) == len(fake_run.calls) == 12 and more[:6] == rows
+    assert [int(row["trial"]) for row in more] == [*range(12)]  # in the order of their start
+    longest = [float(row["objective"]) for row in more if float(row["seconds"]) == best.seconds]
+    assert best.objective == min(longest)
+    assert search_from(folder / "search.toml").search.max_trials == 12
+    with pytest.raises(RunFolderError, match=r"max_trials: was 12, is 6"):
+        do(search_in(tuner=tuner))
+
+
+def test_a_failed_training_is_a_failed_trial_and_never_the_best(fake_run, search_in, monkeypatch):
+    """Its energy is that of its last good state, and may be the lowest."""
+
+    def change(settings, numbers):
+        if len(fake_run.calls) == 2:
+            numbers.update(energy=0.1, stop_reason="failed", stop_explanation="energy not finite")
+
+    fake_run.change, run = change, hypermodel.run_apart
+    monkeypatch.setattr(
+        hypermodel,
+        "run_apart",
+        lambda *arguments: run(*arguments)._replace(failure="energy not finite" if len(fake_run.calls) == 2 else None),
+    )
+    best, rows, folder = do(search_in())
+    assert [row["status"] for row in rows] == ["completed", "failed", *["completed"] * 4]
+    assert (rows[1]["energy"], rows[1]["reason"]) == ("", "energy not finite")
+    assert best.trial != "1" and best.energy > 2
+    # In a search that was begun by a version that took it for completed.
+    (folder / "trials" / "1" / "failure.txt").unlink()
+    state = folder / "tuner" / "trial_1" / "trial.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"status": "COMPLETED", "score": 0.1}))
+    again, rows, _ = do(search_in())
+    assert again == best and rows[1]["status"] == "failed"
+
+
+def test_the_folder_of_a_search_may_be_named_like_a_pattern(fake_run, search_in, tmp_path):
+    folder = str(tmp_path / "V0=[5]")
+    do(search_in(run_dir=folder, max_trials=2))
+    lines = []
+    _, rows, _ = do(search_in(run_dir=folder, max_trials=3), lines.append)
+    assert lines[0] == "resuming a search of 2 trials" and len(rows) == len(fake_run.calls) == 3
+
+
 def test_no_trial_starts_after_search_seconds(fake_run, search_in):
     _, rows, _ = do(search_in(search_seconds=1e-6))
     assert len(rows) == 1
