@@ -3,7 +3,7 @@
 Example:
     python train.py --config=quickstart --run_dir=runs/first
 
-`python train.py --help` lists every setting; `configs/` holds the presets.
+`python train.py --help=all` lists every setting; `configs/` holds the presets.
 """
 
 from tf_nqs import cli

@@ -6,20 +6,18 @@ import importlib
 import importlib.metadata
 import re
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
-from pydantic.fields import FieldInfo
 
 from tf_nqs.config import Settings, SettingsError, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.errors import ELSE_LISTED, shown, suggestion
-from tf_nqs.config.fields import field_allowed
-from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
+from tf_nqs.config.settings import FIELDS, allowed, value_type
 from tf_nqs.exit_status import EXIT_STATUS, WorkFailedError, exit_status_of
+from tf_nqs.help_text import EVERYDAY, help_block, setting_help, settings_blocks, wanted_help
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir, reopen_run_folder
 from tf_nqs.run_request import check_chain, check_run, config_of_run
@@ -47,7 +45,7 @@ GENERAL_HELP = {
     "resume": "Go on with the run in --run_dir from its last checkpoint, with its own settings; only how long it "
     "trains, how it is measured, what it prints and profiles, its checkpoints and iterations_per_call may be given "
     "anew.",
-    "help": "Show this help.",
+    "help": "Show the settings that people touch, -h too; --help=all shows all settings.",
     "version": "Show the version.",
 }
 
@@ -58,14 +56,14 @@ class CommandLine(NamedTuple):
     Attributes:
         config: TOML file or preset, if given.
         overrides: leaf name -> value of the settings given.
-        wants_help: `--help` was given.
+        wants_help: "short" after `--help`, "all" after `--help=all`, else None.
         wants_version: `--version` was given.
         resume: `--resume` was given.
     """
 
     config: str | None
     overrides: dict[str, Any]
-    wants_help: bool
+    wants_help: str | None
     wants_version: bool
     resume: bool
 
@@ -90,37 +88,15 @@ def define_flag(name: str, is_boolean: bool, flag_values: flags.FlagValues, help
     flags.DEFINE_flag(flag, flag_values)
 
 
-def setting_help(field: FieldInfo) -> str:
-    """Returns the help text of a setting: its description, what is allowed and its default."""
-    if field.is_required():
-        default = "required"
-    elif isinstance(field.default, bool):
-        default = "default: " + shown(field.default)
-    else:
-        default = f"default: {'none' if field.default is None else field.default}"
-    return f"{field.description} ({field_allowed(field)}; {default})"
-
-
-def help_text() -> str:
-    """Returns the text of `--help`, the flags grouped by section."""
+def help_text(everything: bool = True) -> str:
+    """Returns the text of `--help=all`, or the short one of `--help`; the flags grouped by section."""
     general = dict(GENERAL_HELP, config=f"{GENERAL_HELP['config']}: {', '.join(preset_names())}.")
-    blocks = [USAGE, help_block("general", {f"--{name}": text for name, text in general.items()})]
-    for section in SECTIONS:
-        leaves = [leaf for leaf in FIELDS if SECTION_OF[leaf] == section]
-        entries = {
-            f"--{'[no]' if value_type(leaf) is bool else ''}{leaf}": setting_help(FIELDS[leaf]) for leaf in leaves
-        }
-        blocks.append(help_block(section, entries))
-    return "\n\n".join(blocks)
-
-
-def help_block(title: str, entries: Mapping[str, str]) -> str:
-    """Returns a part of the text of `--help`: flag -> help text, under a title."""
-    lines = [f"{title}:"]
-    for flag, text in entries.items():
-        indent = " " * 29
-        lines.append(textwrap.fill(text, 110, initial_indent=f"  {flag:<26} ", subsequent_indent=indent))
-    return "\n".join(lines)
+    blocks = [USAGE if everything else USAGE.partition("\n\nCtrl-C")[0]]
+    blocks += [help_block("general", {f"--{name}": text for name, text in general.items()})]
+    if everything:
+        return "\n\n".join(blocks + settings_blocks())
+    more = f"--help=all lists all {len(FIELDS)} settings, and what signals do."
+    return "\n\n".join([*blocks, *settings_blocks(EVERYDAY), more])
 
 
 def read_command_line(argv: Sequence[str]) -> CommandLine:
@@ -140,8 +116,8 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     parse_flags(flag_values, argv, {"config": CONFIG_ALLOWED} | {leaf: allowed(leaf) for leaf in FIELDS})
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in FIELDS if leaf in given}
-    switches = (is_on(name, given.get(name)) for name in ("help", "version", "resume"))
-    return CommandLine(given.get("config"), overrides, *switches)
+    switches = (is_on(name, given.get(name)) for name in ("version", "resume"))
+    return CommandLine(given.get("config"), overrides, wanted_help(given.get("help")), *switches)
 
 
 def is_on(name: str, text: str | None) -> bool:
@@ -168,7 +144,7 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str], allowed: Map
         if argument.startswith("-") and name in ("flagfile", "undefok"):
             raise SettingsError(f"--{name}: no such flag{ELSE_LISTED}")
     try:
-        leftover = flag_values(argv)[1:]
+        leftover = flag_values(["--help" if argument == "-h" else argument for argument in argv])[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
         closest = suggestion(name, list(flag_values), "--")
@@ -234,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int | None:
         command_line = read_command_line(sys.argv if argv is None else argv)
         if command_line.wants_help:
-            say(help_text())
+            say(help_text(command_line.wants_help == "all"))
             return None
         if command_line.wants_version:
             say(f"tf-nqs {_version()}")

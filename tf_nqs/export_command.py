@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import define_flag, is_on, parse_flags
+from tf_nqs.cli import define_flag, parse_flags
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.export_folder import check_output
+from tf_nqs.help_text import wanted_help
 from tf_nqs.memory_request import check_model
 from tf_nqs.quiet_import import import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
@@ -61,7 +62,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     for name in (*ALLOWED, "help"):
         define_flag(name, name in ("overwrite", "help"), flag_values)
     parse_flags(flag_values, argv, ALLOWED)
-    if is_on("help", flag_values["help"].value):
+    if wanted_help(flag_values["help"].value):
         return None
     return _checked(**{name: flag_values[name].value for name in ALLOWED})
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import define_flag, from_text, help_block, is_on, parse_flags, setting_help
+from tf_nqs.cli import define_flag, from_text, parse_flags
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
@@ -24,6 +24,7 @@ from tf_nqs.exit_status import exit_status_of
 from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.figures.report import figures_table, report_name, write_report
 from tf_nqs.figures.running import find_finished, run_arms
+from tf_nqs.help_text import help_block, setting_help, wanted_help
 from tf_nqs.run_folder import lock_folder
 from tf_nqs.terminal import say, speaker
 
@@ -124,7 +125,7 @@ def read_command_line(argv: Sequence[str]) -> Request | None:
     limits = {leaf: field_allowed(FIELDS[leaf]) for leaf in (*SETTINGS, SLICE)}
     parse_flags(flag_values, [argv[0], *rest], ALLOWED | limits)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
-    if is_on("help", given.get("help")):
+    if wanted_help(given.get("help")):
         return None
     overrides = {leaf: from_text(value_type(leaf), given[leaf]) for leaf in SETTINGS if leaf in given}
     return _checked(figures, given, overrides)
@@ -245,5 +246,10 @@ def _not_writable(output: Path, reason: str) -> SettingsError:
     return SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {ALLOWED['output']}")
 
 
-if __name__ == "__main__":
+def entry_point() -> None:
+    """The console script `tf-nqs-reproduce`."""
     sys.exit(main(sys.argv))
+
+
+if __name__ == "__main__":
+    entry_point()

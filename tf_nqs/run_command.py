@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import define_flag, from_text, help_block, is_on, parse_flags
+from tf_nqs.cli import define_flag, from_text, parse_flags
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.settings import FIELDS, allowed, value_type
 from tf_nqs.disk import replace_file, told_in_one_line
 from tf_nqs.exit_status import exit_status_of
+from tf_nqs.help_text import help_block, wanted_help
 from tf_nqs.memory_request import check_measurement
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
@@ -152,7 +153,7 @@ def read_command_line(command: Command, argv: Sequence[str]) -> Request | None:
     of_choices = {name: choice.allowed() for name, choice in command.choices.items()}
     of_leaves = {leaf: allowed(leaf) for leaf in command.leaves}
     parse_flags(flag_values, argv, {"run_dir": _RUN_DIR} | of_leaves | of_choices)
-    if is_on("help", flag_values["help"].value):
+    if wanted_help(flag_values["help"].value):
         return None
     given = {leaf: text for leaf in command.leaves if (text := flag_values[leaf].value) is not None}
     overrides = {leaf: from_text(value_type(leaf), text) for leaf, text in given.items()}

@@ -16,15 +16,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import (
-    CONFIG_ALLOWED,
-    define_flag,
-    from_text,
-    help_block,
-    is_on,
-    parse_flags,
-    setting_help,
-)
+from tf_nqs.cli import CONFIG_ALLOWED, define_flag, from_text, parse_flags
 from tf_nqs.config import SettingsError, preset_names
 from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
@@ -32,6 +24,7 @@ from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.config.settings import FIELDS
 from tf_nqs.disk import told_in_one_line
 from tf_nqs.exit_status import WorkFailedError, exit_status_of
+from tf_nqs.help_text import help_block, setting_help, wanted_help
 from tf_nqs.quiet_import import collection_paused, import_tensorflow
 from tf_nqs.run_folder import default_run_dir
 from tf_nqs.search_folder import HINT, search_folder, wait_for_search
@@ -108,7 +101,7 @@ def read_command_line(argv: Sequence[str]) -> Search | None:
     limits = {name: field_allowed(field) for name, field in fields.items()}
     parse_flags(flag_values, argv, {"config": CONFIG_ALLOWED} | limits)
     given = {name: text for name in flag_values if (text := flag_values[name].value) is not None}
-    if is_on("help", given.pop("help", None)):
+    if wanted_help(given.pop("help", None)):
         return None
     if "config" not in given:
         raise SettingsError(f"config: must be given; a TOML file or one of {', '.join(preset_names(searches=True))}")

@@ -38,7 +38,7 @@ LEAST_REFUSED = 500
 """Inputs, no two of them alike, that the examples of either set must hold and see refused."""
 
 SAYS_WHAT_IS_ALLOWED = re.compile(
-    r"must |; (train\.py )?--help lists |; did you mean |does not take an argument|: cannot be written \("
+    r"must |; (train\.py )?--help(=all)? lists |; did you mean |does not take an argument|: cannot be written \("
 )
 """How refusals end: with what the input must be, what there is instead of it, or why the system lets nobody write."""
 

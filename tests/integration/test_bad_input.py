@@ -74,7 +74,7 @@ BAD_COMMAND_LINES = [
     (["extra", "--n_particles=4"], "'extra': unexpected argument; must be given as --setting=value"),
     (["--n_particles=4", "--", "extra"], "'extra': unexpected argument; must be given as --setting=value"),
     (["--n_particles=4", "--iteration=5"], "--iteration: no such flag; did you mean --iterations?"),
-    (["--n_particles=4", "--xyzzy"], "--xyzzy: no such flag; --help lists all"),
+    (["--n_particles=4", "--xyzzy"], "--xyzzy: no such flag; --help=all lists all"),
     (["--n_particles=4", "--flagfile=x"], "--flagfile: no such flag"),
     (["--n_particles=4", "--undefok=xyzzy", "--xyzzy=1"], "--undefok: no such flag"),
     (["--config=quickstar"], "did you mean quickstart?"),

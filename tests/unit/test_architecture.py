@@ -37,7 +37,7 @@ LEVELS = (
     {"config", "registration"},
     {"disk", "exit_status", "live"},
     {"exact", "export_folder", "memory_request", "physics", "run_folder", "weights_file"},
-    {"checkpoints", "finished_run", "layers", "outdated", "run_request", "search_folder"},
+    {"checkpoints", "finished_run", "layers", "help_text", "outdated", "run_request", "search_folder"},
     {"ansatz"},
     {"sampling"},
     {"analysis"},
@@ -47,7 +47,7 @@ LEVELS = (
     {"resume", "transfer"},
     {"experiment"},
     {"apart", "chain"},
-    {"cli", "figures", "saved_model", "tuning"},
+    {"__main__", "cli", "figures", "saved_model", "tuning"},
     {"export_command", "reproduce", "run_command", "tune"},
     {"evaluate", "observe"},
 )

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-ELSE_LISTED = "; --help lists all"
+ELSE_LISTED = "; --help=all lists all"
 """End of a message about a name that is not known, where no known one is close."""
 
 LONGEST_SHOWN = 80
 """A value longer than this many characters is cut short in a message."""
+
+OTHER_NAMES = {
+    "a": "n_particles",
+    "n": "n_particles",
+    "particles": "n_particles",
+    "v": "interaction_strength",
+    "v0": "interaction_strength",
+    "strength": "interaction_strength",
+    "sigma": "interaction_range",
+    "sigma0": "interaction_range",
+    "s0": "interaction_range",
+    "range": "interaction_range",
+    "h": "n_features",
+    "hidden": "n_features",
+    "l": "n_layers",
+    "layers": "n_layers",
+    "d": "n_determinants",
+    "determinants": "n_determinants",
+    "nw": "n_walkers",
+    "walkers": "n_walkers",
+    "batchsize": "n_walkers",
+    "steps": "n_steps",
+    "epochs": "iterations",
+    "niterations": "iterations",
+    "lr": "learning_rate",
+    "precision": "dtype",
+    "output": "run_dir",
+    "folder": "run_dir",
+}
+"""Symbol of the formulas or other word, in small letters without _ and - -> the setting that it stands for."""
 
 _END_SHOWN = 40
 """Of these, at its end: of a path it says most."""
@@ -66,13 +97,16 @@ def _without_middle(text: str) -> str:
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Returns '; did you mean ...?' for the known name closest to `name`, or an empty string.
+    """Returns '; did you mean ...?' for the known name that `name` stands for or is closest to, or an empty string.
 
     Args:
         name: the name that is not known.
         known: the names that are.
         prefix: put before the suggested name, e.g. '--'.
     """
+    other = OTHER_NAMES.get(re.sub("[_-]", "", name).lower())
+    if other in (known := list(known)):
+        return f"; did you mean {prefix}{other}?"
     if len(name) > LONGEST_SHOWN:  # comparing it takes long, and nobody has mistyped it
         return ""
     closest = difflib.get_close_matches(name, known, n=1)

@@ -220,7 +220,7 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
 def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
     """Returns what is searched for one setting, its values known to be allowed each by itself."""
     if leaf not in FIELDS:
-        closest = suggestion(leaf, FIELDS) or "; train.py --help lists all"
+        closest = suggestion(leaf, FIELDS) or "; train.py --help=all lists all"
         raise SettingsError(f"{named(leaf)}: no such setting, but it is in [search.space]{closest}")
     if leaf in SET_BY_SEARCH:
         raise SettingsError(
