@@ -66,7 +66,10 @@ def pulls(folder: Path) -> np.ndarray:
 
 def failures(runs: list[dict[str, Any]]) -> list[str]:
     """Returns what is not met, a line each; none if all is."""
-    found = []
+    found = [f"V0 = {run['strength']:g}: the error is unknown" for run in runs if run["energy_error"] is None]
+    runs = [run for run in runs if run["energy_error"] is not None]
+    if not runs:
+        return found
     sigmas = [abs(run["deviation_in_sigma"]) for run in runs]
     if sum(sigma > 2 for sigma in sigmas) > max(1, len(runs) // 6) or max(sigmas) > 3:
         found.append(f"energies are off by {', '.join(f'{sigma:.1f}' for sigma in sigmas)} errors")
@@ -107,9 +110,9 @@ def _row(run: dict[str, Any]) -> list[str]:
     return [
         f"{run['strength']:g}",
         f"{run['energy']:.6f}",
-        f"{run['energy_error']:.6f}",
+        "unknown" if run["energy_error"] is None else f"{run['energy_error']:.6f}",
         f"{run['reference_energy']:.6f}",
-        f"{run['deviation_in_sigma']:+.1f}",
+        "unknown" if run["deviation_in_sigma"] is None else f"{run['deviation_in_sigma']:+.1f}",
         f"{100 * np.mean(sizes < 2):.0f} %",
         f"{sizes.max():.1f}",
     ]

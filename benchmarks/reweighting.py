@@ -49,6 +49,8 @@ def run_mode(flags: argparse.Namespace, mode: str, source: Path) -> dict[str, An
     settings = [f"--resampling={mode}", f"--transfer_from={source}", f"--seed={flags.seed}", "--profile"]
     _train(folder, "--config=configs/thesis.toml", *iterations, *settings)
     result = json.loads((folder / "result.json").read_text())
+    if result["energy_error"] is None:
+        raise SystemExit(f"{folder}: the error of the energy is unknown: {result['not_converged_because']}")
     seconds = {row.phase: row.seconds_per_iteration for row in read_profile(folder / "profile.csv")}
     names = ("energy", "energy_error", "reference_energy")
     return {"mode": mode, "share": result["n_samplings"] / result["n_iterations"]} | {

@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         energy: in hbar*omega, None if it is not finite.
-        energy_error: its honest standard error, None if it is not finite.
+        energy_error: its honest standard error, None if it is not finite or not known.
         problem: why there was no run, in one line; None if there was one.
         failure: why training has failed, in one line; the energy is then that of its last good state. None if it has
             not.

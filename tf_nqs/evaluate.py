@@ -12,7 +12,7 @@ from typing import Any
 
 from tf_nqs.exit_status import WorkFailedError
 from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
-from tf_nqs.run_folder import EVALUATION_FILE
+from tf_nqs.run_folder import EVALUATION_FILE, METRICS_FILE
 from tf_nqs.terminal import speaker
 
 RELATIONS = {
@@ -62,6 +62,8 @@ def evaluate_run(request: Request) -> None:
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
     from tf_nqs import experiment
+    from tf_nqs.analysis import not_the_ground_state
+    from tf_nqs.analysis.verdict import Doubt, find_doubts
     from tf_nqs.builders import find_reference
     from tf_nqs.exact import Reference
     from tf_nqs.run_result import RunResult
@@ -78,28 +80,47 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     measured["non_finite_share"] = measurement.non_finite_share
     for key, pair in with_error.items():
         measured[key], measured[f"{key}_error"] = map(experiment.finite_or_none, pair or (None, None))
-    return {
+    evaluation = {
         **{key: run.result.get(key) for key in RunResult.__annotations__},
         **measured,
         **dict(zip(keys, reference, strict=True)),
         "deviation_in_sigma": experiment.deviation_in_sigma(measurement, reference),
         "n_iterations": run.n_iterations,
+    }
+    target_error = run.settings.evaluation.target_error
+    lower = not_the_ground_state(run.settings.system.model_dump(), measurement.energy, measurement.energy_error)
+    others = [Doubt("training", lower)] if lower else []
+    reasons = [doubt.reason for doubt in find_doubts(evaluation, target_error, _energies(run), others)]
+    return evaluation | {
+        "converged": not reasons,
+        "not_converged_because": reasons,
         "n_parameters": run.vmc.ansatz.count_params(),
         "seed": run.settings.run.seed,
         "versions": experiment.versions(),
         "seconds_evaluation": seconds,
-        "target_error": run.settings.evaluation.target_error,
+        "target_error": target_error,
         "warnings": _warnings(run, measurement),
     }
 
 
-def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
-    from tf_nqs.analysis import not_the_ground_state
+def _energies(run: OpenedRun) -> Any:
+    """Returns the energies of the training; nothing where they cannot be read."""
+    from tf_nqs.analysis import read_metrics
 
-    lower = not_the_ground_state(run.settings.system.model_dump(), measurement.energy, measurement.energy_error)
-    found = [lower] if lower else []
+    try:
+        return read_metrics(run.folder / METRICS_FILE)["energy"]
+    except (OSError, ValueError):
+        return ()
+
+
+def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
+    found = []
     if not measurement.in_equilibrium:
         found.append("the walkers still drift: burn-in was ended by the time, not by equilibrium")
+    if not measurement.is_mixed:
+        found.append(f"the Markov chains have not mixed: R-hat is {measurement.r_hat:.2f}, it should be at most 1.05")
+    if not (measurement.in_equilibrium and measurement.is_mixed):
+        found.append("the errors are unknown, therefore; a longer evaluation_max_seconds may settle them")
     if measurement.energy_error > run.settings.evaluation.target_error:
         found.append("target_error was not reached within evaluation_max_seconds")
     if measurement.error_uncertainty > 0.15:

@@ -19,6 +19,7 @@ import tensorflow_probability as tfp
 
 import tf_nqs
 from tf_nqs.analysis import make_criterion, not_the_ground_state, plot_energy, read_metrics, result_table
+from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.builders import (
     build_ansatz,
     build_system,
@@ -43,6 +44,7 @@ from tf_nqs.callbacks import (
 from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.disk import replace_text
+from tf_nqs.ending import closing_lines, judged
 from tf_nqs.exact import Reference
 from tf_nqs.live import clock_beside
 from tf_nqs.profiling import profile_run
@@ -112,21 +114,18 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     say(f"stopped after {int(vmc.iteration)} iterations ({vmc.stop_reason}); measuring the energy ...")
     target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
     measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
-    if measurement.n_non_finite:
-        share = f"{100 * measurement.non_finite_share:.2g} %"
-        say(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")
-    if measurement.energy_error > target_error:
-        say("target_error was not reached within evaluation_max_seconds")
-    warning = not_the_ground_state(settings.system.model_dump(), measurement.energy, measurement.energy_error)
-    if warning and vmc.stop_reason != "failed":
-        say(f"warning: {warning}")
-        convergence = convergence.with_explanation(warning)
+    lower = not_the_ground_state(settings.system.model_dump(), measurement.energy, measurement.energy_error)
+    if lower and vmc.stop_reason != "failed":
+        convergence = convergence.with_explanation(lower)
     save_walkers(vmc, folder)
     seconds_total = start.seconds + time.monotonic() - started
     result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
-    _write_result(result, settings, folder, say)
+    metrics = _read_metrics(folder, say)
+    result, doubts = judged(result, settings, metrics, [Doubt("training", lower)] if lower else [])
+    _write_result(result, settings, folder, metrics)
     write_measured(folder, result.n_iterations, result.energy, result.energy_error)
     say(result_table(asdict(result)))
+    say("\n".join(closing_lines(result, doubts, settings, folder)))
     return result
 
 
@@ -286,14 +285,18 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
 
-def _write_result(result: RunResult, settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
-    replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
-    if not (folder / METRICS_FILE).is_file():  # interrupted before the first iteration
-        return
+def _read_metrics(folder: Path, say: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """Returns the columns of `metrics.csv`; nothing where there are none, or they are not from this run."""
     try:
-        metrics = read_metrics(folder / METRICS_FILE)
-    except ValueError as error:  # rows that are not from this run
+        return read_metrics(folder / METRICS_FILE) if (folder / METRICS_FILE).is_file() else {}
+    except ValueError as error:
         say(f"{PLOT_FILE} cannot be drawn: {error}")
+        return {}
+
+
+def _write_result(result: RunResult, settings: Settings, folder: Path, metrics: dict[str, np.ndarray]) -> None:
+    replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
+    if not metrics:
         return
     measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
     title = settings.system.title()

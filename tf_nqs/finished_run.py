@@ -10,7 +10,7 @@ from tf_nqs.config import RunFolderError, Settings, settings_from
 from tf_nqs.config.errors import shown
 from tf_nqs.config.resume import NO_MATTER, comparable, differences
 from tf_nqs.run_folder import CONFIG_FILE, RESULT_FILE, holds_checkpoint
-from tf_nqs.run_result import RunResult, read_result
+from tf_nqs.run_result import REQUIRED, read_result
 
 UNFINISHED = ("failed", "interrupted")
 """Stop reasons of a run that is run once more when its whole is resumed."""
@@ -42,7 +42,7 @@ def finished_result(settings: Settings, whole: str, ignored: tuple[str, ...] = N
         before = settings_from(str(folder / CONFIG_FILE))
     except (OSError, ValueError):
         return None
-    if not RunResult.__annotations__.keys() <= result.keys():  # not of this package
+    if not result.keys() >= REQUIRED:  # not of this package
         return None
     if result["stop_reason"] in UNFINISHED:
         return None

@@ -74,7 +74,7 @@ def observe_run(request: Request) -> None:
     if why_not:
         say(f"warning: {why_not}")
     if not observed.in_equilibrium:
-        say("warning: the walkers still drift: burn-in was ended by the time, not by equilibrium")
+        say("warning: the walkers still drift, so that the errors are too small: burn-in was ended by the time")
 
 
 def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:
@@ -107,9 +107,10 @@ example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60"
     outcome="""\
 Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
 one_body_density_matrix, occupations, pair_density, pair_distribution, distribution_of_distance, rms_size, entropy,
-kinetic, trap and interaction, each with its _error, r, natural_orbitals, occupations_left_out, n_iterations, and
-exact_... where there is an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0 leaves it out); and a
-plot of each in RUN_FOLDER/observables/, which replaces earlier ones in any format. See docs/observables.md.""",
+kinetic, trap and interaction, each with its _error, r, natural_orbitals, occupations_left_out, n_iterations,
+in_equilibrium, and exact_... where there is an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0
+leaves it out); and a plot of each in RUN_FOLDER/observables/, which replaces earlier ones in any format. See
+docs/observables.md.""",
     work=observe_run,
     choices={"format": Choice("Format of the plots.", ("png", "pdf", "svg"))},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -30,9 +30,11 @@ class Convergence(NamedTuple):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What `result.json` holds; energies in hbar*omega, None where a number does not exist.
+    """What `result.json` holds; energies in hbar*omega, None where a number does not exist or is not known.
 
     Attributes:
+        energy_error: None as well where no error can be known: the walkers were not in equilibrium, or R-hat is above
+            1.05.
         n_samplings: iterations that drew new samples; the others re-weighted those at hand.
         stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
         stop_explanation: why training failed, if it did; else with early stopping, why training was stopped or what
@@ -46,6 +48,9 @@ class RunResult:
         non_finite_share_training: share of the local energies of the training that were not finite, and left out.
         n_rejected: solutions of the natural gradient that were not finite, and were solved for again with more damping.
         non_finite_share: the same share of the measurement.
+        in_equilibrium: whether the burn-in before the measurement ended in equilibrium.
+        converged: whether nothing speaks against the energy, see `tf_nqs.analysis.verdict.find_doubts`.
+        not_converged_because: what does, in words.
     """
 
     energy: float | None
@@ -82,7 +87,13 @@ class RunResult:
     seconds_compile: float
     seed: int
     versions: dict[str, str]
+    in_equilibrium: bool | None = None
+    converged: bool | None = None
+    not_converged_because: list[str] | None = None
 
+
+REQUIRED = frozenset(field.name for field in fields(RunResult) if field.default is MISSING)
+"""What every `result.json` of this package has; those of older versions lack the rest."""
 
 _NEVER_NEGATIVE = (
     *("energy_error", "energy_error_naive", "variance", "reference_uncertainty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tf_nqs.analysis.unvisited_well import unvisited_well
@@ -12,7 +13,12 @@ _ERRORS = 2.0
 
 
 def not_the_ground_state(system: dict[str, Any], energy: float, energy_error: float) -> str | None:
-    """Returns a sentence if a measured energy cannot be the ground state's, by `no_bound_state` or `unvisited_well`."""
+    """Returns a sentence if a measured energy cannot be the ground state's, by `no_bound_state` or `unvisited_well`.
+
+    An energy whose error is unknown (nan) shows neither.
+    """
+    if not math.isfinite(energy_error):
+        return None
     return no_bound_state(system, energy, energy_error) or unvisited_well(system, energy, energy_error)
 
 

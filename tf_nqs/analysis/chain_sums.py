@@ -19,6 +19,12 @@ _MAX_BLOCKS = 64
 _MAX_ROWS = 512
 """Rows of the first quantity kept as they are, for R-hat; when they are full, every second one is forgotten."""
 
+LARGEST_R_HAT = 1.05
+"""Above it the chains have not mixed: they are shorter than about 40 of their correlation times."""
+
+_R_HAT_NOISE = 5.0
+"""Standard deviations that R-hat of a few short, independent chains may lie above 1; 1 in 1000 of 16 has more."""
+
 _DISAGREEMENT = 2.0
 """Standard deviations by which the error from blocks must exceed that from chains to be believed instead of it."""
 
@@ -139,6 +145,13 @@ class ChainSums:
     def r_hat(self) -> float | None:
         """Returns the split R-hat of the first quantity; None where it is not defined."""
         return split_r_hat(self._record())
+
+    def is_mixed(self) -> bool:
+        """Whether R-hat says nothing against an error from these chains; also true where R-hat is not defined."""
+        r_hat = self.r_hat()
+        # The variance of 2 n_walkers means of half a chain, which R-hat rests on, is itself known so well only.
+        noise = _R_HAT_NOISE * np.sqrt(2.0 / (2 * self._squares.shape[1] - 1)) / (self.n_rows / 2)
+        return r_hat is None or r_hat <= max(LARGEST_R_HAT, 1.0 + noise)
 
     def drift(self, quantity: int = 0) -> float:
         """Returns by how many standard errors the second half of the rows differs from the first, walker by walker."""

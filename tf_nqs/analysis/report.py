@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error, round_to_error
+from tf_nqs.analysis.verdict import verdict_text
 from tf_nqs.terminal import SPELLED_OUT
 
 __all__ = ["format_with_error", "result_table"]
@@ -43,7 +44,8 @@ def result_table(
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
             seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
-            non_finite_share_training, shown only if there were any. A value that is missing, None or nan is shown as
+            non_finite_share_training, shown only if there were any; converged and not_converged_because, shown if
+            they are known. A value that is missing, None or nan is shown as
             "-"; other keys are ignored.
         styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
         ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
@@ -82,7 +84,9 @@ def result_table(
 def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the rows on the energy, its reference and its parts."""
     energy, error = _number(result, "energy"), _number(result, "energy_error")
+    verdict = verdict_text(result)
     return [
+        *([("Verdict", verdict)] if verdict else []),
         ("Energy", _energy(energy, error, _number(result, "energy_error_naive"))),
         ("Reference", _reference(result)),
         ("Deviation", _deviation(result)),

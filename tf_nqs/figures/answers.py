@@ -218,7 +218,7 @@ def _difference(first: Outcome, second: Outcome) -> tuple[float, float]:
 
 
 def _change(change: float, error: float) -> str:
-    return f"{change:+.4f} ± {error:.4f} ħω"
+    return f"{change:+.4f} ± {'unknown' if math.isnan(error) else f'{error:.4f}'} ħω"
 
 
 def _energy(arm: Outcome) -> str:

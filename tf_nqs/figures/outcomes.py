@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,9 @@ class Outcome:
 
     @property
     def energy_error(self) -> float:
-        """The honest standard error of `energy`, in hbar*omega."""
-        return self.result["energy_error"]
+        """The honest standard error of `energy`, in hbar*omega; nan where it is unknown."""
+        error = self.result["energy_error"]
+        return math.nan if error is None else error
 
     @property
     def iterations(self) -> int:

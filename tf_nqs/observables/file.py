@@ -21,10 +21,12 @@ def n_occupied(occupations: np.ndarray) -> int:
 def file_entries(observed: Observables, exact: ExactObservables | None) -> dict[str, np.ndarray]:
     """Returns key -> array: each observable, its `_error`, and the exact one as `exact_` where it is known.
 
+    `in_equilibrium` says whether the burn-in ended in equilibrium: if not, the errors are too small.
     Of occupations and natural orbitals those of at least 1e-4 are kept; `occupations_left_out` is the others' sum.
     """
     kept = n_occupied(observed.occupations.value)
     entries = {"x": observed.x, "r": observed.r, "natural_orbitals": observed.natural_orbitals[:kept]}
+    entries["in_equilibrium"] = np.asarray(observed.in_equilibrium)
     for name, measured in observed._asdict().items():
         if isinstance(measured, Estimate):
             entries[name], entries[f"{name}_error"] = measured

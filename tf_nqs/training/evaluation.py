@@ -35,7 +35,7 @@ def evaluate_energy(
     measurement, vmc.walkers = measure_energy(
         vmc.sample, vmc.local_energy, vmc.walkers, target_error, left, observed, report
     )
-    return measurement._replace(in_equilibrium=equilibrium.is_reached)
+    return measurement._replace(in_equilibrium=equilibrium.is_reached).without_unknown_errors()
 
 
 def settle(vmc: keras.Model, max_seconds: float) -> Equilibrium:

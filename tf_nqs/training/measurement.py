@@ -42,7 +42,8 @@ class EnergyMeasurement(NamedTuple):
     Attributes:
         energy: mean local energy.
         energy_error: honest standard error, the correlation along the Markov chains accounted for: that from the
-            spread of the chains, or that from blocks of time where it is significantly larger.
+            spread of the chains, or that from blocks of time where it is significantly larger; nan where it cannot be
+            known, because the burn-in did not end in equilibrium or the chains have not mixed.
         energy_error_naive: standard error as if all samples were independent.
         variance: of the local energy.
         kinetic: mean kinetic energy.
@@ -51,7 +52,7 @@ class EnergyMeasurement(NamedTuple):
         acceptance: accepted share of the proposed moves.
         r_hat: split Gelman-Rubin statistic of the chains; 1 when they agree, None if undefined. Of long measurements,
             on some of their rows, evenly spaced.
-        effective_samples: independent samples that would give the same error.
+        effective_samples: independent samples that would give the same error; nan if that is not known.
         n_non_finite: samples left out because their local energy is not finite.
         n_samples: samples counted.
         energy_error_chains: the error from the chains alone.
@@ -62,6 +63,7 @@ class EnergyMeasurement(NamedTuple):
         kinetic_error, trap_error, interaction_error: honest standard errors of the parts.
         relations: name -> deviation from what the exact state obeys, see `tf_nqs.physics.relations`.
         in_equilibrium: whether the burn-in ended in equilibrium.
+        is_mixed: whether the chains agree: R-hat at most 1.05, more only where it rests on few samples.
     """
 
     energy: float
@@ -86,11 +88,23 @@ class EnergyMeasurement(NamedTuple):
     interaction_error: float
     relations: dict[str, WithError]
     in_equilibrium: bool = True
+    is_mixed: bool = True
 
     @property
     def non_finite_share(self) -> float:
         """Share of the samples that were left out."""
         return self.n_non_finite / max(self.n_samples + self.n_non_finite, 1)
+
+    def without_unknown_errors(self) -> EnergyMeasurement:
+        """Returns the same numbers, with nan for the errors unless they come from mixed chains in equilibrium."""
+        if self.in_equilibrium and self.is_mixed:
+            return self
+        names = ("energy_error", "kinetic_error", "trap_error", "interaction_error", "effective_samples")
+        pairs = {name: pair and pair._replace(error=math.nan) for name, pair in self.relations.items()}
+        score = self.v_score and self.v_score._replace(error=math.nan)
+        time = self.autocorrelation_time._replace(error=math.nan)
+        unknown = dict.fromkeys(names, math.nan)
+        return self._replace(**unknown, relations=pairs, v_score=score, autocorrelation_time=time)
 
 
 class Observed(NamedTuple):
@@ -123,7 +137,9 @@ def measure_energy(
 
     However small the error, 200 sampling calls or 100,000 samples are taken, whichever are fewer. The memory needed
     does not grow with the number of samples. An error that rests on a few walkers only, as next to nodes where the
-    local energy diverges, is not believed: sampling goes on until the error is known to 15 %.
+    local energy diverges, is not believed: sampling goes on until the error is known to 15 %. Neither is an error of
+    chains that have not mixed: sampling goes on until R-hat is at most 1.05. If time ends it before, the errors are
+    nan.
 
     Args:
         sample: moves the walkers by one sampling call, state -> (state, acceptance).
@@ -155,9 +171,10 @@ def measure_energy(
         if record.n_rows < next_look and not is_late:
             continue
         estimate = record.estimate()
-        if is_late or not np.isfinite(estimate.error) or _is_reached(estimate, target_error, n_walkers):
+        is_reached = _is_reached(estimate, target_error, n_walkers) and record.is_mixed()
+        if is_late or not np.isfinite(estimate.error) or is_reached:
             mean_acceptance = acceptances / record.n_rows
-            return _measurement(record, mean_acceptance, observed, n_particles), walkers
+            return _measurement(record, mean_acceptance, observed, n_particles).without_unknown_errors(), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
         wanted = record.n_rows * (estimate.error / target_error) ** 2
         next_look = math.ceil(np.clip(wanted, _LEAST_GROWTH * record.n_rows, 2 * record.n_rows))
@@ -211,6 +228,7 @@ def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_par
         trap_error=trap.error,
         interaction_error=interaction.error,
         relations={name: WithError(one.mean, one.error) for name, one in zip(observed.names, relations, strict=True)},
+        is_mixed=record.is_mixed(),
     )
 
 

@@ -77,7 +77,7 @@ class RunHyperModel(keras_tuner.HyperModel):
 
         Raises:
             FailedTrialError: the settings contradict each other or need too much memory, the run failed, or no finite
-                energy was left.
+                energy was left, or no error of it can be known.
         """
         del hp
         folder = trial_folder(self.folder, trial_id)
@@ -94,8 +94,10 @@ class RunHyperModel(keras_tuner.HyperModel):
             raise keras_tuner.errors.FailedTrialError(outcome.problem)
         if outcome.failure is not None:
             raise keras_tuner.errors.FailedTrialError(outcome.failure)
-        if outcome.energy is None or outcome.energy_error is None:
+        if outcome.energy is None:
             raise keras_tuner.errors.FailedTrialError("no finite energy was left")
+        if outcome.energy_error is None:
+            raise keras_tuner.errors.FailedTrialError("the error of the energy is unknown: the walkers have not mixed")
         return {OBJECTIVE: outcome.energy + self.search.search.error_weight * outcome.energy_error}
 
 

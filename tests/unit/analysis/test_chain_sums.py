@@ -76,3 +76,23 @@ def test_constants_and_nothing_finite():
     nothing = record_of(np.full((30, 40), np.nan)).estimate()
     assert np.isnan(nothing.mean) and np.isnan(nothing.error)
     assert (nothing.n_samples, nothing.n_non_finite) == (0, 1200)
+
+
+@pytest.mark.parametrize(("n_rows", "n_walkers"), [(20, 16), (20, 64), (200, 16)])
+def test_independent_chains_are_mixed_however_short(n_rows, n_walkers):
+    """Of 16 walkers and 20 rows, R-hat alone is above 1.05 in one of twenty; 60 records of which none may fail."""
+    random = np.random.default_rng(0)
+    assert all(record_of(random.normal(size=(n_rows, n_walkers))).is_mixed() for _ in range(60))
+
+
+def test_chains_of_their_own_are_not_mixed():
+    random = np.random.default_rng(0)
+    own = random.normal(size=64)
+    assert not record_of(own + random.normal(size=(20, 64))).is_mixed()
+    assert not record_of(own * 0.3 + random.normal(size=(2000, 64))).is_mixed()  # R-hat = 1.09
+    assert record_of(own * 0.1 + random.normal(size=(2000, 64))).is_mixed()  # 1.01
+
+
+def test_where_r_hat_is_not_defined_nothing_speaks_against_the_chains():
+    assert record_of(np.random.default_rng(0).normal(size=(20, 1))).is_mixed()
+    assert record_of(np.full((20, 4), 2.0)).is_mixed()

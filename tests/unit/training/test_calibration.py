@@ -149,3 +149,39 @@ def test_a_heavy_tail_stays_honest(no_r_hat, n_seeds, bounds):
         pulls = np.abs(pulls)
         assert np.mean(pulls < 1.0) == pytest.approx(0.68, abs=bounds[0])
         assert np.mean(pulls < 1.96) > 0.95 - bounds[1]
+
+
+def test_without_equilibrium_there_is_no_error():
+    """Tiny steps from N(0, 1) and no time: neither burn-in nor chains get anywhere."""
+    vmc = make_trainer(64, n_steps=1, n_burn_in=0, proposal_width=0.01)
+    vmc.iteration.assign(1)  # as after training: the width is not adapted
+    vmc.walkers = vmc.sampler.initial_state(A, tf.constant([0, 1]), "float32")
+    one = vmc.evaluate_energy(1e-2, max_seconds=0.0)
+    assert not one.in_equilibrium and not one.is_mixed and one.r_hat > 1.5
+    assert np.isfinite([one.energy, one.energy_error_naive, one.energy_error_chains]).all()
+    assert np.isnan([one.energy_error, one.kinetic_error, one.trap_error, one.effective_samples]).all()
+    assert all(np.isfinite(pair.value) and np.isnan(pair.error) for pair in one.relations.values())
+
+
+@pytest.mark.parametrize("n_weights", [3, pytest.param(40, marks=pytest.mark.slow)])
+def test_the_same_weights_from_two_starts_agree_within_errors(n_weights):
+    """From the origin, and from the walkers that other weights have left behind; steps are small and single.
+
+    An error that is given must be the right one; one that cannot be known must be missing.
+    """
+    random, pulls = np.random.default_rng(0), []
+    vmc = make_trainer(64, n_steps=2, n_burn_in=0, proposal_width=0.8)
+    vmc.ansatz.frequency = frequency = tf.Variable(0.6)
+    for seed in range(n_weights):
+        frequency.assign(random.uniform(0.4, 0.9))
+        found = []
+        for start, scale in ((0, 0.05), (1, 4.0)):
+            walkers = vmc.sampler.initial_state(A, tf.constant([seed, start]), "float32")
+            vmc.walkers = walkers._replace(positions=scale * walkers.positions)
+            found.append(vmc.evaluate_energy(0.06, max_seconds=60.0, relations=False))
+        if all(np.isfinite(one.energy_error) for one in found):
+            pulls.append((found[0].energy - found[1].energy) / np.hypot(*(one.energy_error for one in found)))
+    assert len(pulls) > 0.8 * n_weights  # a minute is many times what they need
+    assert np.max(np.abs(pulls)) < 3.5
+    if n_weights >= 40:
+        assert np.mean(np.abs(pulls) < 1.0) == pytest.approx(0.68, abs=0.22)  # 3 binomial standard deviations

@@ -101,3 +101,23 @@ def test_nothing_finite_ends_with_nan():
         measurement, _ = measure_energy(toy.sample, nan, toy.walkers, 1e-3, 60.0)
     assert np.isnan(measurement.energy)
     assert measurement.n_non_finite == 200 * N_WALKERS
+
+
+def test_chains_that_have_not_mixed_have_no_error():
+    """rho = 0.999: the walkers' own values hardly change in 20 calls, so that R-hat is far above 1.05."""
+    toy = Toy(correlation=0.999)
+    measurement, _ = measure_energy(toy.sample, toy.local_energy, toy.walkers, 1.0, 0.0)
+    assert measurement.r_hat > 1.5
+    assert not measurement.is_mixed
+    unknown = ("energy_error", "kinetic_error", "trap_error", "interaction_error", "effective_samples")
+    assert all(np.isnan(getattr(measurement, name)) for name in unknown)
+    assert measurement.energy_error_chains > 0  # what the chains alone would say is kept
+
+
+def test_sampling_goes_on_until_the_chains_have_mixed():
+    """tau = 39: the target is reached at once, R-hat = 1 + (tau - 1)/n needs n = 760 rows in each half."""
+    toy = Toy(correlation=0.95)
+    measurement, _ = measure_energy(toy.sample, toy.local_energy, toy.walkers, 1.0, 60.0)
+    assert measurement.is_mixed and measurement.r_hat <= 1.05
+    assert 760 < toy.calls < 4 * 760
+    assert abs(measurement.energy - 3.0) < 4 * measurement.energy_error

@@ -1,0 +1,132 @@
+"""How a run ends: the verdict in its result, and advice that names commands with this very folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests.unit.figures.stand_ins import blank_result, write_run
+from tf_nqs.config import settings_from
+from tf_nqs.ending import closing_lines, judged
+from tf_nqs.finished_run import finished_result
+from tf_nqs.run_folder import CHAIN_MARK
+from tf_nqs.run_result import RunResult
+
+HEALTHY = {
+    **{"energy": 10.8915, "energy_error": 2e-4, "reference_energy": 10.8914, "deviation_in_sigma": 0.5, "r_hat": 1.001},
+    **{
+        "kinetic": 3.1,
+        "trap": 5.9,
+        "interaction": 1.9,
+        "variance": 3e-3,
+        "n_iterations": 400,
+        "blocking_criteria": None,
+    },
+    **{"stop_reason": "iterations", "stop_explanation": None, "in_equilibrium": True, "non_finite_share": 0.0},
+}
+
+
+@pytest.fixture(autouse=True)
+def by_train_py(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py"])
+
+
+def ending(folder, changes=None, metrics=None, **settings):
+    """Returns the judged result, and the lines below its table."""
+    settings = settings_from(None, {"n_particles": 4, "iterations": 400} | settings)
+    result = RunResult(**blank_result() | HEALTHY | (changes or {}))
+    result, doubts = judged(result, settings, metrics or {})
+    return result, closing_lines(result, doubts, settings, folder)
+
+
+def test_a_healthy_run_names_its_folder_and_what_comes_next(tmp_path):
+    result, lines = ending(tmp_path / "a4")
+    assert (result.converged, result.not_converged_because) == (True, [])
+    assert lines[0] == f"results are in {tmp_path / 'a4'}; next:"
+    commands = [line.split("    ")[0].strip() for line in lines[1:]]
+    assert commands == [
+        f"python -m tf_nqs.evaluate --run_dir={tmp_path / 'a4'}",
+        f"python -m tf_nqs.observe --run_dir={tmp_path / 'a4'}",
+        f"python export/saved_model.py --run_dir={tmp_path / 'a4'} --output=exported/a4",
+    ]
+
+
+def test_installed_commands_are_named_where_they_were_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/tf-nqs-train"])
+    assert "  tf-nqs-evaluate --run_dir='/a run'    measures" in "\n".join(ending(tmp_path.__class__("/a run"))[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "advice"),
+    [
+        (
+            {"deviation_in_sigma": 9.0, "energy": 10.9},
+            {},
+            "train longer: python train.py --run_dir={} --resume --itera",
+        ),
+        ({"stop_reason": "interrupted"}, {}, "go on with the training: python train.py --run_dir={} --resume"),
+        ({"blocking_criteria": ["slope"], "stop_reason": "time_limit"}, {"max_seconds": 60}, "--max_seconds=120"),
+        (
+            {"deviation_in_sigma": 9.0, "energy": 10.9, "stop_reason": "early_stopping"},
+            {},
+            "start again with --early_stopping=none --iterations=800",
+        ),
+        ({"r_hat": 2.7, "energy_error": None}, {}, "more steps between samples (--n_steps=20), or measure longer"),
+        ({"r_hat": 2.7, "energy_error": None}, {"global_moves": False}, "(--n_steps=20, --global_moves)"),
+        (
+            {"energy_error": 0.5},
+            {},
+            "measure longer: python -m tf_nqs.evaluate --run_dir={} --evaluation_max_seconds=600",
+        ),
+        ({"variance": 100.0}, {}, "try a larger network"),
+        ({"stop_reason": "failed"}, {}, "smaller --learning_rate"),
+    ],
+)
+def test_what_has_not_converged_gets_advice(changes, settings, advice, tmp_path):
+    result, lines = ending(tmp_path / "a4", changes, **settings)
+    assert result.converged is False and len(result.not_converged_because) == 1
+    assert lines[0].startswith("to improve it: ")
+    assert advice.format(tmp_path / "a4") in lines[0]
+    assert any(line.startswith("results are in") for line in lines)
+
+
+def test_an_energy_that_still_falls_is_to_be_trained_longer(tmp_path):
+    falling = {"energy": [20.0 - 0.1 * number for number in range(60)]}
+    result, lines = ending(tmp_path, metrics=falling)
+    assert "still fell" in result.not_converged_because[0]
+    assert lines[0].endswith("--resume --iterations=800")
+
+
+def test_above_the_reference_within_the_target_is_said_but_no_fault(tmp_path):
+    result, lines = ending(tmp_path, {"energy": 10.8919, "energy_error": 1e-4, "deviation_in_sigma": 4.7})
+    assert result.converged
+    assert "4.7 standard errors above the reference" in lines[0] and "--iterations=800" in lines[0]
+
+
+def test_a_target_that_was_missed_is_said(tmp_path):
+    result, lines = ending(tmp_path, {"energy_error": 2e-3})
+    assert result.converged
+    assert lines[0].startswith("target_error was not reached within evaluation_max_seconds; to reach it: python -m")
+
+
+def test_a_stage_of_a_chain_cannot_be_resumed_by_itself(tmp_path):
+    (tmp_path / CHAIN_MARK).touch()
+    _, lines = ending(tmp_path / "stage_1", {"deviation_in_sigma": 9.0, "energy": 10.9})
+    assert "start the chain again with iterations = 800" in lines[0] and "--resume" not in "\n".join(lines)
+
+
+def test_results_of_older_versions_are_still_finished_runs(tmp_path):
+    """They lack what they did not know: nobody wants to train them anew."""
+    settings = settings_from(None, {"n_particles": 4, "run_dir": str(tmp_path / "run")})
+    write_run(settings)
+    file = tmp_path / "run" / "result.json"
+    result = json.loads(file.read_text())
+    for name in ("in_equilibrium", "converged", "not_converged_because"):
+        del result[name]
+    file.write_text(json.dumps(result))
+    assert finished_result(settings, "it must be as it was") == result
+    del result["n_iterations"]
+    file.write_text(json.dumps(result))
+    assert finished_result(settings, "it must be as it was") is None
