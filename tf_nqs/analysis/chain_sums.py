@@ -39,7 +39,7 @@ class ChainEstimate(NamedTuple):
         error_chains: from the spread of the walkers' means.
         error_blocks: from the spread of the means of blocks of time.
         error_uncertainty: relative standard error of `error`, from the spread of the walkers' own shares in it;
-            1 / sqrt(2 n_walkers) for normal numbers, up to 1/2 if a single walker makes the error.
+            1 / sqrt(2 (n_walkers - 1)) for normal numbers, never less, and up to 1/2 if one walker of many makes it.
         variance: of a sample.
         autocorrelation_time: (error / error_naive)^2, in rows, at least 1.
         effective_samples: n_samples / autocorrelation_time.
@@ -198,7 +198,13 @@ def _medians(row: np.ndarray, finite: np.ndarray) -> np.ndarray:
 
 
 def _relative_uncertainty(group_sums: np.ndarray) -> float:
-    """Returns the relative standard error of sqrt(sum S_k^2), from the spread of the S_k^2."""
+    """Returns the relative standard error of sqrt(sum S_k^2), from the spread of the S_k^2.
+
+    At least that of normal numbers: the S_k sum to 0, so that those of two groups are equal whatever they are.
+    """
     squares = group_sums**2
     mean = np.mean(squares)
-    return float(0.5 * np.std(squares) / (mean * np.sqrt(squares.size))) if mean > 0 else 0.0
+    if not mean > 0:
+        return 0.0
+    of_normal_numbers = 1.0 / np.sqrt(2.0 * max(squares.size - 1, 1))
+    return float(max(0.5 * np.std(squares) / (mean * np.sqrt(squares.size)), of_normal_numbers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tf_nqs.analysis import format_with_error
 from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.analysis.statistics import mean_from_chains
 
@@ -68,6 +69,16 @@ def test_the_error_knows_when_a_single_walker_makes_it():
     assert record_of(rows).estimate().error_uncertainty == pytest.approx(1 / np.sqrt(512), rel=0.3)
     rows[50, 17] = 1e4
     assert record_of(rows).estimate().error_uncertainty == pytest.approx(0.5, rel=0.01)
+
+
+def test_two_walkers_know_their_error_badly():
+    """Their deviations are equal and opposite, which looked like an error known to 1e-15."""
+    rows = np.random.default_rng(5).normal(size=(300, 2))
+    estimate = record_of(rows).estimate()
+    assert estimate.error_uncertainty == pytest.approx(1 / np.sqrt(2), rel=1e-6)
+    tau = estimate.autocorrelation_time
+    printed = format_with_error(tau, 2 * tau * estimate.error_uncertainty)
+    assert len(printed.partition("(")[0]) <= 4  # one decimal: 1.6(2.3)
 
 
 def test_constants_and_nothing_finite():
