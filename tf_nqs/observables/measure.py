@@ -19,7 +19,7 @@ from tf_nqs.observables.natural import error_with_repulsion, natural_occupations
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.relations import is_even
 from tf_nqs.training.chunks import phase_of_rows
-from tf_nqs.training.evaluation import settle
+from tf_nqs.training.evaluation import settle, walkers_energy
 from tf_nqs.types import LocalEnergy
 
 _MAX_GROUPS = 64
@@ -106,13 +106,14 @@ def measure_observables(
     x = choose_grid(vmc)
     grid = tf.constant(x, vmc.compute_dtype)
     orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.gradient_numerics)
+    local_energy = walkers_energy(vmc) if vmc.zone else vmc.local_energy
     sums, n_rows = _empty(vmc.sampler.n_walkers, len(x)), 0
     while True:
         vmc.walkers, _ = vmc.sample(vmc.walkers)
         # Particles are alike: each in turn is the one that is moved over the grid.
         positions = tf.roll(vmc.walkers.positions, n_rows, axis=1)
         _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbital(positions))))
-        _add_parts(sums, vmc.local_energy(positions))
+        _add_parts(sums, local_energy(positions))
         n_rows += 1
         now, n_samples = time.monotonic(), int(sums.counts[:, 0].sum())
         if report and now - reported > _SECONDS_BETWEEN_REPORTS:

@@ -27,12 +27,18 @@ def mask_non_finite(local_energy: LocalEnergy, weights: Tensor) -> Tensor:
     return tf.where(tf.math.is_finite(local_energy.total), weights, tf.zeros_like(weights))
 
 
+def is_potential_infinite(local_energy: LocalEnergy) -> Tensor:
+    """Returns where trap or interaction are infinite, but not the kinetic energy, as it is of walkers lost far out."""
+    return tf.math.is_finite(local_energy.kinetic) & tf.math.is_inf(local_energy.trap + local_energy.interaction)
+
+
 def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimate:
     """Returns energy, its standard error for independent walkers, and the variance of the local energy.
 
     E = sum(R e_L)/sum(R),  Var = sum(R (e_L - E)^2)/sum(R),  error^2 = Var (sum R^2)/(sum R)^2.
 
-    Walkers with a local energy that is not finite are left out and counted.
+    Walkers with a local energy that is not finite are left out and counted. An infinite potential is no lost sample,
+    though: a wave function that does not vanish there has an infinite energy.
 
     Args:
         local_energy: parts of shape (n_walkers,), in hbar*omega.
@@ -49,6 +55,9 @@ def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimat
     error = tf.sqrt(variance * tf.reduce_sum(masked**2)) / tf.reduce_sum(masked)
     n_non_finite = tf.reduce_sum(tf.cast(~tf.math.is_finite(local_energy.total), energy.dtype))
     kinetic, trap, interaction = (weighted_mean(part, masked) for part in local_energy)
+    infinite = is_potential_infinite(local_energy) & (weights > 0)
+    potential = tf.where(infinite, local_energy.trap + local_energy.interaction, tf.zeros_like(weights))
+    energy = tf.where(tf.reduce_any(infinite), tf.reduce_sum(potential), energy)
     return EnergyEstimate(energy, error, variance, kinetic, trap, interaction, n_non_finite)
 
 

@@ -89,6 +89,10 @@ class TrappedFermions:
         distances = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
         return tf.reduce_sum(self._pair_energy(distances), axis=1)
 
+    def pair_energy(self, distances: Tensor) -> Tensor:
+        """Returns v of distances in a_ho, of the same shape, in hbar*omega."""
+        return self._pair_energy(distances)
+
     def local_energy(self, positions: Tensor, derivatives: LogDerivatives) -> LocalEnergy:
         """Returns e_L = (H Psi)/Psi = -1/2 (lap Psi)/Psi + trap + interaction, in its parts.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tf_nqs import defaults
@@ -21,6 +23,7 @@ class Clipping:
     Args:
         deviations: mean absolute deviations from the median, at the start; 0 for no clipping at all.
         doubling_iterations: iterations in which they double; 0 for always the same.
+        rule: cuts (local energies, weights, deviations); `clip_local_energy`, or one for other samples.
 
     Raises:
         ValueError: an argument is below 0.
@@ -30,12 +33,14 @@ class Clipping:
         self,
         deviations: float = defaults.CLIP_DEVIATIONS,
         doubling_iterations: int = defaults.CLIP_DOUBLING_ITERATIONS,
+        rule: Callable[[Tensor, Tensor, float | Tensor], Tensor] = clip_local_energy,
     ):
         for name, value in (("clip_deviations", deviations), ("clip_doubling_iterations", doubling_iterations)):
             if not value >= 0:
                 raise ValueError(f"{name} = {value}: must be at least 0")
         self.deviations = deviations
         self.doubling_iterations = doubling_iterations
+        self.rule = rule
 
     def __call__(self, local_energy: Tensor, weights: Tensor, iteration: Tensor) -> Tensor:
         """Returns the clipped local energies, shape (n_walkers,), in hbar*omega.
@@ -50,4 +55,4 @@ class Clipping:
             doublings = tf.cast(iteration, local_energy.dtype) / self.doubling_iterations
             # The exponent is bounded first: 2^doublings overflows in a long run.
             deviations = tf.minimum(deviations * 2 ** tf.minimum(doublings, 100), _WIDEST)
-        return clip_local_energy(local_energy, weights, deviations)
+        return self.rule(local_energy, weights, deviations)

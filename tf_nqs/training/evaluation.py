@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from tf_nqs.training.chunks import phase_of_rows
 from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.equilibrium import Equilibrium, reach_equilibrium
 from tf_nqs.training.measurement import EnergyMeasurement, Observed, measure_energy
+from tf_nqs.training.near_pairs import like_samples
+from tf_nqs.training.walker_rows import local_energy_of_walkers
+from tf_nqs.types import LocalEnergy, Tensor
 
 _SHARE_OF_BURN_IN = 0.5
 """Of the time allowed; the rest is left to the measurement."""
@@ -32,8 +36,9 @@ def evaluate_energy(
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
     observed = _observed(vmc) if relations else Observed(free_energy=_free_energy(vmc))
     left = max_seconds - (time.monotonic() - started)
+    with_near_pairs = vmc.with_near_pairs if vmc.zone else None
     measurement, vmc.walkers = measure_energy(
-        vmc.sample, vmc.local_energy, vmc.walkers, target_error, left, observed, report
+        vmc.sample, vmc.local_energy, vmc.walkers, target_error, left, observed, report, with_near_pairs
     )
     return measurement._replace(in_equilibrium=equilibrium.is_reached).without_unknown_errors()
 
@@ -52,14 +57,26 @@ def settle(vmc: keras.Model, max_seconds: float) -> Equilibrium:
     if int(vmc.iteration) > 0:
         vmc.walkers = vmc.walkers._replace(proposal_width=width)
     n_calls = math.ceil(vmc.sampler.n_burn_in / vmc.sampler.n_steps)
-    equilibrium = reach_equilibrium(vmc.sample, vmc.local_energy, vmc.walkers, n_calls, max_seconds)
+    local_energy = walkers_energy(vmc) if vmc.zone else vmc.local_energy
+    equilibrium = reach_equilibrium(vmc.sample, local_energy, vmc.walkers, n_calls, max_seconds)
     vmc.walkers = equilibrium.walkers
     return equilibrium
 
 
+def walkers_energy(vmc: keras.Model) -> Callable[[Tensor], LocalEnergy]:
+    """Returns positions -> local energies, one of each walker, whose means see a short-ranged interaction."""
+    numbers = itertools.count()
+
+    def local_energy(positions: Tensor) -> LocalEnergy:
+        samples = vmc.with_near_pairs(positions, tf.ones_like(positions[:, 0]), next(numbers))
+        return local_energy_of_walkers(vmc.local_energy(samples.positions), samples.weights, positions.shape[0])
+
+    return local_energy
+
+
 def warm_up_evaluation(vmc: keras.Model) -> None:
     """Traces and compiles everything that an evaluation needs, side by side; changes no state."""
-    positions = vmc.walkers.positions
+    positions = like_samples(vmc.walkers.positions) if vmc.zone else vmc.walkers.positions
     _, deviations, _ = _observed(vmc)
     assert deviations  # a trainer's own are always there
     warm_up(

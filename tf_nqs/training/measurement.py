@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_nqs.analysis.chain_sums import ChainEstimate, ChainSums
+from tf_nqs.training.near_pairs import WeightedPositions
+from tf_nqs.training.walker_rows import Moments, combine_samples, refuse_infinite, typical_values, variance_moments
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
 _LEAST_CALLS = 20
@@ -132,6 +134,7 @@ def measure_energy(
     max_seconds: float,
     observed: Observed = _ENERGY_ALONE,
     report: Callable[[ChainEstimate], None] | None = None,
+    with_near_pairs: Callable[[Tensor, Tensor, int], WeightedPositions] | None = None,
 ) -> tuple[EnergyMeasurement, WalkerState]:
     """Samples until the honest error is at most `target_error`, or the time is over.
 
@@ -149,19 +152,29 @@ def measure_energy(
         max_seconds: longest wall-clock time; at least 20 sampling calls are made all the same.
         observed: what is measured besides.
         report: called every few seconds with the estimate so far.
+        with_near_pairs: for a short-ranged interaction, (walkers, their weights, number of the sampling call) ->
+            samples with weights, see `tf_nqs.training.near_pairs`; None for the walkers alone.
 
     Returns:
         The measurement and where the walkers stand.
+
+    Raises:
+        ValueError: the potential is infinite where the wave function does not vanish.
 
     Reference: thesis, Eqs. 12 and 13.
     """
     started = reported = time.monotonic()
     n_walkers, n_particles = walkers.positions.shape
-    record = ChainSums(n_walkers, len(_PARTS) + len(observed.names))
+    record = ChainSums(n_walkers, len(_PARTS) + len(observed.names) + bool(with_near_pairs))
+    origin = None
     acceptances, next_look = 0.0, _least_calls(n_walkers)
     while True:
         walkers, acceptance = sample(walkers)
-        record.add(_row(local_energy(walkers.positions), walkers.positions, observed))
+        row, samples = _row(local_energy, walkers.positions, observed, with_near_pairs, record.n_rows)
+        if with_near_pairs:
+            origin = typical_values(row, n_walkers) if origin is None else origin
+            row = combine_samples(row, np.asarray(samples.weights), n_walkers, origin)
+        record.add(row)
         acceptances += float(acceptance)
         now = time.monotonic()
         is_late = now - started > max_seconds and record.n_rows >= _LEAST_CALLS
@@ -174,20 +187,32 @@ def measure_energy(
         is_reached = _is_reached(estimate, target_error, n_walkers) and record.is_mixed()
         if is_late or not np.isfinite(estimate.error) or is_reached:
             mean_acceptance = acceptances / record.n_rows
-            return _measurement(record, mean_acceptance, observed, n_particles).without_unknown_errors(), walkers
+            measurement = _measurement(record, mean_acceptance, observed, n_particles, origin)
+            return measurement.without_unknown_errors(), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
         wanted = record.n_rows * (estimate.error / target_error) ** 2
         next_look = math.ceil(np.clip(wanted, _LEAST_GROWTH * record.n_rows, 2 * record.n_rows))
 
 
-def _row(energy: LocalEnergy, positions: Tensor, observed: Observed) -> np.ndarray:
-    """Returns the quantities of one sampling call, shape (n_quantities, n_walkers); nan where e_L is not finite."""
+def _row(
+    local_energy: Callable[[Tensor], LocalEnergy],
+    positions: Tensor,
+    observed: Observed,
+    with_near_pairs: Callable[[Tensor, Tensor, int], WeightedPositions] | None,
+    number: int,
+) -> tuple[np.ndarray, WeightedPositions]:
+    """Returns the quantities of one sampling call, (n_quantities, n_samples), nan where e_L is not finite; samples."""
+    samples = WeightedPositions(positions, np.ones(positions.shape[0]))
+    if with_near_pairs:
+        samples = with_near_pairs(positions, np.ones_like(positions[:, 0]), number)
+    energy = local_energy(samples.positions)
+    refuse_infinite(energy, samples.weights)
     parts = np.array([np.asarray(part, np.float64) for part in energy])
     total = parts.sum(axis=0)
     rows = [total[np.newaxis], parts]
     if observed.deviations:
-        rows.append(np.asarray(observed.deviations(positions, energy.kinetic), np.float64).T)
-    return np.where(np.isfinite(total), np.concatenate(rows), np.nan)
+        rows.append(np.asarray(observed.deviations(samples.positions, energy.kinetic), np.float64).T)
+    return np.where(np.isfinite(total), np.concatenate(rows), np.nan), samples
 
 
 def _least_calls(n_walkers: int) -> int:
@@ -201,16 +226,19 @@ def _is_reached(estimate: ChainEstimate, target_error: float, n_walkers: int) ->
     return estimate.error <= target_error and estimate.error_uncertainty <= largest
 
 
-def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_particles: int) -> EnergyMeasurement:
+def _measurement(
+    record: ChainSums, acceptance: float, observed: Observed, n_particles: int, origin: np.ndarray | None
+) -> EnergyMeasurement:
     total, *rest = [record.estimate(quantity) for quantity in range(len(_PARTS) + len(observed.names))]
     parts, relations = rest[: len(_PARTS) - 1], rest[len(_PARTS) - 1 :]
     kinetic, trap, interaction = parts
     tau = total.autocorrelation_time
+    moments = record.moments() if origin is None else variance_moments(record, origin)
     return EnergyMeasurement(
         energy=total.mean,
         energy_error=total.error,
         energy_error_naive=total.error_naive,
-        variance=total.variance,
+        variance=total.variance if origin is None else _variance(moments),
         kinetic=kinetic.mean,
         trap=trap.mean,
         interaction=interaction.mean,
@@ -223,7 +251,7 @@ def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_par
         energy_error_blocks=total.error_blocks,
         error_uncertainty=total.error_uncertainty,
         autocorrelation_time=WithError(tau, 2.0 * tau * total.error_uncertainty),
-        v_score=_v_score(record, n_particles, observed.free_energy),
+        v_score=_v_score(moments, n_particles, observed.free_energy),
         kinetic_error=kinetic.error,
         trap_error=trap.error,
         interaction_error=interaction.error,
@@ -232,11 +260,18 @@ def _measurement(record: ChainSums, acceptance: float, observed: Observed, n_par
     )
 
 
-def _v_score(record: ChainSums, n_particles: int, free_energy: float | None) -> WithError | None:
+def _variance(moments: Moments) -> float:
+    """Returns the variance of the local energy."""
+    counts, sums, squares, _ = moments
+    n_samples = counts.sum()
+    return float(max(squares.sum() / n_samples - (sums.sum() / n_samples) ** 2, 0.0)) if n_samples else math.nan
+
+
+def _v_score(moments: Moments, n_particles: int, free_energy: float | None) -> WithError | None:
     """Returns A Var(e_L) / (E - free_energy)^2, its error by leaving out one walker after the other."""
     if free_energy is None:
         return None
-    counts, sums, squares, origin = record.moments()
+    counts, sums, squares, origin = moments
 
     def score(n: Any, s: Any, q: Any) -> Any:
         energy = s / n

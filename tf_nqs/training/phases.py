@@ -15,6 +15,7 @@ from tf_nqs.training.compilation import compiled_phase
 from tf_nqs.training.derivatives import energy_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.natural_gradient import scores
+from tf_nqs.training.near_pairs import like_orbits, like_samples
 from tf_nqs.training.precision import sampling_in
 from tf_nqs.types import LocalEnergy, LogAbsPsi, Tensor, WalkerState
 
@@ -102,10 +103,13 @@ def phases_with_arguments(vmc: keras.Model) -> list[tuple[Callable, tuple[Tensor
     In the order that keeps two cores busy: what compiles longest first, while what is traced longest comes next.
     """
     walkers = vmc.walkers
-    positions, ones = walkers.positions, tf.ones_like(walkers.positions[:, 0])
+    positions = like_samples(walkers.positions) if vmc.zone else walkers.positions
+    ones = tf.ones_like(positions[:, 0])
     gradient = (vmc.scores, (positions,)) if vmc.natural_gradient else (vmc.energy_gradient, (positions, ones, ones))
     calls = [(vmc.sample, (walkers,)), gradient, (vmc.local_energy, (positions,))]
-    return calls if vmc.reuse.never_reuses else [*calls, (vmc.log_abs_psi, (positions,))]
+    if vmc.zone:
+        calls.append((vmc.log_abs_psi, (like_orbits(walkers.positions),)))
+    return calls if vmc.reuse.never_reuses else [*calls, (vmc.log_abs_psi, (walkers.positions,))]
 
 
 def _energy_gradient(

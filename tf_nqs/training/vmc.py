@@ -15,7 +15,8 @@ from keras.callbacks import History
 
 from tf_nqs import defaults
 from tf_nqs.analysis.chain_sums import ChainEstimate
-from tf_nqs.physics.energy import estimate_energy, mask_non_finite
+from tf_nqs.physics.contact_zone import contact_zone
+from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, Sampler
 from tf_nqs.training.calls import call_lengths
@@ -28,11 +29,13 @@ from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callb
 from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.measurement import EnergyMeasurement
 from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
+from tf_nqs.training.near_pairs import WeightedPositions, clip_influence, estimate_of_walkers, with_near_pairs
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
 from tf_nqs.training.reuse import SampleReuse
 from tf_nqs.training.trainable import follow_trainable
 from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
+from tf_nqs.training.walker_rows import refuse_infinite_potential
 from tf_nqs.types import Tensor, WalkerState
 from tf_nqs.whole_numbers import whole_number
 
@@ -95,7 +98,9 @@ class VariationalMonteCarlo(ModelWithoutData):
         self.ansatz = ansatz
         self.system = system
         self.sampler = sampler or MetropolisHastings()
-        self.clip = Clipping(clip_deviations, clip_doubling_iterations)
+        self.zone = contact_zone(system)
+        clipping_rule = clip_influence if self.zone else clip_local_energy
+        self.clip = Clipping(clip_deviations, clip_doubling_iterations, clipping_rule)
         self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
         if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
@@ -176,20 +181,33 @@ class VariationalMonteCarlo(ModelWithoutData):
 
         def iterate(index: Tensor) -> list[Tensor]:
             samples, walkers = self.reuse.next_samples(self.walkers, self.sample, self.sampler.adapt, self.log_abs_psi)
-            local_energy = self.local_energy(samples.positions)
-            weights = mask_non_finite(local_energy, samples.weights)
+            positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
+            local_energy = self.local_energy(positions)
+            weights = mask_non_finite(local_energy, raw_weights)
             clipped = self.clip(local_energy.total, weights, self.iteration)
-            derivatives = self._derivatives(samples.positions, clipped, weights)
+            derivatives = self._derivatives(positions, clipped, weights)
             self.update_parameters(derivatives, clipped, weights)
             self._assign_walkers(walkers)
-            estimate = self.reuse.with_error(estimate_energy(local_energy, weights))
-            self._record(index, (*estimate, *samples.log))
+            estimate = estimate_of_walkers(local_energy, raw_weights, self.sampler.n_walkers)
+            self._record(index, (*self.reuse.with_error(estimate), *samples.log))
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
         means = tf.reduce_mean(self.record[:n_iterations], axis=0)
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
+
+    def with_near_pairs(self, positions: Tensor, weights: Tensor, number: Tensor | int) -> WeightedPositions:
+        """Adds samples that short-ranged interactions need, see `tf_nqs.training.near_pairs`; none for other systems.
+
+        Args:
+            positions: walkers, in a_ho, shape (n_walkers, n_particles).
+            weights: R, shape (n_walkers,).
+            number: of the iteration or the sampling call.
+        """
+        if not self.zone:
+            return WeightedPositions(positions, weights)
+        return with_near_pairs(self.log_abs_psi, self.zone, positions, weights, number)
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
@@ -228,7 +246,8 @@ class VariationalMonteCarlo(ModelWithoutData):
             Keras' history, an entry per call.
 
         Raises:
-            ValueError: iterations is not an integer of at least 1, or a callback cannot do its work.
+            ValueError: iterations is not an integer of at least 1, a callback cannot do its work, or the potential is
+                infinite where the wave function does not vanish.
             TypeError: an argument of Keras' `fit` that this one does not have.
             RuntimeError: `compile` was not called.
         """
@@ -242,6 +261,7 @@ class VariationalMonteCarlo(ModelWithoutData):
             self.warm_up()
         if self.needs_burn_in and int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.sample, self.walkers)
+        refuse_infinite_potential(self)
         self.stop_reason = "iterations"
         periods = {one for callback in callbacks if (one := getattr(callback, "call_period", None)) is not None}
         if verbose:
@@ -274,7 +294,8 @@ class VariationalMonteCarlo(ModelWithoutData):
             EnergyMeasurement.
 
         Raises:
-            ValueError: target_error is not above 0.
+            ValueError: target_error is not above 0, or the potential is infinite where the wave function does not
+                vanish.
             RuntimeError: `compile` was not called.
         """
         if not target_error > 0:

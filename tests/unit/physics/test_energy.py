@@ -57,16 +57,30 @@ def test_error_of_fresh_samples():
     assert estimate.energy_error.numpy() == pytest.approx(np.std(VALUES) / np.sqrt(N), rel=1e-12)
 
 
+def local_energy_with_kinetic(total):
+    """Like `local_energy`, but what is not finite is the kinetic part."""
+    parts = local_energy(np.where(np.isfinite(total), total, 0.0))
+    return parts._replace(kinetic=tf.where(np.isfinite(total), parts.kinetic, total))
+
+
 @pytest.mark.parametrize("bad", [[NAN], [INF, -INF, NAN]])
 def test_non_finite_walkers_are_left_out_and_counted(bad):
     energies, weights = np.concatenate([VALUES, bad]), np.concatenate([WEIGHTS, np.ones(len(bad))])
-    estimate = estimate_energy(local_energy(energies), tf.constant(weights))
+    estimate = estimate_energy(local_energy_with_kinetic(energies), tf.constant(weights))
     kinetic = np.linspace(-1.0, 2.0, len(energies))[:N]
     assert estimate.n_non_finite == len(bad)
     assert estimate.energy.numpy() == pytest.approx(np.average(VALUES, weights=WEIGHTS), rel=1e-12)
     assert estimate.kinetic.numpy() == pytest.approx(np.average(kinetic, weights=WEIGHTS), rel=1e-12)
     masked = mask_non_finite(local_energy(energies), tf.constant(weights))
     np.testing.assert_array_equal(masked, np.concatenate([WEIGHTS, np.zeros(len(bad))]))
+
+
+@pytest.mark.parametrize("infinite", [INF, -INF])
+def test_an_infinite_potential_makes_the_energy_infinite(infinite):
+    """A wave function that does not vanish there has this energy; without weight nothing is there."""
+    parts = local_energy([1.0, infinite, 2.0])
+    assert estimate_energy(parts, tf.ones(3, tf.float64)).energy == infinite
+    assert estimate_energy(parts, tf.constant([1.0, 0.0, 1.0], tf.float64)).energy == 1.5
 
 
 def test_infinite_parts_that_cancel_are_not_finite():
