@@ -61,7 +61,7 @@ def evaluate_run(request: Request) -> None:
 
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
-    from tf_nqs import experiment
+    from tf_nqs import make_result
     from tf_nqs.analysis import not_the_ground_state
     from tf_nqs.analysis.verdict import Doubt, find_doubts
     from tf_nqs.builders import find_reference
@@ -76,15 +76,15 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     for key in ("autocorrelation_time", "v_score"):
         with_error[key] = measured.pop(key)
     with_error |= {key: relations.get(key) for key in RELATIONS}
-    measured = {key: experiment.finite_or_none(value) for key, value in measured.items()}
+    measured = {key: make_result.finite_or_none(value) for key, value in measured.items()}
     measured["non_finite_share"] = measurement.non_finite_share
     for key, pair in with_error.items():
-        measured[key], measured[f"{key}_error"] = map(experiment.finite_or_none, pair or (None, None))
+        measured[key], measured[f"{key}_error"] = map(make_result.finite_or_none, pair or (None, None))
     evaluation = {
         **{key: run.result.get(key) for key in RunResult.__annotations__},
         **measured,
         **dict(zip(keys, reference, strict=True)),
-        "deviation_in_sigma": experiment.deviation_in_sigma(measurement, reference),
+        "deviation_in_sigma": make_result.deviation_in_sigma(measurement, reference),
         "n_iterations": run.n_iterations,
     }
     target_error = run.settings.evaluation.target_error
@@ -96,7 +96,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
         "not_converged_because": reasons,
         "n_parameters": run.vmc.ansatz.count_params(),
         "seed": run.settings.run.seed,
-        "versions": experiment.versions(),
+        "versions": make_result.versions(),
         "seconds_evaluation": seconds,
         "target_error": target_error,
         "warnings": _warnings(run, measurement),

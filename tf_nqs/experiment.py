@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import scipy
-import tensorflow as tf
-import tensorflow_probability as tfp
 
-import tf_nqs
 from tf_nqs.analysis import make_criterion, not_the_ground_state, plot_energy, read_metrics, result_table
 from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.builders import (
@@ -47,6 +40,7 @@ from tf_nqs.disk import replace_text
 from tf_nqs.ending import closing_lines, judged
 from tf_nqs.exact import Reference
 from tf_nqs.live import clock_beside
+from tf_nqs.make_result import make_result
 from tf_nqs.profiling import profile_run
 from tf_nqs.resume import Start, clear_what_follows, find_start, fit_from
 from tf_nqs.run_folder import (
@@ -63,7 +57,7 @@ from tf_nqs.run_folder import (
 from tf_nqs.run_result import Convergence, RunResult
 from tf_nqs.stop_signals import StopSignals, Terminated
 from tf_nqs.terminal import speaker
-from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo
+from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.transfer import carry_walkers, freeze_equivariant_layers, save_walkers, start_weights
 
 _MANY_PARTICLES = 8
@@ -119,7 +113,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
         convergence = convergence.with_explanation(lower)
     save_walkers(vmc, folder)
     seconds_total = start.seconds + time.monotonic() - started
-    result = _result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
+    result = make_result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     metrics = _read_metrics(folder, say)
     result, doubts = judged(result, settings, metrics, [Doubt("training", lower)] if lower else [])
     _write_result(result, settings, folder, metrics)
@@ -229,60 +223,6 @@ def _releasing(
         return None
     layers, at = vmc.ansatz.equivariant_layers, transfer.release_at or None
     return ReleaseLayers(layers, at, early_stopping, transfer.release_when_converged, say)
-
-
-def _result(
-    settings: Settings,
-    vmc: VariationalMonteCarlo,
-    reference: Reference,
-    measurement: EnergyMeasurement,
-    convergence: Convergence,
-    seconds_training: float,
-    seconds_total: float,
-) -> RunResult:
-    """Puts the result together; numbers that are not finite become None, as JSON has no NaN."""
-    known = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
-    measured: dict[str, Any] = {name: finite_or_none(value) for name, value in known.items()}
-    if not math.isfinite(measurement.energy) and convergence.stop_explanation is None:
-        convergence = convergence._replace(stop_explanation="no sample of the measurement has a finite energy")
-    return RunResult(
-        **measured,
-        reference_energy=reference.energy,
-        reference_kind=reference.kind,
-        reference_uncertainty=reference.uncertainty,
-        deviation_in_sigma=deviation_in_sigma(measurement, reference),
-        n_parameters=vmc.ansatz.count_params(),
-        n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
-        n_iterations=int(vmc.iteration),
-        n_samplings=int(vmc.reuse.n_samplings),
-        stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
-        **convergence._asdict(),
-        non_finite_share=measurement.non_finite_share,
-        seconds_total=seconds_total,
-        seconds_training=seconds_training,
-        seconds_compile=vmc.seconds_compile,
-        seed=settings.run.seed,
-        versions=versions(),
-    )
-
-
-def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
-    """Returns how many of its errors, that of the reference included, an energy is off; None if that is not known."""
-    if reference.energy is None or reference.uncertainty is None:
-        return None
-    sigma = math.hypot(measurement.energy_error, reference.uncertainty)
-    return finite_or_none((measurement.energy - reference.energy) / sigma) if sigma > 0 else None
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """Returns the value, or None where it is not finite, as JSON has no NaN."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def versions() -> dict[str, str]:
-    """Returns package -> version of what the numbers of a run depend on."""
-    packages = (tf_nqs, tf, keras, tfp, np, scipy)
-    return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
 
 def _read_metrics(folder: Path, say: Callable[[str], None]) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ LEVELS = (
     {"analysis"},
     {"training"},
     {"callbacks", "observables", "signatures"},
-    {"builders", "ending", "export_readme", "profiling"},
+    {"builders", "ending", "export_readme", "make_result", "profiling"},
     {"resume", "transfer"},
     {"experiment"},
     {"apart", "chain"},

@@ -105,7 +105,7 @@ class EnergyMeasurement(NamedTuple):
         pairs = {name: pair and pair._replace(error=math.nan) for name, pair in self.relations.items()}
         score = self.v_score and self.v_score._replace(error=math.nan)
         time = self.autocorrelation_time._replace(error=math.nan)
-        unknown = dict.fromkeys(names, math.nan)
+        unknown: dict[str, Any] = dict.fromkeys(names, math.nan)
         return self._replace(**unknown, relations=pairs, v_score=score, autocorrelation_time=time)
 
 
