@@ -16,6 +16,8 @@ from tf_nqs.terminal import say
 LOGS = ("loss", "energy", "energy_error", "variance", "kinetic", "trap", "interaction", "acceptance")
 """What callbacks find in `logs`, means over a call of `train_step`; the loss is the energy."""
 
+_MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, keras.callbacks.ReduceLROnPlateau)
+
 _SHOWN = ("energy", "energy_error", "variance", "acceptance")
 
 
@@ -47,10 +49,12 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback], optimizer: ke
     Raises:
         ValueError: what is wrong with the first such callback, and what to use instead.
     """
+    may_add_logs = False
     for callback in callbacks:
-        problem = _problem(callback, optimizer) or _monitor_problem(callback)
+        problem = _problem(callback, optimizer) or _monitor_problem(callback, may_add_logs)
         if problem:
             raise ValueError(f"callbacks: {type(callback).__name__}{problem}")
+        may_add_logs |= not type(callback).__module__.startswith(("keras.", "tf_nqs."))
 
 
 def _problem(callback: keras.callbacks.Callback, optimizer: keras.optimizers.Optimizer) -> str | None:
@@ -75,14 +79,16 @@ def _problem(callback: keras.callbacks.Callback, optimizer: keras.optimizers.Opt
     return None
 
 
-def _monitor_problem(callback: keras.callbacks.Callback) -> str | None:
-    monitor = getattr(callback, "monitor", None)
-    if monitor is None or (isinstance(callback, keras.callbacks.ModelCheckpoint) and not callback.save_best_only):
+def _monitor_problem(callback: keras.callbacks.Callback, may_add_logs: bool) -> str | None:
+    """What is wrong with what a callback monitors; one of the user's own before it may have added to the logs."""
+    if not isinstance(callback, _MONITORS):
         return None
-    if monitor not in LOGS:
-        return f"(monitor={monitor!r}): there is no such value, must be one of {', '.join(LOGS)}"
-    if monitor != "loss" and getattr(callback, "mode", None) == "auto":
-        return f"(monitor={monitor!r}): Keras cannot tell what is better, mode must be 'min' or 'max'"
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and not callback.save_best_only:
+        return None
+    if callback.monitor not in LOGS and not may_add_logs:
+        return f"(monitor={callback.monitor!r}): there is no such value, must be one of {', '.join(LOGS)}"
+    if callback.monitor.removeprefix("val_") != "loss" and callback.mode == "auto":
+        return f"(monitor={callback.monitor!r}): Keras cannot tell what is better, mode must be 'min' or 'max'"
     return None
 
 

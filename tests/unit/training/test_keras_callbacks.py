@@ -161,6 +161,17 @@ def test_callbacks_that_need_another_optimizer():
         check_callbacks([callbacks.SwapEMAWeights(swap_on_epoch=True)], scheduled)
 
 
+def test_a_callback_may_monitor_what_another_one_adds(trainer):
+    class Validation(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = 1.0
+
+    history = trainer.fit(50, callbacks=[Validation(), callbacks.EarlyStopping(patience=2)])
+    assert len(history.epoch) == 3
+    with pytest.raises(ValueError, match="there is no such value"):
+        trainer.fit(50, callbacks=[callbacks.EarlyStopping(patience=2), Validation()])
+
+
 def test_what_is_no_callback():
     with pytest.raises(TypeError, match=r"callbacks: 3 must be a keras\.callbacks\.Callback"):
         flat_callbacks([3])
