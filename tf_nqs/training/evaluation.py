@@ -17,6 +17,7 @@ from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.equilibrium import Equilibrium, reach_equilibrium
 from tf_nqs.training.measurement import EnergyMeasurement, Observed, measure_energy
 from tf_nqs.training.near_pairs import like_samples
+from tf_nqs.training.unseen import with_unseen_features
 from tf_nqs.training.walker_rows import local_energy_of_walkers
 from tf_nqs.types import LocalEnergy, Tensor
 
@@ -40,6 +41,7 @@ def evaluate_energy(
     measurement, vmc.walkers = measure_energy(
         vmc.sample, vmc.local_energy, vmc.walkers, target_error, left, observed, report, with_near_pairs
     )
+    measurement = with_unseen_features(vmc, measurement)
     return measurement._replace(in_equilibrium=equilibrium.is_reached).without_unknown_errors()
 
 
