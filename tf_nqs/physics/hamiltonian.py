@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.physics.laplacian import nested_tapes
+from tf_nqs.physics.potentials import check_potentials
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, PositionsToEnergy, Tensor
 from tf_nqs.whole_numbers import whole_number
 
@@ -43,12 +44,15 @@ class TrappedFermions:
         interaction_strength: V_0 of the Gaussian interaction, in hbar*omega*a_ho.
         interaction_range: sigma_0 of the Gaussian interaction, in a_ho.
         trap: True for the harmonic trap, False for none, or any callable, positions (n_walkers, n_particles) ->
-            energy (n_walkers,).
-        pair_potential: None for the Gaussian interaction, or any callable, distances x_i - x_j in a_ho ->
-            energies of the same shape.
+            energy of each walker, summed over its particles (n_walkers,).
+        pair_potential: None for the Gaussian interaction, or any callable, distances x_i - x_j in a_ho, of either
+            sign, (n_walkers, n_pairs) -> energies of the same shape. Callables are made of TensorFlow operations,
+            keep the dtype, and are tried on two walkers at once.
 
     Raises:
-        ValueError: n_particles is not an integer of at least 1, or interaction_range is not positive.
+        TypeError: trap or pair_potential is no such callable.
+        ValueError: n_particles is not an integer of at least 1, interaction_range is not positive, or a callable
+            returns another shape.
 
     Example:
         >>> gaussian = TrappedFermions(n_particles=4, interaction_strength=10.0, interaction_range=0.5)
@@ -70,6 +74,7 @@ class TrappedFermions:
             raise ValueError(f"interaction_strength = {interaction_strength}: must be finite")
         if not 0 < interaction_range < math.inf:
             raise ValueError(f"interaction_range = {interaction_range}: must be positive and finite")
+        check_potentials(trap, pair_potential, n_particles)
         self.n_particles = n_particles
         self.interaction_strength = float(interaction_strength)
         self.interaction_range = float(interaction_range)
