@@ -3,6 +3,7 @@
 from tf_nqs.sampling.choice import make_sampler
 from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.sampling.protocol import SamplerProtocol, check_sampler
 from tf_nqs.sampling.reweighting import ReusePolicy, SampleReason
 from tf_nqs.sampling.sampler import Sampler
 
@@ -12,5 +13,7 @@ __all__ = [
     "ReusePolicy",
     "SampleReason",
     "Sampler",
+    "SamplerProtocol",
+    "check_sampler",
     "make_sampler",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_nqs import defaults
 from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.types import LogAbsPsi, Tensor
 
@@ -29,6 +30,7 @@ class MetropolisAdjustedLangevin(Sampler):
     """
 
     name = "mala"
+    default_acceptance = defaults.TARGET_ACCEPTANCE[name]
     takes_noise = False
     takes_gradient = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow_probability as tfp
 
+from tf_nqs import defaults
 from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.types import LogAbsPsi, Tensor
 
@@ -17,6 +18,7 @@ class MetropolisHastings(Sampler):
     """
 
     name = "metropolis"
+    default_acceptance = defaults.TARGET_ACCEPTANCE[name]
     takes_noise = True
     takes_gradient = False
 

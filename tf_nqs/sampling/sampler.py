@@ -24,6 +24,10 @@ _LEAST_LOG_PROBABILITY = -1e30
 class Sampler(abc.ABC):
     """Markov chains that leave |Psi|^2 invariant; walkers persist between calls. A subclass gives the kernel of a step.
 
+    `kernel` is all that a subclass must have. It may set `takes_noise`, to be given its normal numbers,
+    `takes_gradient = False`, which saves one evaluation where the kernel needs no gradient, `default_acceptance` and
+    `name`.
+
     ln|Psi|^2 of the current positions is computed anew at the start of every call. A value kept across a change of
     the wave function's parameters would be stale, and a walker whose stale value is too large would never move.
 
@@ -33,7 +37,7 @@ class Sampler(abc.ABC):
         n_burn_in: steps from the start positions, N(0, 1), before the first sample counts.
         proposal_width: standard deviation of the proposed moves at the start, in a_ho.
         target_acceptance: accepted share that the width is adapted towards while training; None for the one that
-            suits this kind of sampler.
+            suits this kind of sampler, its `default_acceptance`.
         global_moves: whether every sampling call starts with a proposal from anywhere in the trap, see
             `tf_nqs.sampling.global_moves`.
         stuck_steps: a walker that has not moved in so many steps of a training is restarted; 0 for never. Where half
@@ -47,13 +51,21 @@ class Sampler(abc.ABC):
     """
 
     name: ClassVar[str]
-    """What the setting `sampler` calls this kind."""
+    """What the setting `sampler` calls this kind; that of its class where a subclass gives none."""
 
-    takes_noise: ClassVar[bool]
+    default_acceptance: ClassVar[float] = 0.5
+    """The target acceptance where none is given."""
+
+    takes_noise: ClassVar[bool] = False
     """Whether the kernel is given the normal numbers of its step; else it draws them itself."""
 
-    takes_gradient: ClassVar[bool]
+    takes_gradient: ClassVar[bool] = True
     """Whether the kernel needs the gradient of ln|Psi|^2, not its value alone."""
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __init__(
         self,
@@ -68,7 +80,7 @@ class Sampler(abc.ABC):
         if not proposal_width > 0:
             raise ValueError(f"proposal_width = {proposal_width}: must be positive")
         if target_acceptance is None:
-            target_acceptance = defaults.TARGET_ACCEPTANCE[self.name]
+            target_acceptance = self.default_acceptance
         if not 0 < target_acceptance < 1:
             raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
         self.n_walkers = whole_number("n_walkers", n_walkers, 1)
