@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import tensorflow as tf
 
 from tf_nqs.quiet_import import collection_paused
@@ -47,3 +50,35 @@ def warm_up(
         meanwhile()
         for compilation in compilations:
             compilation.result()
+
+
+@contextlib.contextmanager
+def explained_xla_failures(ansatz: keras.Model) -> Iterator[None]:
+    """Turns XLA's failure to compile an operation inside the `with` block into one line that says what to do.
+
+    Args:
+        ansatz: whose operations they most likely are.
+
+    Raises:
+        ValueError: XLA lacks an operation.
+    """
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        lacking = sorted(set(re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))))
+        # Infinities are no faults: ln 0 is -inf in TFP's Metropolis step and in determinants. A NaN is passed on.
+        if "DebugNumericSummaryV2" in lacking or ("CheckNumerics" in str(error) and "Inf values" in str(error)):
+            raise ValueError(
+                "tf.debugging.enable_check_numerics() cannot be used here: XLA has no such checks, and without XLA it "
+                "stops at ln 0 = -inf, which is right; look at n_non_finite in recent_iterations()"
+            ) from error
+        if not lacking:
+            raise
+        advice = "use operations that XLA has, or compile(jit_compile=False)"
+        if any("Determinant" in operation for operation in lacking):
+            advice = (
+                "use tf_nqs.layers.SlaterDeterminant or tf_nqs.physics.signed_log_sum_of_determinants in place of "
+                "tf.linalg's determinants, or compile(jit_compile=False)"
+            )
+        message = f"jit_compile = True: XLA lacks {', '.join(lacking)}, needed by {type(ansatz).__name__}; {advice}"
+        raise ValueError(message) from error

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.relations import second_derivative_along_ones
+from tf_nqs.training.wave_function_check import is_from_package
 from tf_nqs.types import LogDerivatives, Tensor
 
 _N_COMPARED = 32
@@ -55,7 +56,7 @@ def _why_not_forward(ansatz: keras.Model, n_particles: int) -> str:
     for part in parts:
         if _has_newer_call(type(part)):
             return f"{type(part).__name__} has a call of its own, but inherits its forward_laplacian"
-    if all(type(part).__module__.partition(".")[0] == "tf_nqs" for part in parts):
+    if is_from_package(ansatz):
         return ""
     positions = tf.random.stateless_normal((_N_COMPARED, n_particles), (0, 1), dtype=ansatz.compute_dtype)
     try:

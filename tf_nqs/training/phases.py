@@ -16,7 +16,9 @@ from tf_nqs.training.derivatives import energy_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.natural_gradient import scores
 from tf_nqs.training.near_pairs import like_orbits, like_samples
+from tf_nqs.training.per_walker import with_each_row_twice
 from tf_nqs.training.precision import sampling_in
+from tf_nqs.training.wave_function_check import is_from_package
 from tf_nqs.types import LocalEnergy, LogAbsPsi, Tensor, WalkerState
 
 
@@ -91,9 +93,10 @@ def make_gradients(ansatz: keras.Model, jit_compile: bool, chunk_mebibytes: floa
     def log_abs_psi(positions: Tensor) -> Tensor:
         return ansatz(positions)[1]
 
+    of_one_walker = log_abs_psi if jit_compile or is_from_package(ansatz) else with_each_row_twice(log_abs_psi)
     return (
         _energy_gradient(log_abs_psi, ansatz, jit_compile, chunk_mebibytes),
-        phase_of_rows(lambda x: scores(log_abs_psi, ansatz.trainable_variables, x), jit_compile, chunk_mebibytes),
+        phase_of_rows(lambda x: scores(of_one_walker, ansatz.trainable_variables, x), jit_compile, chunk_mebibytes),
     )
 
 

@@ -18,10 +18,10 @@ from tf_nqs.analysis.chain_sums import ChainEstimate
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.sampling import MetropolisHastings, ReusePolicy, Sampler
+from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
 from tf_nqs.training.calls import call_lengths
 from tf_nqs.training.clipping import Clipping
-from tf_nqs.training.compilation import warm_up
+from tf_nqs.training.compilation import explained_xla_failures, warm_up
 from tf_nqs.training.derivatives import choose_laplacian
 from tf_nqs.training.evaluation import evaluate_energy
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
@@ -30,12 +30,14 @@ from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.measurement import EnergyMeasurement
 from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
 from tf_nqs.training.near_pairs import WeightedPositions, clip_influence, estimate_of_walkers, with_near_pairs
+from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
 from tf_nqs.training.reuse import SampleReuse
 from tf_nqs.training.trainable import follow_trainable
 from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
 from tf_nqs.training.walker_rows import refuse_infinite_potential
+from tf_nqs.training.wave_function_check import check_wave_function
 from tf_nqs.types import Tensor, WalkerState
 from tf_nqs.whole_numbers import whole_number
 
@@ -51,10 +53,11 @@ class VariationalMonteCarlo(ModelWithoutData):
     `iterations_per_call` iterations at a time.
 
     Args:
-        ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog. If it has `forward_laplacian`, the
-            derivatives can be carried forward through its layers.
+        ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog, antisymmetric. If it has
+            `forward_laplacian`, the derivatives can be carried forward through its layers. It is called once if its
+            layers build at their first call.
         system: the Hamiltonian.
-        sampler: how |Psi|^2 is sampled; None for `MetropolisHastings()`.
+        sampler: how |Psi|^2 is sampled, see `tf_nqs.sampling.SamplerProtocol`; None for `MetropolisHastings()`.
         sampling_dtype: of sampling, "float32" or "float64"; "ansatz" for the ansatz' own. float32 beside a float64
             ansatz is faster; the ansatz is then built once more, so it needs `get_config`.
         reuse: when an iteration draws new samples, and when it re-weights those at hand; None for new ones always.
@@ -68,8 +71,9 @@ class VariationalMonteCarlo(ModelWithoutData):
         **kwargs: arguments of `keras.Model` (name).
 
     Raises:
-        ValueError: an argument is out of its range, laplacian is "forward" for an ansatz that has none, or ansatz and
-            system have different numbers of particles.
+        TypeError: ansatz is no Keras model, or sampler no sampler.
+        ValueError: an argument is out of its range, laplacian is "forward" for an ansatz that has none, the ansatz
+            computes in another dtype than float32 or float64, or ansatz and system have different numbers of particles.
 
     Example:
         >>> vmc = VariationalMonteCarlo(tf_nqs.FermionAnsatz(2), TrappedFermions(2, interaction_strength=10.0))
@@ -84,7 +88,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         self,
         ansatz: keras.Model,
         system: TrappedFermions,
-        sampler: Sampler | None = None,
+        sampler: SamplerProtocol | None = None,
         sampling_dtype: str = defaults.SAMPLING_DTYPE,
         reuse: ReusePolicy | None = None,
         laplacian: str = defaults.LAPLACIAN,
@@ -94,6 +98,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         seed: int = defaults.SEED,
         **kwargs: Any,
     ):
+        check_parts(ansatz, system, sampler)
         super().__init__(dtype=ansatz.dtype_policy, **kwargs)
         self.ansatz = ansatz
         self.system = system
@@ -103,8 +108,6 @@ class VariationalMonteCarlo(ModelWithoutData):
         self.clip = Clipping(clip_deviations, clip_doubling_iterations, clipping_rule)
         self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
-        if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
-            raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
         start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0], tf.int32), self.compute_dtype)
         self.positions = self._add_state("positions", start.positions)
@@ -166,7 +169,9 @@ class VariationalMonteCarlo(ModelWithoutData):
     def warm_up(self) -> None:
         """Traces and compiles everything that `fit` needs; changes no state."""
         started = time.monotonic()
-        warm_up(phases_with_arguments(self), meanwhile=self.trace_train_step)
+        check_wave_function(self.ansatz, self.positions, at_start=int(self.iteration) == 0)
+        with explained_xla_failures(self.ansatz):
+            warm_up(phases_with_arguments(self), meanwhile=self.trace_train_step)
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -246,8 +251,9 @@ class VariationalMonteCarlo(ModelWithoutData):
             Keras' history, an entry per call.
 
         Raises:
-            ValueError: iterations is not an integer of at least 1, a callback cannot do its work, or the potential is
-                infinite where the wave function does not vanish.
+            ValueError: iterations is not an integer of at least 1, a callback cannot do its work, the ansatz is no wave
+                function of fermions or has operations that XLA lacks, or the potential is infinite where the wave
+                function does not vanish.
             TypeError: an argument of Keras' `fit` that this one does not have.
             RuntimeError: `compile` was not called.
         """
@@ -294,14 +300,16 @@ class VariationalMonteCarlo(ModelWithoutData):
             EnergyMeasurement.
 
         Raises:
-            ValueError: target_error is not above 0, or the potential is infinite where the wave function does not
-                vanish.
+            ValueError: target_error is not above 0, the ansatz is not antisymmetric, or the potential is infinite where
+                the wave function does not vanish.
             RuntimeError: `compile` was not called.
         """
         if not target_error > 0:
             raise ValueError(f"target_error = {target_error}: must be above 0")
         self._check_compiled()
-        return evaluate_energy(self, target_error, max_seconds, relations, report)
+        check_wave_function(self.ansatz, self.positions, at_start=False)
+        with explained_xla_failures(self.ansatz):
+            return evaluate_energy(self, target_error, max_seconds, relations, report)
 
     def evaluate(self, *data: Any, **kwargs: Any) -> dict[str, float]:
         """Returns `evaluate_energy(**kwargs)` as a dictionary, as Keras' own `evaluate` does."""

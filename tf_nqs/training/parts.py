@@ -1,0 +1,29 @@
+"""The parts that a trainer is made of, checked before anything is compiled."""
+
+from __future__ import annotations
+
+import keras
+
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.potentials import check_potentials
+from tf_nqs.sampling import SamplerProtocol, check_sampler
+from tf_nqs.training.wave_function_check import prepare_ansatz
+
+
+def check_parts(ansatz: keras.Model, system: TrappedFermions, sampler: SamplerProtocol | None) -> None:
+    """Checks that the parts of a trainer keep their contracts, and builds an ansatz that is not built yet.
+
+    Args:
+        ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog.
+        system: the Hamiltonian.
+        sampler: how |Psi|^2 is sampled; None for the default.
+
+    Raises:
+        ValueError: a part does not keep its contract, or ansatz and system have different numbers of particles.
+        TypeError: the sampler is no sampler.
+    """
+    check_sampler(sampler)
+    prepare_ansatz(ansatz, system.n_particles)
+    check_potentials(system.trap, system.pair_potential, system.n_particles, [ansatz.compute_dtype])
+    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+        raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
