@@ -18,21 +18,24 @@ class SamplerProtocol(Protocol):
     """What a trainer needs of a sampler. A subclass of `Sampler` needs to write `kernel` only, and inherits the rest.
 
     Attributes:
-        name: what the saved walkers say that they were sampled by.
         n_walkers: number of independent Markov chains.
         n_steps: steps per sampling call.
         n_burn_in: steps before the first sample counts.
         global_moves: whether `candidates` proposes a move before the steps.
-        takes_noise: whether `walk` is given the normal numbers of its steps.
-        most_unmoved: a walker that has not moved in so many sampling calls is restarted; 0 for never.
     """
 
-    name: str
     n_walkers: int
     n_steps: int
     n_burn_in: int
     global_moves: bool
-    takes_noise: bool
+
+    @property
+    def name(self) -> str:
+        """What the saved walkers say that they were sampled by."""
+
+    @property
+    def takes_noise(self) -> bool:
+        """Whether `walk` is given the normal numbers of its steps."""
 
     @property
     def most_unmoved(self) -> int:

@@ -58,17 +58,19 @@ class WeightedPositions(NamedTuple):
 
 
 def with_near_pairs(
-    log_abs_psi: LogAbsPsi, zone: ContactZone, positions: Tensor, weights: Tensor, number: Tensor | int
+    log_abs_psi: LogAbsPsi, zone: ContactZone | None, positions: Tensor, weights: Tensor, number: Tensor | int
 ) -> WeightedPositions:
     """Returns walkers together with samples in which one of their pairs is in the contact zone.
 
     Args:
         log_abs_psi: ln|Psi|.
-        zone: the contact zone.
+        zone: the contact zone; None returns the walkers alone.
         positions: walkers of |Psi|^2, in a_ho, shape (n_walkers, n_particles).
         weights: R, shape (n_walkers,).
         number: of the iteration or of the sampling call; other pairs are chosen for another one.
     """
+    if zone is None:
+        return WeightedPositions(positions, weights)
     n_particles = positions.shape[1]
     i, j, probability = _choose_pairs(positions, zone.width, number)
     difference = tf.reduce_sum((i - j) * positions, axis=1)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.sampling.sampler import Sampler
+from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.training.chunks import phase_of_rows, phase_of_sums
 from tf_nqs.training.compilation import compiled_phase
 from tf_nqs.training.derivatives import energy_derivatives
@@ -43,7 +43,7 @@ class Phases(NamedTuple):
 def make_phases(
     ansatz: keras.Model,
     system: TrappedFermions,
-    sampler: Sampler,
+    sampler: SamplerProtocol,
     laplacian: str,
     sampling_dtype: str,
     jit_compile: bool,

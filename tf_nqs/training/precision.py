@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_nqs.sampling.sampler import Sampler
+from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.training.chunks import in_parts
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
@@ -18,7 +18,7 @@ SAMPLING_DTYPES = ("ansatz", "float32", "float64")
 
 def sampling_in(
     dtype: str,
-    sampler: Sampler,
+    sampler: SamplerProtocol,
     ansatz: keras.Model,
     n_particles: int,
     compiled: Callable[[Callable], Callable] = lambda walk: walk,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.restart import count_unmoved, restart_lost
 from tf_nqs.sampling.reweighting import (
     ReusePolicy,
@@ -19,7 +20,6 @@ from tf_nqs.sampling.reweighting import (
     no_samples,
     with_energy,
 )
-from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.types import EnergyEstimate, LogAbsPsi, Tensor, WalkerState
 
 
@@ -89,7 +89,7 @@ class SampleReuse(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
     """
 
-    def __init__(self, policy: ReusePolicy, sampler: Sampler, **kwargs: Any):
+    def __init__(self, policy: ReusePolicy, sampler: SamplerProtocol, **kwargs: Any):
         super().__init__(**kwargs)
         self.policy = policy
         self.n_walkers = n_walkers = sampler.n_walkers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import time
@@ -29,7 +30,7 @@ from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callb
 from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.measurement import EnergyMeasurement
 from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
-from tf_nqs.training.near_pairs import WeightedPositions, clip_influence, estimate_of_walkers, with_near_pairs
+from tf_nqs.training.near_pairs import clip_influence, estimate_of_walkers, with_near_pairs
 from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
@@ -153,6 +154,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
         phases = make_phases(self.ansatz, self.system, self.sampler, *numerics)
         self.sample, self.log_abs_psi, self.local_energy, self.energy_gradient, self.scores = phases
+        self.with_near_pairs = functools.partial(with_near_pairs, self.log_abs_psi, self.zone)
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
@@ -201,18 +203,6 @@ class VariationalMonteCarlo(ModelWithoutData):
         means = tf.reduce_mean(self.record[:n_iterations], axis=0)
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
-
-    def with_near_pairs(self, positions: Tensor, weights: Tensor, number: Tensor | int) -> WeightedPositions:
-        """Adds samples that short-ranged interactions need, see `tf_nqs.training.near_pairs`; none for other systems.
-
-        Args:
-            positions: walkers, in a_ho, shape (n_walkers, n_particles).
-            weights: R, shape (n_walkers,).
-            number: of the iteration or the sampling call.
-        """
-        if not self.zone:
-            return WeightedPositions(positions, weights)
-        return with_near_pairs(self.log_abs_psi, self.zone, positions, weights, number)
 
     def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
         """The energy's gradient, or the scores that a natural gradient is made of."""
