@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.physics.contact_zone import ContactZone
-from tf_nqs.physics.energy import estimate_energy, mask_non_finite, weighted_mean
+from tf_nqs.physics.energy import estimate_energy, mask_non_finite, median, weighted_mean
 from tf_nqs.types import EnergyEstimate, LocalEnergy, LogAbsPsi, Tensor
 
 N_NEAR = 1
@@ -183,9 +183,9 @@ def _sign(values: Tensor) -> Tensor:
 
 
 def _reach(positions: Tensor, width: float) -> Tensor:
-    """The distance up to which pairs are moved, scalar."""
+    """The distance up to which pairs are moved, scalar; no lost walker decides about it."""
     extent = tf.reduce_max(positions, axis=1) - tf.reduce_min(positions, axis=1)
-    spacing = tf.reduce_mean(extent) / (positions.shape[1] - 1)
+    spacing = median(extent, tf.math.is_finite(extent)) / (positions.shape[1] - 1)
     return tf.maximum(_REACH_IN_SPACINGS * spacing, _REACH_IN_ZONES * width)
 
 

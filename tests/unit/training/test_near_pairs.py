@@ -99,6 +99,18 @@ def test_places_without_a_wave_function_have_no_weight():
     assert tf.reduce_all(samples.weights >= 0)
 
 
+def test_lost_walkers_spoil_no_others():
+    zone = ContactZone(0.1, 0.02)
+    walkers = sample_free_fermions(tf.constant([0, 3]), 50, 3, "float64")
+    lost = tf.constant([[np.nan, 0.0, 1.0], [1e30, 0.0, 1.0], [np.inf, 0.0, 1.0]], tf.float64)
+    both = with_near_pairs(log_abs_psi, zone, tf.concat([walkers, lost], axis=0), tf.ones(53, tf.float64), 5)
+    own, made = both.weights[:53], both.weights[53:]
+    assert tf.reduce_all(tf.math.is_finite(both.weights))
+    np.testing.assert_array_equal(own[50:], 1.0)  # their local energies, not finite, say that they are lost
+    np.testing.assert_array_equal(made[50:], 0.0)
+    assert np.count_nonzero(made[:50]) > 25
+
+
 def test_a_constant_local_energy_has_no_error():
     _, samples = samples_of(3, ContactZone(0.5, 0.1), 500)
     energy = LocalEnergy(*(tf.fill(samples.weights.shape, tf.constant(one, tf.float64)) for one in (1.0, 2.0, 1.5)))
