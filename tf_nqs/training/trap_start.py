@@ -59,12 +59,6 @@ def start_in_trap(vmc: keras.Model, seed: int = 0) -> float:
 
     Raises:
         ValueError: the trap holds no particle between -30 and 30 a_ho, or the ansatz is another one.
-
-    Example:
-        >>> system = TrappedFermions(2, trap=lambda x: 0.5 * tf.reduce_sum((x - 5.0) ** 2, axis=1))
-        >>> vmc = VariationalMonteCarlo(tf_nqs.FermionAnsatz(2, 16), system)
-        >>> vmc.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
-        >>> error = start_in_trap(vmc)
     """
     if not isinstance(vmc.ansatz, FermionAnsatz):
         raise ValueError(f"ansatz = {type(vmc.ansatz).__name__}: must be a FermionAnsatz to start in a trap")

@@ -64,3 +64,4 @@ def test_the_first_energy_is_that_of_the_well():
     assert np.median(energies) < -600
     np.testing.assert_array_equal(vmc.walkers.seed, before.seed)
     assert float(vmc.walkers.proposal_width) < 0.05
+    assert float(vmc.step_factor) == pytest.approx(0.1, rel=1e-6)  # float32
