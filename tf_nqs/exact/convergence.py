@@ -1,7 +1,8 @@
 """The sequence of cuts: frequency of the basis, cost of a cut, and what the last leaves out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -10,6 +11,8 @@ from tf_nqs import defaults
 from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.determinants import count_determinants, count_pairs
 from tf_nqs.exact.diagonalisation import ground_state
+from tf_nqs.exact.relative_coordinate import two_particle_energy
+from tf_nqs.exact.two_body import relative_hamiltonian
 
 # Quanta between two cuts of the sequence, and where it starts; the frequency is chosen at a cut
 # high enough that the best frequency hardly moves, low enough to take 10 to 150 ms a try.
@@ -18,11 +21,30 @@ _FIRST_CUT = 24
 _SEARCH_CUT = 36
 # Small against any Monte Carlo error a run will reach.
 _WANTED_REMAINDER = 5e-5
+# What a pair may lack in a second sequence: a tenth of the above, for ten pairs' worth of it.
+_WANTED_OF_PAIR = 2e-6
 _LARGEST_MEMORY = 4e9
+_SECONDS_BETWEEN_REPORTS = 3.0
 # Falls below this are the eigensolver's, and so would be their ratios.
 _SOLVER_NOISE = 1e-8
 # cut^-p has no finite rest for p <= 1, and no trustworthy one close to it.
 _LOWEST_POWER = 1.2
+
+
+class Bound(NamedTuple):
+    """An upper bound of a ground-state energy, in hbar omega.
+
+    Attributes:
+        energy: the bound; infinite if there was no time for one.
+        uncertainty: how far below it the energy may lie; infinite if that is unknown.
+        cut: of the basis.
+        is_stalled: whether the pair says that more is left than the falls of the energy do.
+    """
+
+    energy: float
+    uncertainty: float
+    cut: int
+    is_stalled: bool
 
 
 def diagonalised_energy(
@@ -31,17 +53,21 @@ def diagonalised_energy(
     interaction_range: float,
     *,
     max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
+    report: Callable[[str], None] | None = None,
 ) -> tuple[float, float]:
     """Returns an upper bound of the ground-state energy and what the cut leaves out of it.
 
     The frequency is chosen at a low cut, then the cut is raised until the remainder is small, or
-    the next cut would not fit into the time or the memory.
+    the next cut would not fit into the time or the memory. A narrow repulsion needs a higher
+    frequency at a high cut: where the energy stalls, a second sequence is made with the frequency
+    that suits two particles at a cut that is enough for them.
 
     Args:
         n_particles: number of fermions A, an integer >= 2.
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
         max_seconds: wall time allowed.
+        report: called every few seconds with a line that says how far it is.
 
     Returns:
         The energy of the highest cut, and the estimated remainder (infinite if unknown).
@@ -51,29 +77,113 @@ def diagonalised_energy(
     """
     deadline = time.monotonic() + check_positive("max_seconds", max_seconds)
     frequency = best_frequency(n_particles, interaction_strength, interaction_range, cut=_SEARCH_CUT, deadline=deadline)
+    system = (n_particles, interaction_strength, interaction_range)
+    bound = _raise_cut(system, frequency, _FIRST_CUT, deadline, report, may_stall=True)
+    if bound.is_stalled:
+        frequency = pair_frequency(*system[1:], bound.cut)
+        second = _raise_cut(system, frequency, bound.cut - 2 * _CUT_STEP, deadline, report, may_stall=False)
+        bound = min(bound, second, key=lambda one: one.uncertainty)
+    return bound.energy, bound.uncertainty
+
+
+def _raise_cut(
+    system: tuple[int, float, float],
+    frequency: float,
+    cut: int,
+    deadline: float,
+    report: Callable[[str], None] | None,
+    may_stall: bool,
+) -> Bound:
+    """Returns the bound of the highest cut that is needed, or that time and memory allow; ends early if it stalls."""
     energies: list[float] = []
-    state, cut, predicted = None, _FIRST_CUT, 0.0
-    while time.monotonic() + predicted < deadline:
-        begin = time.monotonic()
-        state = ground_state(
-            n_particles,
-            interaction_strength,
-            interaction_range,
-            cut=cut,
-            frequency=frequency,
-            start=None if state is None else state.amplitudes,
-        )
+    pairs: list[float] = []
+    exact_pair, state, predicted, told = two_particle_energy(*system[1:])[0], None, 0.0, time.monotonic()
+    bound = Bound(np.inf, np.inf, cut, False)
+    while (begin := time.monotonic()) + predicted < deadline:
+        start = None if state is None else state.amplitudes
+        state = ground_state(*system, cut=cut, frequency=frequency, start=start)
         energies.append(state.energy)
-        work, _ = workload(n_particles, cut)
-        next_work, next_memory = workload(n_particles, cut + _CUT_STEP)
-        if remainder(energies, cut) < _WANTED_REMAINDER or next_memory > _LARGEST_MEMORY:
+        pairs.append(pair_energy(*system[1:], cut, frequency))
+        own, from_pair = remainder(energies, cut), pair_remainder(energies, pairs, exact_pair)
+        is_stalled = may_stall and from_pair > max(own, _WANTED_REMAINDER)
+        # Where a second sequence stalls as well, its own falls tell nothing, those of the pair do.
+        known = 2.0 * from_pair if np.isinf(own) and not may_stall else max(own, from_pair)
+        bound = Bound(state.energy, known, cut, is_stalled)
+        if report and (now := time.monotonic()) - told > _SECONDS_BETWEEN_REPORTS:
+            unsure = f"uncertainty {bound.uncertainty:.0e}" if np.isfinite(bound.uncertainty) else "not yet converged"
+            report(f"diagonalisation, cut {cut}: energy {state.energy:.6f}, {unsure}, {deadline - now:.0f} s left")
+            told = now
+        work, _ = workload(system[0], cut)
+        next_work, next_memory = workload(system[0], cut + _CUT_STEP)
+        if is_stalled or bound.uncertainty < _WANTED_REMAINDER or next_memory > _LARGEST_MEMORY:
             break
         # A quarter more, because Lanczos may need another restart.
         predicted = 1.25 * (time.monotonic() - begin) * next_work / work
         cut += _CUT_STEP
-    if state is None:
-        return np.inf, np.inf
-    return state.energy, remainder(energies, state.cut)
+    return bound
+
+
+def pair_remainder(energies: Sequence[float], pairs: Sequence[float], exact_pair: float) -> float:
+    """Returns an estimate of how far the energy would still fall, from two particles in the same basis.
+
+    Whatever the number of particles, a cut leaves out what happens where two of them are close, so
+    that their energies fall in proportion to that of a pair, whose exact energy is known. The falls
+    alone can deceive: the error of a narrow repulsion oscillates with the cut, so that the energy
+    stalls and falls on later.
+
+    Args:
+        energies: bounds for ascending cuts, in hbar omega.
+        pairs: those of two particles with the same interaction, frequencies and cuts.
+        exact_pair: exact energy of two particles.
+
+    Returns:
+        The estimate; infinite for fewer than four cuts.
+    """
+    if len(energies) < 4:
+        return np.inf
+    left = pairs[-1] - exact_pair
+    if left < _SOLVER_NOISE:
+        return 0.0
+    middle = len(energies) // 2
+    ratios = [(energies[i] - energies[-1]) / max(pairs[i] - pairs[-1], _SOLVER_NOISE) for i in (0, middle)]
+    return float(max(ratios) * left)
+
+
+def pair_energy(interaction_strength: float, interaction_range: float, cut: int, frequency: float) -> float:
+    """Returns the energy of two particles below a cut, that of `ground_state`, from their relative motion alone.
+
+    Args:
+        interaction_strength: V0 in hbar omega a_ho.
+        interaction_range: sigma0 in a_ho.
+        cut: largest number of oscillator quanta above the free ground state.
+        frequency: frequency of the basis in units of the trap's.
+    """
+    relative = relative_hamiltonian(cut + 2, 2, interaction_strength, interaction_range, frequency)
+    return 0.5 + float(np.linalg.eigvalsh(relative[1::2, 1::2])[0])
+
+
+def pair_frequency(interaction_strength: float, interaction_range: float, cut: int) -> float:
+    """Returns the frequency that suits two particles at a cut that is high enough for them.
+
+    Particles share the quanta, so that each pair of many has fewer than the cut: the frequency is
+    the best one at three quarters of it.
+
+    Args:
+        interaction_strength: V0 in hbar omega a_ho.
+        interaction_range: sigma0 in a_ho.
+        cut: lowest cut to try; at most four times as much is tried.
+
+    Returns:
+        Frequency in units of the trap's, to 20 %.
+    """
+    exact, _ = two_particle_energy(interaction_strength, interaction_range)
+    frequencies = np.exp(np.arange(0.0, 4.0, 0.2))
+
+    def energies(cut: int) -> list[float]:
+        return [pair_energy(interaction_strength, interaction_range, cut, float(one)) for one in frequencies]
+
+    enough = next((one for one in range(cut, 4 * cut, 8) if min(energies(one)) - exact < _WANTED_OF_PAIR), 4 * cut)
+    return float(frequencies[np.argmin(energies(2 * (3 * enough // 8)))])
 
 
 def best_frequency(

@@ -1,5 +1,6 @@
 """Which reference a system has, and its energy, computed in the run."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tf_nqs import defaults
@@ -9,7 +10,7 @@ from tf_nqs.exact.free_fermions import free_fermion_energy
 from tf_nqs.exact.free_pair import bound_pair_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
-_LARGEST_DIAGONALISED = 6
+LARGEST_DIAGONALISED = 6
 # A larger remainder would make a run's distance from the reference meaningless.
 _LARGEST_UNCERTAINTY = 1e-2
 
@@ -37,6 +38,7 @@ def reference_energy(
     *,
     max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
     trap: bool = True,
+    report: Callable[[str], None] | None = None,
 ) -> Reference:
     """Returns the best ground-state energy this package can compute for the system.
 
@@ -47,6 +49,7 @@ def reference_energy(
         max_seconds: wall time allowed to the diagonalisation, > 0.
         trap: whether the harmonic trap holds the particles. Without it the energy is that of the internal motion,
             which is known for two particles that are bound.
+        report: called every few seconds of a diagonalisation with a line that says how far it is.
 
     Returns:
         Free fermions for V0 = 0 or A = 1, the relative coordinate for A = 2, a diagonalisation for
@@ -73,8 +76,8 @@ def reference_energy(
         energy, uncertainty = two_particle_energy(strength, width)
         if uncertainty <= _LARGEST_UNCERTAINTY:
             return Reference(energy, "relative_coordinate", uncertainty)
-    if n_particles <= _LARGEST_DIAGONALISED:
-        energy, uncertainty = diagonalised_energy(n_particles, strength, width, max_seconds=max_seconds)
+    if n_particles <= LARGEST_DIAGONALISED:
+        energy, uncertainty = diagonalised_energy(n_particles, strength, width, max_seconds=max_seconds, report=report)
         if uncertainty <= _LARGEST_UNCERTAINTY:
             return Reference(energy, "diagonalisation", uncertainty)
     return Reference(None, "none", None)

@@ -5,8 +5,15 @@ import time
 import numpy as np
 import pytest
 
-from tf_nqs.exact import Reference, diagonalised_energy, reference_energy, two_particle_energy
-from tf_nqs.exact.convergence import remainder, workload
+from tf_nqs.exact import (
+    Reference,
+    convergence,
+    diagonalised_energy,
+    ground_state,
+    reference_energy,
+    two_particle_energy,
+)
+from tf_nqs.exact.convergence import pair_energy, pair_frequency, pair_remainder, remainder, workload
 
 
 @pytest.mark.parametrize("n_particles", [1, 2, 3, 6, 40])
@@ -117,3 +124,59 @@ def test_wrong_time_is_named():
     """The time is positive."""
     with pytest.raises(ValueError, match="max_seconds must be a finite real number > 0"):
         reference_energy(4, 1.0, 0.5, max_seconds=0.0)
+
+
+# A = 3: strength, range, and the energy of much higher cuts in suitable frequencies.
+NARROW = [
+    (50.0, 0.15, 5.0343192),
+    (80.0, 0.12, 4.9659826),
+    (70.0, 0.1, 4.8425048),
+    (100.0, 0.1, 4.8915495),
+    (120.0, 0.1, 4.916002),  # also that of an independent solver, to 2e-6
+]
+
+
+@pytest.mark.parametrize(
+    ("strength", "width", "truth"), [NARROW[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in NARROW[1:])]
+)
+def test_a_narrow_repulsion_stalls_and_is_not_believed(strength, width, truth):
+    """The fall from one cut to the next nearly vanishes where much is left: the error oscillates with the cut."""
+    energy, uncertainty = diagonalised_energy(3, strength, width, max_seconds=300.0)
+    assert -1e-6 < energy - truth < uncertainty
+    assert uncertainty < 2e-4
+
+
+def test_a_stalled_sequence_knows_what_it_lacks():
+    """With the frequency that is best at the cut of the search, and no second sequence."""
+    bound = convergence._raise_cut((3, 50.0, 0.15), 3.5, 24, np.inf, None, may_stall=True)
+    assert bound.is_stalled
+    assert 5e-5 < bound.energy - NARROW[0][2] < bound.uncertainty < 1e-2
+
+
+def test_the_pair_tells_what_a_stalled_energy_hides():
+    """Of ten pairs' worth of error; the pair's falls vanish, and what it lacks is known."""
+    lacks = np.array([8e-3, 4e-3, 2e-3, 1e-3, 5e-4, 2.5e-4, 2.4e-4, 2.398e-4, 2.397e-4, 2.3965e-4])
+    assert remainder(4.9 + 10 * lacks, 72) < 10 * lacks[-1]  # the falls alone are deceived
+    assert pair_remainder(4.9 + 10 * lacks, 2.1 + lacks, 2.1) == pytest.approx(10 * lacks[-1], rel=1e-6)
+    assert pair_remainder(4.9 + 10 * lacks[:3], 2.1 + lacks[:3], 2.1) == np.inf
+    assert pair_remainder(4.9 + lacks, 2.1 + 0 * lacks, 2.1) == 0.0
+
+
+@pytest.mark.parametrize(("strength", "width", "frequency", "cut"), [(120.0, 0.1, 5.0, 40), (-10.0, 0.5, 2.0, 24)])
+def test_the_pair_needs_no_determinants(strength, width, frequency, cut):
+    expected = ground_state(2, strength, width, cut=cut, frequency=frequency).energy
+    assert pair_energy(strength, width, cut, frequency) == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_narrow_repulsion_gets_a_higher_frequency():
+    """Than what is best at the cut of the search, 5; the pair lacks less there than with that."""
+    frequency = pair_frequency(120.0, 0.1, 72)
+    assert 6.0 < frequency < 12.0
+    assert pair_energy(120.0, 0.1, 100, frequency) < pair_energy(120.0, 0.1, 100, 5.0)
+
+
+def test_a_diagonalisation_can_be_watched(monkeypatch):
+    monkeypatch.setattr(convergence, "_SECONDS_BETWEEN_REPORTS", -1.0)
+    said = []
+    reference_energy(3, 10.0, 0.5, max_seconds=30.0, report=said.append)
+    assert said and all(line.startswith("diagonalisation, cut ") and "s left" in line for line in said)
