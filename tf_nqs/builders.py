@@ -10,16 +10,22 @@ import keras
 import numpy as np
 
 from tf_nqs.analysis import read_metrics
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.words import REFERENCE_WORDS
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.errors import brief, shown
-from tf_nqs.exact import Reference, critical_strength, narrow_well, reference_energy
+from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, narrow_well, reference_energy
 from tf_nqs.memory_request import check_model
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.run_folder import METRICS_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.sampling import ReusePolicy, make_sampler
+from tf_nqs.terminal import speaker
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer, pretrain
 from tf_nqs.training.cluster_start import start_in_cluster
+
+_EXACT = 5e-7
+"""An uncertainty below it does not show in six decimals."""
 
 
 class _Parts(NamedTuple):
@@ -145,17 +151,23 @@ def find_start_state(
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe."""
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
+    say = speaker(settings.run.quiet)
     needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
     if needs_diagonalisation and max_seconds == 0:
         return Reference(None, "none", None)
-    return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0)
+    if needs_diagonalisation and system.trap and system.n_particles <= LARGEST_DIAGONALISED:
+        say(f"computing the reference energy by diagonalisation, for at most {max_seconds:g} seconds ...")
+    return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0, report=say)
 
 
 def reference_line(reference: Reference) -> str:
     """Returns what the terminal says of a reference."""
     if reference.energy is None:
         return "no exact reference for this system"
-    return f"reference energy {reference.energy:.6f} ({reference.kind}, uncertainty {reference.uncertainty:.0e})"
+    words = REFERENCE_WORDS.get(reference.kind, reference.kind)
+    if not reference.uncertainty or reference.uncertainty < _EXACT:
+        return f"reference energy {reference.energy:.6f} ({words}, exact)"
+    return f"reference energy {format_with_error(reference.energy, reference.uncertainty)} ({words})"
 
 
 def no_trap_line(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tf_nqs.analysis import format_with_error
+from tf_nqs.analysis.words import REFERENCE_WORDS
 from tf_nqs.export_recipes import RECIPES
 from tf_nqs.signatures import OUTPUTS
 
@@ -98,10 +99,13 @@ def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str
     """What is known of this wave function, name -> value."""
     facts = {"system": _system(summary), "parameters": f"{summary['n_parameters']:,}", "energy": "not measured"}
     result = json.loads(result_text) if result_text else {}
-    if result.get("energy") is not None and result.get("energy_error") is not None:
-        facts["energy"] = f"{format_with_error(result['energy'], result['energy_error'])} ħω, measured after training"
+    if result.get("energy") is not None:
+        unknown = "" if result.get("energy_error") is not None else ", its error unknown"
+        energy = format_with_error(result["energy"], result.get("energy_error"))
+        facts["energy"] = f"{energy} ħω, measured after training{unknown}"
     if result.get("reference_energy") is not None:
-        facts["reference energy"] = f"{result['reference_energy']:.6f} ħω ({result['reference_kind']})"
+        kind = REFERENCE_WORDS.get(result["reference_kind"], result["reference_kind"])
+        facts["reference energy"] = f"{result['reference_energy']:.6f} ħω ({kind})"
     if summary.get("n_iterations") is not None:
         facts["iterations"] = f"{summary['n_iterations']:,}"
     facts["versions"] = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())

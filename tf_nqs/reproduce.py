@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -136,9 +137,9 @@ def _checked(figures: Sequence[str], given: Mapping[str, str], overrides: dict[s
     known = list(load_figures())
     for name in figures:
         if name not in (*known, "all"):
-            raise SettingsError(
-                f"{shown(name)}: no such figure; must be all or one of {', '.join(known)}{suggestion(name, known)}"
-            )
+            # Another number is no misspelling, and all names are listed.
+            meant = "" if re.fullmatch(r"fig\d+", name) else suggestion(name, known)
+            raise SettingsError(f"{shown(name)}: no such figure; must be all or one of {', '.join(known)}{meant}")
     if not figures:
         raise SettingsError(f"figure: must be given; all or one of {', '.join(known)}")
     is_all = "all" in figures

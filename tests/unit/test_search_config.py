@@ -80,14 +80,18 @@ def test_round_trip(write):
         ("max_trials = 3", "max_trials = 2", "max_trials: was 3, is 2"),
         ("n_particles = 2", "n_particles = 3", "n_particles: was 2, is 3"),
         ("[32, 64]", "[32, 65]", "[search.space] n_walkers: was Choices(choices=(32, 64)), is Choices("),
-        ("n_walkers = {choices = [32, 64]}\n", "", "[search.space] n_walkers: was Choices(choices=(32, 64)), is None"),
+        (
+            "n_walkers = {choices = [32, 64]}\n",
+            "",
+            "[search.space] n_walkers: was Choices(choices=(32, 64)), is (not set)",
+        ),
         ("[system]", "[run]\nseed = 1\n[system]", "seed: was 0, is 1"),
         ("[system]", "[run]\nquiet = true\nrun_dir = 'b'\n[system]", None),
     ],
 )
 def test_a_change_is_named(write, old, new, line):
     changed = changed_setting(search_from(write(SEARCH)), search_from(write(SEARCH.replace(old, new), "new.toml")))
-    assert changed == line or changed.startswith(line)
+    assert changed == line or line in changed
 
 
 REFUSED = [

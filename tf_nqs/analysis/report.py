@@ -15,17 +15,12 @@ from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error, round_to_error
 from tf_nqs.analysis.verdict import verdict_text
+from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
 from tf_nqs.terminal import SPELLED_OUT
 
 __all__ = ["format_with_error", "result_table"]
 
 UNKNOWN = "-"
-
-REFERENCE_WORDS = {
-    "free_fermions": "free fermions",
-    "relative_coordinate": "relative coordinate",
-    "diagonalisation": "diagonalisation, upper bound",
-}
 
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 
@@ -120,7 +115,7 @@ def _run_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Parameters", f"{parameters} ({trainable} trainable)"),
         ("Iterations", _iterations(result)),
-        ("Stop reason", _text(result.get("stop_reason"))),
+        ("Stop reason", _text(STOP_WORDS.get(str(result.get("stop_reason")), result.get("stop_reason")))),
         *[("Faults", text) for text in [_faults(result)] if text],
         ("Seconds", ", ".join(seconds)),
         ("Seed", _text(result.get("seed"))),

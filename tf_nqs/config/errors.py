@@ -80,6 +80,11 @@ def shown(value: object) -> str:
     return _without_middle(text)
 
 
+def shown_setting(value: object) -> str:
+    """Returns what `shown` does, but "(not set)" for None, where two values of a setting are compared."""
+    return "(not set)" if value is None else shown(value)
+
+
 def brief(reason: object) -> str:
     """Returns an error, or a text about one, as one line of at most 200 characters."""
     return " ".join(str(reason).split())[:200]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_nqs.config.checkpoint import CheckpointSettings
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import shown_setting
 from tf_nqs.config.settings import EvaluationSettings, Settings
 
 NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
@@ -51,7 +51,7 @@ def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[st
     if before.get("optimizer") == "adam" == settings.training.optimizer:
         ignored = (*ignored, *OF_A_NATURAL_GRADIENT)
     return [
-        f"{leaf} = {shown(before[leaf])}, not {shown(value)}"
+        f"{leaf} = {shown_setting(before[leaf])}, not {shown_setting(value)}"
         for leaf, value in comparable(settings).items()
         if leaf not in ignored and before.get(leaf, value) != value
     ]

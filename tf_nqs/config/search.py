@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from tf_nqs.config.errors import ELSE_LISTED, SettingsError, named, shown, suggestion
+from tf_nqs.config.errors import ELSE_LISTED, SettingsError, named, shown, shown_setting, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
@@ -171,7 +171,7 @@ def changed_setting(old: Search, new: Search) -> str | None:
     for name in {**was, **now}:
         may_differ = name == "search_seconds" or (name == "max_trials" and now[name] > was[name])
         if was.get(name) != now.get(name) and not may_differ:
-            return f"{name}: was {shown(was.get(name))}, is {shown(now.get(name))}"
+            return f"{name}: was {shown_setting(was.get(name))}, is {shown_setting(now.get(name))}"
     return None
 
 

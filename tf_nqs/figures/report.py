@@ -17,6 +17,7 @@ from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.report import SIGMA
+from tf_nqs.analysis.words import STOP_WORDS
 from tf_nqs.disk import replace_text
 from tf_nqs.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
 from tf_nqs.figures.drawing import draw_figure
@@ -39,15 +40,6 @@ COLUMNS = (
 """Header of the table of a figure; energies in hbar*omega."""
 
 VERDICTS = {True: "agrees", False: "differs", None: "not decided"}
-
-REASONS = {
-    "early_stopping": "early stopping",
-    "iterations": "last iteration",
-    "time_limit": "time limit",
-    "interrupted": "interruption",
-    "failed": "failure",
-}
-"""Stop reason of a result -> what the table calls it."""
 
 _ON_TERMINAL = tuple(name for name in COLUMNS if name not in ("reference", "total, s"))
 
@@ -134,7 +126,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     off += [] if sigmas is None else [f"({sigmas:+.1f} {SIGMA})"]
     return [
         _count(outcome.iterations),
-        REASONS[result["stop_reason"]],
+        STOP_WORDS[result["stop_reason"]],
         format_with_error(outcome.energy, outcome.energy_error),
         format_with_error(reference, result["reference_uncertainty"]),
         " ".join(off) or "-",

@@ -1,0 +1,48 @@
+"""What users read is words, not identifiers of files and code."""
+
+from __future__ import annotations
+
+import pytest
+
+from tf_nqs.analysis.report import result_table
+from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
+from tf_nqs.builders import reference_line
+from tf_nqs.config.errors import SettingsError, shown_setting
+from tf_nqs.exact import Reference
+from tf_nqs.reproduce import _checked
+
+
+@pytest.mark.parametrize(
+    ("reference", "line"),
+    [
+        (Reference(8.0, "free_fermions", 0.0), "reference energy 8.000000 (free fermions, exact)"),
+        (Reference(2.425619, "relative_coordinate", 1e-10), "reference energy 2.425619 (relative coordinate, exact)"),
+        (
+            Reference(10.891422, "diagonalisation", 1.7e-5),
+            "reference energy 10.891422(17) (diagonalisation, upper bound)",
+        ),
+        (Reference(None, "none", None), "no exact reference for this system"),
+    ],
+)
+def test_a_reference_is_told_in_words(reference, line):
+    assert reference_line(reference) == line
+
+
+def test_every_stop_reason_has_words():
+    for reason, words in STOP_WORDS.items():
+        table = result_table({"stop_reason": reason}, ascii_only=True, styled=False)
+        assert words in table and (reason == words or reason not in table)
+    assert all("_" not in words for words in (*STOP_WORDS.values(), *REFERENCE_WORDS.values()))
+
+
+def test_a_setting_that_was_left_out_is_not_set():
+    assert shown_setting(None) == "(not set)"
+    assert shown_setting("None") == "'None'" and shown_setting(True) == "true"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("fig1", ""), ("fig14", ""), ("figg13", "; did you mean fig13?")])
+def test_another_figure_is_not_what_was_meant(name, meant):
+    with pytest.raises(SettingsError) as refusal:
+        _checked([name], {}, {})
+    assert "no such figure" in str(refusal.value)
+    assert str(refusal.value).endswith(meant or "fig13")

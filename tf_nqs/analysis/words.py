@@ -1,0 +1,20 @@
+"""What tables and lines call the kinds that files name by identifiers."""
+
+from __future__ import annotations
+
+REFERENCE_WORDS = {
+    "free_fermions": "free fermions",
+    "relative_coordinate": "relative coordinate",
+    "diagonalisation": "diagonalisation, upper bound",
+}
+"""Kind of a reference -> its words."""
+
+STOP_WORDS = {
+    "early_stopping": "early stopping",
+    "iterations": "last iteration",
+    "time_limit": "time limit",
+    "interrupted": "interruption",
+    "terminated": "termination",
+    "failed": "failure",
+}
+"""Stop reason of a training -> its words."""
