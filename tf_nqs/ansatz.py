@@ -24,7 +24,8 @@ class FermionAnsatz(keras.Model):
         n_features: number of features H of each particle in the equivariant layers.
         n_layers: number of equivariant layers L.
         n_determinants: number of determinants D.
-        **kwargs: arguments of `keras.Model` (name, dtype).
+        **kwargs: arguments of `keras.Model` (name, dtype). The dtype is "float32" or "float64"; without one it is
+            float64 where `keras.config.set_floatx` or `set_dtype_policy` says so.
 
     Call arguments:
         positions: x in a_ho, shape (n_walkers, n_particles).
@@ -33,7 +34,7 @@ class FermionAnsatz(keras.Model):
         SignedLog (sign, log_abs_psi) of shape (n_walkers,).
 
     Raises:
-        ValueError: an argument is below 1.
+        ValueError: an argument is below 1, or the dtype is neither float32 nor float64.
 
     Example:
         >>> ansatz = FermionAnsatz(n_particles=4)
@@ -51,7 +52,7 @@ class FermionAnsatz(keras.Model):
         n_determinants: int = defaults.N_DETERMINANTS,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": _chosen_dtype(kwargs.get("dtype"))})
         self.n_particles = n_particles = whole_number("n_particles", n_particles, 1)
         self.n_features = n_features = whole_number("n_features", n_features, 1)
         self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
@@ -140,3 +141,22 @@ class FermionAnsatz(keras.Model):
             "n_layers": self.n_layers,
             "n_determinants": self.n_determinants,
         }
+
+
+def _chosen_dtype(dtype: Any) -> Any:
+    """Returns the dtype policy of an ansatz.
+
+    Keras reads its floatx once, when the first layer is made: a later `set_floatx("float64")` would go unheard.
+
+    Args:
+        dtype: what the user gave, None for Keras' own.
+
+    Raises:
+        ValueError: it is neither float32 nor float64; a determinant needs at least the former.
+    """
+    if dtype is None and keras.config.floatx() == "float64":
+        dtype = "float64"
+    policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+    if policy.name not in ("float32", "float64"):
+        raise ValueError(f"dtype = {policy.name!r}: must be float32 or float64")
+    return policy

@@ -176,3 +176,28 @@ def test_seeds_differ_and_repeat():
     assert np.all(one != other)
     layers = make_ansatz(2, n_layers=3).equivariant_layers
     assert np.all(layers[1].kernel != layers[2].kernel)
+
+
+def test_floatx_of_keras_counts_even_after_the_first_layer():
+    """Keras fixes its policy when the first layer is made; one given counts more, and a policy of float64 as well."""
+    keras.layers.Dense(1)
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    try:
+        keras.config.set_floatx("float64")
+        assert FermionAnsatz(2, 2).compute_dtype == FermionAnsatz(2, 2).weights[0].dtype == "float64"
+        assert FermionAnsatz(2, 2, dtype="float32").compute_dtype == "float32"
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float64")
+        assert FermionAnsatz(2, 2).compute_dtype == "float64"
+        keras.config.set_dtype_policy("mixed_float16")
+        with pytest.raises(ValueError, match="dtype = 'mixed_float16': must be float32 or float64"):
+            FermionAnsatz(2, 2)
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "float16", "bfloat16", keras.DTypePolicy("mixed_bfloat16")])
+def test_less_than_float32_is_refused(dtype):
+    with pytest.raises(ValueError, match=r"dtype = '\w+': must be float32 or float64"):
+        FermionAnsatz(2, 2, dtype=dtype)
