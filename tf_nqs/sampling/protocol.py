@@ -15,23 +15,30 @@ _N_TRIED, _N_PARTICLES = 4, 2
 
 
 class SamplerProtocol(Protocol):
-    """What a trainer needs of a sampler. A subclass of `Sampler` needs to write `kernel` only, and inherits the rest.
+    """What a trainer needs of a sampler.
 
-    Attributes:
-        n_walkers: number of independent Markov chains.
-        n_steps: steps per sampling call.
-        n_burn_in: steps before the first sample counts.
-        global_moves: whether `candidates` proposes a move before the steps.
+    A subclass of `Sampler` needs to write `kernel` only, and inherits the rest.
     """
-
-    n_walkers: int
-    n_steps: int
-    n_burn_in: int
-    global_moves: bool
 
     @property
     def name(self) -> str:
-        """What the saved walkers say that they were sampled by."""
+        """What the file of a run's walkers says that they were sampled by."""
+
+    @property
+    def n_walkers(self) -> int:
+        """Number of independent Markov chains."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps per sampling call."""
+
+    @property
+    def n_burn_in(self) -> int:
+        """Steps before the first sample counts."""
+
+    @property
+    def global_moves(self) -> bool:
+        """Whether `candidates` proposes a move before the steps."""
 
     @property
     def takes_noise(self) -> bool:
@@ -64,7 +71,7 @@ class SamplerProtocol(Protocol):
         """Returns the state after the burn-in; `sample` is one sampling call, state -> (state, accepted share)."""
 
 
-_NEEDED = sorted({*SamplerProtocol.__annotations__, *(name for name in vars(SamplerProtocol) if name[0] != "_")})
+_NEEDED = sorted(name for name in vars(SamplerProtocol) if not name.startswith("_"))
 
 
 def check_sampler(sampler: Any) -> None:

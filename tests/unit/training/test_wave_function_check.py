@@ -187,6 +187,10 @@ def test_other_operations_and_other_errors():
             compiled_phase(lambda x: tf.numpy_function(np.sin, [x], x.dtype), True)(tf.ones(2))
     with pytest.raises(tf.errors.InvalidArgumentError), explained_xla_failures(ansatz):
         tf.debugging.assert_equal(1, 2)
+    for value, error in ((-np.inf, ValueError), (np.nan, tf.errors.InvalidArgumentError)):
+        with pytest.raises(error) as caught, explained_xla_failures(ansatz):
+            tf.raw_ops.CheckNumericsV2(tensor=tf.constant(value), message="CheckNumerics")
+        assert ("n_non_finite" in str(caught.value)) == (error is ValueError)
 
 
 def test_only_models_of_two_dtypes_are_taken():
