@@ -42,9 +42,9 @@ def main(**options):
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, STRENGTH, RANGE)
     ansatz = AttentionFermions(A)
-    vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=256, n_steps=5))
+    vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=128, n_steps=5))
     vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
-    vmc.fit(iterations=150)
+    vmc.fit(iterations=120)
     return vmc.evaluate_energy(target_error=2e-3, max_seconds=20, relations=False), ansatz
 
 

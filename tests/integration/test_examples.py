@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXACT_PAIR = 2.425619
 """Energy of two particles with V0 = 10 and sigma0 = 0.5, in hbar*omega."""
 
-DEMANDED = {"own_interaction", "own_layer", "transfer", "restart", "elsewhere"}
+DEMANDED = {"own_interaction", "own_layer", "own_network", "own_sampler", "transfer", "restart", "elsewhere"}
 """The recipes that the guide must have."""
 
 pytestmark = pytest.mark.slow
@@ -55,6 +55,19 @@ def test_own_layer(capsys):
     swapped_sign, swapped = model(positions[:, ::-1])
     assert float(swapped_sign[0]) == -float(sign[0])
     assert float(swapped[0]) == pytest.approx(float(log_abs_psi[0]), abs=1e-5)  # some float32 roundings
+
+
+def test_own_network():
+    """Without XLA, where this network together with a natural gradient killed the interpreter."""
+    measured, model = example("own_network").main(jit_compile=False)
+    assert_near(measured, EXACT_PAIR)
+    assert model.count_params() == 16 + 16 + 4 * (16 * 16 + 16) + 16 * 16 + 16 + 2 * 16 + 2  # attention: 4 maps
+
+
+def test_own_sampler():
+    script = example("own_sampler")
+    assert script.EXACT == 4.0
+    assert_near(script.main(jit_compile=False), script.EXACT)
 
 
 def test_transfer():
