@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_nqs.analysis import make_criterion, not_the_ground_state, plot_energy, read_metrics, result_table
 from tf_nqs.analysis.verdict import Doubt
-from tf_nqs.analysis.words import STOP_WORDS
+from tf_nqs.analysis.words import stop_words
 from tf_nqs.builders import (
     build_ansatz,
     build_system,
@@ -106,7 +106,7 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     save_weights(vmc.ansatz, folder / WEIGHTS_FILE, int(vmc.iteration))
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
         profile_run(vmc, folder, settings.system.title(), say)
-    say(f"stopped after {int(vmc.iteration)} iterations ({STOP_WORDS[vmc.stop_reason]}); measuring the energy ...")
+    say(f"stopped after {int(vmc.iteration)} iterations ({stop_words(vmc.stop_reason)}); measuring the energy ...")
     target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
     measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
     lower = not_the_ground_state(settings.system.model_dump(), measurement.energy, measurement.energy_error)

@@ -18,3 +18,8 @@ STOP_WORDS = {
     "failed": "failure",
 }
 """Stop reason of a training -> its words."""
+
+
+def stop_words(reason: str) -> str:
+    """Returns the words for a stop reason; another callback's own as it is."""
+    return STOP_WORDS.get(reason, reason)

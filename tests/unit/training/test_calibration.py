@@ -163,7 +163,7 @@ def test_without_equilibrium_there_is_no_error():
     assert all(np.isfinite(pair.value) and np.isnan(pair.error) for pair in one.relations.values())
 
 
-@pytest.mark.parametrize("n_weights", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_weights", [2, pytest.param(40, marks=pytest.mark.slow)])
 def test_the_same_weights_from_two_starts_agree_within_errors(n_weights):
     """From the origin, and from the walkers that other weights have left behind; steps are small and single.
 
