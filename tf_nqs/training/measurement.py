@@ -206,9 +206,10 @@ def _row(
     if with_near_pairs:
         samples = with_near_pairs(positions, np.ones_like(positions[:, 0]), number)
     energy = local_energy(samples.positions)
-    refuse_infinite(energy, samples.weights)
     parts = np.array([np.asarray(part, np.float64) for part in energy])
     total = parts.sum(axis=0)
+    if not np.isfinite(total).all():
+        refuse_infinite(energy, samples.weights)
     rows = [total[np.newaxis], parts]
     if observed.deviations:
         rows.append(np.asarray(observed.deviations(samples.positions, energy.kinetic), np.float64).T)
