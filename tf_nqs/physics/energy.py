@@ -29,7 +29,7 @@ def mask_non_finite(local_energy: LocalEnergy, weights: Tensor) -> Tensor:
 
 def is_potential_infinite(local_energy: LocalEnergy) -> Tensor:
     """Returns where trap or interaction are infinite, but not the kinetic energy, as it is of walkers lost far out."""
-    return tf.math.is_finite(local_energy.kinetic) & tf.math.is_inf(local_energy.trap + local_energy.interaction)
+    return tf.math.is_finite(local_energy.kinetic) & tf.math.is_inf(local_energy.total)
 
 
 def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimate:
@@ -56,7 +56,7 @@ def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimat
     n_non_finite = tf.reduce_sum(tf.cast(~tf.math.is_finite(local_energy.total), energy.dtype))
     kinetic, trap, interaction = (weighted_mean(part, masked) for part in local_energy)
     infinite = is_potential_infinite(local_energy) & (weights > 0)
-    potential = tf.where(infinite, local_energy.trap + local_energy.interaction, tf.zeros_like(weights))
+    potential = tf.where(infinite, local_energy.total, tf.zeros_like(weights))
     energy = tf.where(tf.reduce_any(infinite), tf.reduce_sum(potential), energy)
     return EnergyEstimate(energy, error, variance, kinetic, trap, interaction, n_non_finite)
 
