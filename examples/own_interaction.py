@@ -22,13 +22,13 @@ def spring(distances):
     return 0.5 * SPRING_CONSTANT * distances**2
 
 
-def main():
-    """Trains and returns the measured energy."""
+def main(**options):
+    """Trains and returns the measured energy; options are those of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, pair_potential=spring)
     ansatz = tf_nqs.FermionAnsatz(A, n_features=16)
     vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=256, n_steps=5))
-    vmc.compile(**tf_nqs.training.make_optimizer("spring"), jit_compile=False)  # XLA pays for longer runs
+    vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
     vmc.fit(iterations=150)
     return vmc.evaluate_energy(target_error=2e-3, max_seconds=20, relations=False)
 

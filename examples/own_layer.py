@@ -48,13 +48,13 @@ class JastrowSlater(keras.Model):
         return SignedLog(sign, log_abs_psi + self.jastrow(positions))
 
 
-def main():
-    """Trains and returns the measured energy, and the model."""
+def main(**options):
+    """Trains and returns the measured energy, and the model; options are those of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, STRENGTH, RANGE)
     ansatz = JastrowSlater(A)
     vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=256, n_steps=5))
-    vmc.compile(**tf_nqs.training.make_optimizer("spring"), jit_compile=False)
+    vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
     vmc.fit(iterations=150)
     return vmc.evaluate_energy(target_error=2e-3, max_seconds=20, relations=False), ansatz
 

@@ -11,8 +11,8 @@ from tf_nqs.analysis import format_with_error
 ITERATIONS = 150
 
 
-def main():
-    """Trains and returns the measured energy, and how often walkers moved."""
+def main(**options):
+    """Trains and returns the measured energy, and how often walkers moved; options are those of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(2, interaction_strength=10.0)
     ansatz = tf_nqs.FermionAnsatz(2, n_features=16)
@@ -22,7 +22,7 @@ def main():
         tf_nqs.MetropolisHastings(n_walkers=512, n_steps=5),
         reuse=tf_nqs.sampling.ReusePolicy("guarded", least_effective_fraction=0.9),
     )
-    vmc.compile(**tf_nqs.training.make_optimizer("spring"), jit_compile=False)
+    vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
     vmc.fit(iterations=ITERATIONS)
     return vmc.evaluate_energy(target_error=2e-3, max_seconds=20, relations=False), int(vmc.reuse.n_samplings)
 

@@ -8,23 +8,26 @@ import keras
 import tf_nqs
 
 
-def trainer(ansatz):
+def trainer(ansatz, **options):
     """Returns a compiled trainer of few walkers."""
     system = tf_nqs.TrappedFermions(ansatz.n_particles, interaction_strength=5.0)
     vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=256, n_steps=5))
-    vmc.compile(**tf_nqs.training.make_optimizer("spring"), jit_compile=False)
+    vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
     return vmc
 
 
-def main():
-    """Trains two particles, then three; returns report of the transfer, callback that released, trainer of three."""
+def main(**options):
+    """Trains two particles, then three, by options of `compile`.
+
+    Returns the report of the transfer, the callback that released, and the trainer of three.
+    """
     keras.utils.set_random_seed(1)
     two = tf_nqs.FermionAnsatz(2, n_features=16)
-    trainer(two).fit(iterations=50)
+    trainer(two, **options).fit(iterations=50)
 
     three = tf_nqs.FermionAnsatz(3, n_features=16)
     report = tf_nqs.transfer_from(two, three, freeze_equivariant=True)
-    vmc = trainer(three)
+    vmc = trainer(three, **options)
     release = tf_nqs.callbacks.ReleaseLayers(three.equivariant_layers, at_iteration=40)
     vmc.fit(iterations=60, callbacks=[release])
     return report, release, vmc

@@ -20,6 +20,9 @@ EXACT_PAIR = 2.425619
 DEMANDED = {"own_interaction", "own_layer", "own_network", "own_sampler", "transfer", "restart", "elsewhere"}
 """The recipes that the guide must have."""
 
+WITHOUT_XLA = {"jit_compile": False}
+"""The scripts compile by XLA, as users should; trainings as short as these are over before it has compiled."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -39,7 +42,7 @@ def assert_near(measured, exact):
 def test_own_interaction():
     script = example("own_interaction")
     assert script.EXACT == pytest.approx(0.5 + math.sqrt(4.0) * 1.5)
-    assert_near(script.main(), script.EXACT)
+    assert_near(script.main(**WITHOUT_XLA), script.EXACT)
 
 
 def test_own_layer(capsys):
@@ -59,7 +62,7 @@ def test_own_layer(capsys):
 
 def test_own_network():
     """Without XLA, where this network together with a natural gradient killed the interpreter."""
-    measured, model = example("own_network").main(jit_compile=False)
+    measured, model = example("own_network").main(**WITHOUT_XLA)
     assert_near(measured, EXACT_PAIR)
     assert model.count_params() == 16 + 16 + 4 * (16 * 16 + 16) + 16 * 16 + 16 + 2 * 16 + 2  # attention: 4 maps
 
@@ -67,11 +70,11 @@ def test_own_network():
 def test_own_sampler():
     script = example("own_sampler")
     assert script.EXACT == 4.0
-    assert_near(script.main(jit_compile=False), script.EXACT)
+    assert_near(script.main(**WITHOUT_XLA), script.EXACT)
 
 
 def test_transfer():
-    report, release, vmc = example("transfer").main()
+    report, release, vmc = example("transfer").main(**WITHOUT_XLA)
     # 4H + 2H^2 numbers of the two equivariant layers with their biases, H = 16
     assert sum(report.copied.values()) == sum(report.frozen.values()) == 4 * 16 + 2 * 16**2
     assert (release.switched_at, int(vmc.iteration)) == (40, 60)
@@ -88,7 +91,7 @@ def test_restart():
 
 def test_reweighting():
     script = example("reweighting")
-    measured, n_samplings = script.main()
+    measured, n_samplings = script.main(**WITHOUT_XLA)
     assert_near(measured, EXACT_PAIR)
     assert n_samplings < script.ITERATIONS
 
