@@ -200,7 +200,7 @@ class VariationalMonteCarlo(ModelWithoutData):
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
-        means = tf.reduce_mean(self.record[:n_iterations], axis=0)
+        means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
 

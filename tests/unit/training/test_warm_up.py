@@ -58,7 +58,7 @@ def test_warm_up_changes_no_state():
     for old, variable in zip(before, vmc.variables + vmc.optimizer.variables, strict=True):
         assert old.tobytes() == variable.numpy().tobytes()
     # Means over no iterations: a NaN here is what `tf.debugging.enable_check_numerics` would stop at.
-    history = vmc._fit_calls([0]).history
+    history = vmc.fit_calls([0], []).history
     assert history.keys() >= {"energy", "variance"}
     assert all(math.isfinite(value) for values in history.values() for value in values)
 
