@@ -6,7 +6,7 @@ Example:
 `python train.py --help=all` lists every setting; `configs/` holds the presets.
 """
 
-from tf_nqs import cli
+from tf_nqs.commands import train as cli
 
 if __name__ == "__main__":
     cli.entry_point()

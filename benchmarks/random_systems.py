@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import append_record, machine, read_records, say, show_table
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 N_PARTICLES, STRENGTHS, RANGES = (2, 6), (-20.0, 20.0), (0.2, 1.0)
 RELATIVE_TOLERANCE, SIGMAS = 0.01, 4.0
@@ -49,8 +49,8 @@ class Trainings:
     def __init__(self, n_particles: int, iterations: int):
         import tensorflow as tf
 
-        from tf_nqs.builders import build_ansatz, build_trainer
         from tf_nqs.config import settings_from
+        from tf_nqs.experiment.build import build_ansatz, build_trainer
         from tf_nqs.physics import TrappedFermions
 
         self._settings = settings_from(None, {"n_particles": n_particles, "iterations": iterations})
@@ -80,8 +80,8 @@ class Trainings:
         import keras
         import tensorflow as tf
 
-        from tf_nqs.builders import build_ansatz
         from tf_nqs.callbacks import IterationCallback, RepairTraining
+        from tf_nqs.experiment.build import build_ansatz
         from tf_nqs.training import pretrain
 
         class Watch(IterationCallback):

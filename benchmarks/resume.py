@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
-from tf_nqs.run_folder import CHAIN_MARK, CLAIM_FILE, CONFIG_FILE
+from tf_nqs.storage.run_folder import CHAIN_MARK, CLAIM_FILE, CONFIG_FILE
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 

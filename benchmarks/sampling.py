@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
 from tf_nqs.analysis.statistics import mean_from_chains  # noqa: E402
-from tf_nqs.builders import build_ansatz, build_system, build_trainer, load  # noqa: E402
 from tf_nqs.config import Settings, settings_from  # noqa: E402
+from tf_nqs.execution.compilation import compiled_phase  # noqa: E402
+from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer, load  # noqa: E402
 from tf_nqs.physics.energy import clip_local_energy  # noqa: E402
 from tf_nqs.sampling import Sampler, make_sampler  # noqa: E402
 from tf_nqs.training import VariationalMonteCarlo  # noqa: E402
-from tf_nqs.training.compilation import compiled_phase  # noqa: E402
 from tf_nqs.types import WalkerState  # noqa: E402
 
 OBSERVABLES = ("local_energy", "trap", "centre")

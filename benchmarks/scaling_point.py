@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from benchmarks.protocol import answer
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 
 def _peak_mib() -> float:
@@ -22,8 +22,8 @@ def measure(job: dict) -> dict[str, float]:
         job: "settings" as `tf_nqs.config.settings_from` takes them, "n_repeats".
     """
     import_tensorflow()
-    from tf_nqs.builders import build_ansatz, build_system, build_trainer
     from tf_nqs.config import settings_from
+    from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
 
     imports_mib = _peak_mib()
     settings = settings_from(None, job["settings"])

@@ -31,8 +31,8 @@ LARGEST_GROWTH = 0.05
 
 LARGEST_STEP = 300.0
 """MiB of memory a turn, from an optimiser's first turn to its last one: a chain of eight such stages fits into 4 GiB. A
-turn is a new trainer, and what XLA compiles for it stays until the process ends, whatever Python throws away (see
-`tf_nqs.apart`). So memory is a staircase, with a step per turn however long the turn is; this bounds the step."""
+turn is a new trainer, and XLA keeps what it compiled until the process ends, whatever Python throws away (see
+`tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this bounds the step."""
 
 LARGEST_DRIFT = 0.10
 """Of the median seconds per iteration over a turn, from its first third to its last one, and over all turns of an

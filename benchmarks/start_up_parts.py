@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from benchmarks.protocol import answer
 from tf_nqs.config import settings_from
-from tf_nqs.quiet_import import collection_paused, import_tensorflow
+from tf_nqs.runtime.startup import collection_paused, import_tensorflow
 
 
 class Stopwatch:
@@ -37,7 +37,7 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
     with watch.part("import tf_nqs"), collection_paused(freeze=True):
         import tensorflow as tf
 
-        from tf_nqs import builders
+        from tf_nqs.experiment import build as builders
 
     with watch.part("reference"):
         builders.find_reference(settings)

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.judge import Judge
 from benchmarks.report import append_record, machine, read_records, say, show_table
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 ARMS = ("random", "pretrained", "transfer")
 MEASUREMENT_SECONDS = 60.0
@@ -34,9 +34,9 @@ class Trainings:
     def __init__(self, flags: argparse.Namespace):
         import tensorflow as tf
 
-        from tf_nqs.builders import build_ansatz, build_trainer
         from tf_nqs.config import settings_from
         from tf_nqs.exact import reference_energy
+        from tf_nqs.experiment.build import build_ansatz, build_trainer
         from tf_nqs.physics import TrappedFermions
 
         leaves = {"n_particles": flags.n_particles, "interaction_strength": flags.interaction_strength}
@@ -84,9 +84,9 @@ class Trainings:
         import keras
         import tensorflow as tf
 
-        from tf_nqs.builders import build_ansatz
+        from tf_nqs.experiment.build import build_ansatz
+        from tf_nqs.experiment.transfer import transfer_from
         from tf_nqs.training import pretrain
-        from tf_nqs.transfer import transfer_from
 
         vmc, settings = self._vmc, self._settings
         keras.utils.set_random_seed(seed)

@@ -11,6 +11,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that a checkout exports with its own code
-    from tf_nqs import export_command
+    from tf_nqs.commands import export as export_command
 
     export_command.entry_point()

@@ -17,22 +17,23 @@ _PUBLIC = {
     "TrappedFermions": "tf_nqs.physics",
     "VariationalMonteCarlo": "tf_nqs.training",
     "Settings": "tf_nqs.config",
-    "export": "tf_nqs.saved_model",
-    "load": "tf_nqs.builders",
+    "export": "tf_nqs.saved_model.export",
+    "load": "tf_nqs.experiment.build",
     "reference_energy": "tf_nqs.exact",
-    "run": "tf_nqs.experiment",
-    "transfer_from": "tf_nqs.transfer",
+    "run": "tf_nqs.experiment.run",
+    "transfer_from": "tf_nqs.experiment.transfer",
 }
-_SUBPACKAGES = ("analysis", "callbacks", "config", "exact", "layers", "observables", "physics", "sampling", "training")
+_ROOMS = ("analysis", "callbacks", "config", "exact", "layers", "observables", "physics", "sampling", "training")
+_PACKAGES = {name: f"tf_nqs.{name}" for name in _ROOMS} | {"tuning": "tf_nqs.studies.tuning"}
 
-__all__ = [*_PUBLIC, *_SUBPACKAGES, "__version__"]
+__all__ = [*_PUBLIC, *_PACKAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"tf_nqs.{name}")
+    if name in _PACKAGES:
+        return importlib.import_module(_PACKAGES[name])
     raise AttributeError(f"module 'tf_nqs' has no attribute {name!r}")
 
 
@@ -40,4 +41,4 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-importlib.import_module("tf_nqs.registration").watch_imports()
+importlib.import_module("tf_nqs.runtime.registration").watch_imports()

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from tf_nqs.config.errors import SettingsError, shown
-from tf_nqs.exit_status import exit_status_of
-from tf_nqs.terminal import say
+from tf_nqs.runtime.exit_status import exit_status_of
+from tf_nqs.runtime.terminal import say
 
 COMMANDS = {
     "tf-nqs-train": "python train.py",

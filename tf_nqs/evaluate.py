@@ -10,10 +10,10 @@ import sys
 import time
 from typing import Any
 
-from tf_nqs.exit_status import WorkFailedError
-from tf_nqs.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
-from tf_nqs.run_folder import EVALUATION_FILE, METRICS_FILE
-from tf_nqs.terminal import speaker
+from tf_nqs.commands.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.runtime.terminal import speaker
+from tf_nqs.storage.run_folder import EVALUATION_FILE, METRICS_FILE
 
 RELATIONS = {
     "virial": ("Virial theorem", "2T \N{MINUS SIGN} Σ x·dV/dx", "ħω"),
@@ -34,7 +34,7 @@ def evaluate_run(request: Request) -> None:
     probe_folder(request.run_dir)
     run = open_run(request)
     from tf_nqs.analysis import format_with_error, result_table
-    from tf_nqs.training.evaluation import warm_up_evaluation
+    from tf_nqs.measurement.evaluation import warm_up_evaluation
 
     say = speaker(run.settings.run.quiet)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
@@ -61,12 +61,12 @@ def evaluate_run(request: Request) -> None:
 
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
-    from tf_nqs import make_result
     from tf_nqs.analysis import not_the_ground_state
     from tf_nqs.analysis.verdict import Doubt, find_doubts
-    from tf_nqs.builders import find_reference
     from tf_nqs.exact import Reference
-    from tf_nqs.run_result import RunResult
+    from tf_nqs.experiment import result as make_result
+    from tf_nqs.experiment.build import find_reference
+    from tf_nqs.storage.result import RunResult
 
     keys = ("reference_energy", "reference_kind", "reference_uncertainty")
     known = run.result.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides

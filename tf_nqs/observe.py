@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tf_nqs.exit_status import WorkFailedError
-from tf_nqs.run_command import (
+from tf_nqs.commands.run_command import (
     Choice,
     Command,
     OpenedRun,
@@ -21,8 +20,9 @@ from tf_nqs.run_command import (
     write_beside,
     write_plots,
 )
-from tf_nqs.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
-from tf_nqs.terminal import speaker
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.runtime.terminal import speaker
+from tf_nqs.storage.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
 
 _MOST_BYTES = 4 * 2**30
 """Of the exact wave function on the grid: an attempt at more could end with nothing written."""
@@ -42,9 +42,9 @@ def observe_run(request: Request) -> None:
     run = open_run(request)
     import numpy as np
 
+    from tf_nqs.execution.compilation import warm_up
     from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table
     from tf_nqs.observables.plots import plot_observables
-    from tf_nqs.training.compilation import warm_up
 
     say = speaker(run.settings.run.quiet)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
@@ -79,8 +79,8 @@ def observe_run(request: Request) -> None:
 
 def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:
     """Returns the exact observables on the grid, None where there are none or none are wanted, and why not."""
-    from tf_nqs.builders import find_reference
     from tf_nqs.exact import exact_observables, wave_function_bytes
+    from tf_nqs.experiment.build import find_reference
 
     system = run.settings.system
     if not system.trap or run.settings.evaluation.reference_max_seconds == 0:

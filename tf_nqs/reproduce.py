@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import define_flag, from_text, parse_flags
+from tf_nqs.commands.help_text import help_block, setting_help, wanted_help
+from tf_nqs.commands.train import define_flag, from_text, parse_flags
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
-from tf_nqs.disk import told_in_one_line
-from tf_nqs.exit_status import exit_status_of
-from tf_nqs.figures import SCALES, Arm, load_arms, load_figures
-from tf_nqs.figures.report import figures_table, report_name, write_report
-from tf_nqs.figures.running import find_finished, run_arms
-from tf_nqs.help_text import help_block, setting_help, wanted_help
-from tf_nqs.run_folder import lock_folder
-from tf_nqs.terminal import say, speaker
+from tf_nqs.runtime.exit_status import exit_status_of
+from tf_nqs.runtime.terminal import say, speaker
+from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.run_folder import lock_folder
+from tf_nqs.studies.figures import SCALES, Arm, load_arms, load_figures
+from tf_nqs.studies.figures.report import figures_table, report_name, write_report
+from tf_nqs.studies.figures.running import find_finished, run_arms
 
 USAGE = """\
 Draws the figures of the thesis from runs of this package, and compares their energies and iterations with its own.

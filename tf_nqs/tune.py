@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from tf_nqs.cli import CONFIG_ALLOWED, define_flag, from_text, parse_flags
+from tf_nqs.commands.help_text import help_block, setting_help, wanted_help
+from tf_nqs.commands.train import CONFIG_ALLOWED, define_flag, from_text, parse_flags
 from tf_nqs.config import SettingsError, preset_names
 from tf_nqs.config.errors import shown
 from tf_nqs.config.fields import field_allowed, field_type
 from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.config.settings import FIELDS
-from tf_nqs.disk import told_in_one_line
-from tf_nqs.exit_status import WorkFailedError, exit_status_of
-from tf_nqs.help_text import help_block, setting_help, wanted_help
-from tf_nqs.quiet_import import collection_paused, import_tensorflow
-from tf_nqs.run_folder import default_run_dir
-from tf_nqs.search_folder import HINT, search_folder, wait_for_search
-from tf_nqs.terminal import say, speaker
+from tf_nqs.runtime.exit_status import WorkFailedError, exit_status_of
+from tf_nqs.runtime.startup import collection_paused, import_tensorflow
+from tf_nqs.runtime.terminal import say, speaker
+from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.run_folder import default_run_dir
+from tf_nqs.studies.search_folder import HINT, search_folder, wait_for_search
 
 USAGE = """\
 Searches for good settings: many short trainings, compared at equal seconds.
@@ -198,7 +198,7 @@ def _tuning() -> Any:
     """Imports TensorFlow and what needs it, here and not earlier."""
     with collection_paused(freeze=True):
         import_tensorflow()
-        from tf_nqs import tuning
+        from tf_nqs.studies import tuning
     return tuning
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.problem import Problem, Weights, draw_walkers, draw_weights
 from benchmarks.protocol import serve
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 import_tensorflow()
 

@@ -7,7 +7,7 @@ import time
 from benchmarks.judge import Judge
 from benchmarks.problem import Problem, draw_weights
 from benchmarks.protocol import answer
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 
 MEASUREMENT_SECONDS = 15.0
 """For one frozen measurement: a state that needs longer fluctuates too much to be within a tight tolerance."""
@@ -24,9 +24,9 @@ def solve(job: dict) -> dict:
     """
     import_tensorflow()
     from benchmarks.peers.tf_nqs_peer import set_weights
-    from tf_nqs.builders import build_ansatz, build_system, build_trainer
     from tf_nqs.callbacks import IterationCallback
     from tf_nqs.config import settings_from
+    from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
 
     class Watch(IterationCallback):
         """Shows every iteration to the judge."""

@@ -24,10 +24,15 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tf_nqs import cli, evaluate, export_command, memory_request, observe, reproduce, run_command, run_folder, tune
+from tf_nqs import evaluate, observe, reproduce, tune
+from tf_nqs.commands import export as export_command
+from tf_nqs.commands import run_command
+from tf_nqs.commands import train as cli
 from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
-from tf_nqs.figures import load_figures
+from tf_nqs.experiment import memory as memory_request
+from tf_nqs.storage import run_folder
+from tf_nqs.studies.figures import load_figures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

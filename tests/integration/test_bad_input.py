@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import tf_nqs
-from tf_nqs import cli, quiet_import, run_folder
+from tf_nqs.commands import train as cli
+from tf_nqs.runtime import startup as quiet_import
+from tf_nqs.storage import run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,7 +27,7 @@ def run_train(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 @pytest.fixture
 def stub_experiment(monkeypatch):
     """Replaces the experiment by a recorder: `calls` holds the settings it got, `stop_reason` is what it answers."""
-    stub = types.ModuleType("tf_nqs.experiment")
+    stub = types.ModuleType("tf_nqs.experiment.run")
     stub.calls, stub.stop_reason = [], "iterations"
 
     def run(settings, resume=False):
@@ -35,7 +37,7 @@ def stub_experiment(monkeypatch):
         return types.SimpleNamespace(stop_reason=stub.stop_reason)
 
     stub.run = run
-    monkeypatch.setitem(sys.modules, "tf_nqs.experiment", stub)
+    monkeypatch.setitem(sys.modules, "tf_nqs.experiment.run", stub)
     monkeypatch.setattr(tf_nqs, "experiment", stub, raising=False)
     monkeypatch.setattr(cli, "import_tensorflow", lambda *_: None)
     return stub
@@ -167,7 +169,8 @@ def test_help_in_a_process(tmp_path):
 
 def test_the_command_line_does_not_import_tensorflow():
     program = (
-        "import sys; from tf_nqs import cli; cli.help_text(); cli.parse(['train.py', '--config=thesis']); "
+        "import sys; from tf_nqs.commands import train; "
+        "train.help_text(); train.parse(['train.py', '--config=thesis']); "
         "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'keras', 'scipy') for name in sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}

@@ -14,10 +14,17 @@ import h5py
 import numpy as np
 import pytest
 
-from tf_nqs import builders, cli, evaluate, experiment, export_command, observe, run_command, saved_model, transfer
+from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
+from tf_nqs.commands import export as export_command
+from tf_nqs.commands import run_command
+from tf_nqs.commands import train as cli
 from tf_nqs.config import SettingsError, settings_from, to_toml
-from tf_nqs.run_folder import CONFIG_FILE, WALKERS_FILE, WEIGHTS_FILE
+from tf_nqs.experiment import build as builders
+from tf_nqs.experiment import run as experiment
+from tf_nqs.experiment import transfer
+from tf_nqs.saved_model import export as saved_model
+from tf_nqs.storage.run_folder import CONFIG_FILE, WALKERS_FILE, WEIGHTS_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from tf_nqs import cli
 from tf_nqs.analysis import read_metrics
+from tf_nqs.commands import train as cli
 
 SMALL = {
     "n_particles": 2,

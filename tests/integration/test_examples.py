@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import re
 import runpy
@@ -113,3 +114,16 @@ def test_every_example_is_a_recipe_and_tested():
 
 def test_the_pair_energy_is_what_the_package_computes():
     assert tf_nqs.reference_energy(2, 10.0, 0.5).energy == pytest.approx(EXACT_PAIR, abs=1e-6)
+
+
+def test_the_notebook_of_the_first_steps(capsys):
+    """All of its cells run, one after the other, and what they print is right."""
+    cells = json.loads((ROOT / "examples/first_steps.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    for result in (names["result"], names["second"]):
+        assert abs(result.energy - result.reference_energy) < 0.01 + 4 * result.energy_error
+    assert float(names["difference"]) < 1e-4
+    assert capsys.readouterr().out.count("exact") == 2

@@ -17,9 +17,11 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import builders, export_command, run_folder
 from tf_nqs.callbacks import save_weights
+from tf_nqs.commands import export as export_command
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.experiment import build as builders
+from tf_nqs.storage import run_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,7 +184,7 @@ def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
 
 
 def test_wrong_numbers_end_with_status_3(tmp_path, monkeypatch, capsys):
-    from tf_nqs import saved_model
+    from tf_nqs.saved_model import export as saved_model
 
     def fail(*_, **__):
         raise saved_model.ExportError("psi of psi: off by 1.0e+00")
@@ -195,7 +197,7 @@ def test_wrong_numbers_end_with_status_3(tmp_path, monkeypatch, capsys):
 
 def test_help_does_not_wait_for_tensorflow(tmp_path):
     program = (
-        "import sys; from tf_nqs import export_command; assert export_command.main(['x', '--help']) == 0; "
+        "import sys; from tf_nqs.commands import export; assert export.main(['x', '--help']) == 0; "
         "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'keras') for name in sys.modules))"
     )
     done = run_python("-c", program, cwd=ROOT)

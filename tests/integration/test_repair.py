@@ -8,9 +8,10 @@ import json
 import numpy as np
 import pytest
 
-from tf_nqs import cli, experiment
 from tf_nqs.callbacks import WeightsCheckpoint
-from tf_nqs.checkpoints import newest_checkpoint
+from tf_nqs.commands import train as cli
+from tf_nqs.experiment import run as experiment
+from tf_nqs.storage.checkpoints import newest_checkpoint
 
 pytestmark = pytest.mark.slow
 """Each step of it is a default test of its own, on a trainer alone."""

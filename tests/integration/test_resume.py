@@ -15,13 +15,16 @@ import h5py
 import numpy as np
 import pytest
 
-from tf_nqs import cli, experiment, resume, run_folder
 from tf_nqs.callbacks import IterationCallback, run_checkpoint
-from tf_nqs.checkpoints import Checkpoint
+from tf_nqs.commands import train as cli
 from tf_nqs.config import settings_from
 from tf_nqs.config.errors import shown
-from tf_nqs.training.calls import call_lengths
-from tf_nqs.weights_file import iterations_of_weights
+from tf_nqs.experiment import resume
+from tf_nqs.experiment import run as experiment
+from tf_nqs.storage import run_folder
+from tf_nqs.storage.checkpoints import Checkpoint
+from tf_nqs.storage.weights_file import iterations_of_weights
+from tf_nqs.training.iterations import call_lengths
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,13 +17,15 @@ import keras
 import numpy as np
 import pytest
 
-from tf_nqs import builders, evaluate, observe, run_folder
+from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
+from tf_nqs.commands.run_command import main
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
+from tf_nqs.experiment import build as builders
 from tf_nqs.observables import plots
-from tf_nqs.run_command import main
-from tf_nqs.run_result import RunResult
+from tf_nqs.storage import run_folder
+from tf_nqs.storage.result import RunResult
 from tf_nqs.training import evaluation
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +126,7 @@ def test_help_does_not_wait_for_tensorflow(command):
     code = f"""
 import sys
 from tf_nqs import {command}
-from tf_nqs.run_command import main
+from tf_nqs.commands.run_command import main
 status = main({command}.COMMAND, ["", "--help"])
 print(status, sorted({{"tensorflow", "keras", "scipy"}} & sys.modules.keys()))"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import run_folder
 from tf_nqs.config import load_toml
-from tf_nqs.resume import find_start
+from tf_nqs.experiment.resume import find_start
+from tf_nqs.storage import run_folder
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

@@ -16,11 +16,14 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import builders, cli, experiment, run_folder
+from tf_nqs.commands import train as cli
 from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.chain import chain_from, is_chain
+from tf_nqs.experiment import build as builders
+from tf_nqs.experiment import run as experiment
+from tf_nqs.experiment.transfer import start_weights
+from tf_nqs.storage import run_folder
 from tf_nqs.training import VariationalMonteCarlo
-from tf_nqs.transfer import start_weights
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

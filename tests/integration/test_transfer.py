@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs import cli, experiment
 from tf_nqs.analysis import read_metrics
+from tf_nqs.commands import train as cli
+from tf_nqs.experiment import run as experiment
 
 SMALL = """
 n_particles = 2

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import pytest
 
-from tf_nqs import cli, tune
-from tf_nqs.builders import build_ansatz, build_system, build_trainer
+from tf_nqs import tune
+from tf_nqs.commands import train as cli
 from tf_nqs.config import load_toml, settings_from
+from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.integration.test_train import arguments, read
-from tf_nqs import cli
+from tf_nqs.commands import train as cli
 
 
 def test_unmixed_chains_give_no_error_and_say_so(tmp_path, capsys):

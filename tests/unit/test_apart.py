@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tf_nqs import apart
-from tf_nqs.apart import Outcome, run_apart
 from tf_nqs.config import settings_from
-from tf_nqs.stop_signals import StopSignals, Terminated, termination_raised
+from tf_nqs.experiment import isolated as apart
+from tf_nqs.experiment.isolated import Outcome, run_apart
+from tf_nqs.runtime.signals import StopSignals, Terminated, termination_raised
 
 
 def settings_of(note):

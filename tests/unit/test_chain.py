@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.figures.stand_ins import blank_result
-from tf_nqs import chain as chains
-from tf_nqs import cli
+from tf_nqs.commands import train as cli
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import Chain, chain_from
 from tf_nqs.config.errors import shown
-from tf_nqs.run_folder import claim_run_folder
-from tf_nqs.run_result import RunResult
+from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import claim_run_folder
+from tf_nqs.studies import chain as chains
 
 
 def make_chain(run_dir, n_stages=3, **changes):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import cli
+from tf_nqs.commands import train as cli
 from tf_nqs.config import SettingsError, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, chain_to_toml, is_chain
 from tf_nqs.config.load import find_config

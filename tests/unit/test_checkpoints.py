@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_nqs import checkpoints
-from tf_nqs.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from tf_nqs.config import RunFolderError
+from tf_nqs.storage import checkpoints
+from tf_nqs.storage.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 
 FACTS = {
     "iteration": 7,

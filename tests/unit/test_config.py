@@ -19,12 +19,14 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tf_nqs import cli, config, defaults, run_folder
+from tf_nqs import config, defaults
+from tf_nqs.commands import train as cli
 from tf_nqs.config import Settings, SettingsError, settings_from, to_toml
 from tf_nqs.config import load as config_load
 from tf_nqs.config import settings as config_settings
 from tf_nqs.config.chain import is_chain
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
+from tf_nqs.storage import run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = [path for path in sorted((REPOSITORY / "configs").glob("*.toml")) if path.stem != "tune"]  # a search

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.disk import replace_file, replace_text, told_in_one_line
+from tf_nqs.storage.files import replace_file, replace_text, told_in_one_line
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs.builders import build_ansatz, build_trainer
 from tf_nqs.config import settings_from, to_toml
-from tf_nqs.run_folder import CONFIG_FILE, METRICS_FILE, RESULT_FILE, WEIGHTS_FILE
+from tf_nqs.experiment.build import build_ansatz, build_trainer
+from tf_nqs.storage.run_folder import CONFIG_FILE, METRICS_FILE, RESULT_FILE, WEIGHTS_FILE
 
 RUNS = {"a4": {"n_particles": 4, "interaction_strength": 10.0}, "a2v5": {"n_particles": 2, "interaction_strength": 5.0}}
 """Run folders that examples read -> their settings."""
@@ -28,7 +28,7 @@ def examples() -> Iterator[doctest.DocTest]:
 
 
 EXAMPLES = {one.name: one for one in examples()}
-TAKE_LONG = {"tf_nqs.saved_model.export", "tf_nqs.training.vmc.VariationalMonteCarlo"}
+TAKE_LONG = {"tf_nqs.saved_model.export.export", "tf_nqs.training.vmc.VariationalMonteCarlo"}
 """They trace and compile whole trainings and exports; each needs some 10 seconds."""
 
 
@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
 
 
 def test_what_one_starts_with_has_an_example():
-    assert TAKE_LONG | {"tf_nqs.ansatz.FermionAnsatz", "tf_nqs.builders.load"} <= EXAMPLES.keys()
+    assert TAKE_LONG | {"tf_nqs.ansatz.FermionAnsatz", "tf_nqs.experiment.build.load"} <= EXAMPLES.keys()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 
 from tests.unit.figures.stand_ins import blank_result, write_run
 from tf_nqs.config import settings_from
-from tf_nqs.ending import closing_lines, judged
-from tf_nqs.finished_run import finished_result
-from tf_nqs.run_folder import CHAIN_MARK
-from tf_nqs.run_result import RunResult
+from tf_nqs.experiment.ending import closing_lines, judged
+from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import CHAIN_MARK
+from tf_nqs.studies.plan import finished_result
 
 HEALTHY = {
     **{"energy": 10.8915, "energy_error": 2e-4, "reference_energy": 10.8914, "deviation_in_sigma": 0.5, "r_hat": 1.001},

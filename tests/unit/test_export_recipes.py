@@ -13,8 +13,8 @@ import tensorflow as tf
 
 import tf_nqs
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.export_recipes import RECIPES
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.saved_model.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 A = 2

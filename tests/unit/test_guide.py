@@ -39,9 +39,9 @@ def test_the_page_asks_for_the_reference():
     assert "<!-- settings -->" in (DOCS / "settings.md").read_text(encoding="utf-8").splitlines()
 
 
-def test_every_module_has_its_task():
-    table = (DOCS / "data.md").read_text(encoding="utf-8").partition("## Who does what")[2].partition("\n## ")[0]
+def test_every_room_has_its_task():
+    table = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
-    modules = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
-    assert sorted(named) == sorted({*modules} - {"__init__"})
+    rooms = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    assert sorted(named) == sorted({*rooms} - {"__init__"})

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from tf_nqs import __main__ as listing
-from tf_nqs import cli, evaluate, export_command, observe, reproduce, run_command, tune
+from tf_nqs import evaluate, observe, reproduce, tune
+from tf_nqs.commands import export as export_command
+from tf_nqs.commands import run_command
+from tf_nqs.commands import train as cli
+from tf_nqs.commands.help_text import EVERYDAY
 from tf_nqs.config.errors import OTHER_NAMES
 from tf_nqs.config.settings import FIELDS
-from tf_nqs.help_text import EVERYDAY
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tf_nqs import live
+from tf_nqs.runtime import live
 
 PARTS = ("iteration 7/90", "energy 10.89(1)", "3:07 left")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import builders, memory_request
 from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.config.chain import chain_from
-from tf_nqs.run_request import check_chain
+from tf_nqs.experiment import build as builders
+from tf_nqs.experiment import memory as memory_request
+from tf_nqs.experiment.preflight import check_chain
 from tf_nqs.training.record import COLUMNS
 
 REPOSITORY = Path(__file__).resolve().parents[2]

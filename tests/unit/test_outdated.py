@@ -8,8 +8,8 @@ import json
 import h5py
 import pytest
 
-from tf_nqs.outdated import put_away_results
-from tf_nqs.weights_file import iterations_of_weights, note_iterations
+from tf_nqs.storage.outdated import put_away_results
+from tf_nqs.storage.weights_file import iterations_of_weights, note_iterations
 
 
 def put_away(folder):

@@ -12,14 +12,14 @@ import pytest
 
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.physics import TrappedFermions
-from tf_nqs.profiling import (
+from tf_nqs.experiment.profiling import (
     PHASES,
     _seconds_of_iterations,
     enough_iterations,
     profile_iterations,
     profile_run,
 )
+from tf_nqs.physics import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
@@ -37,7 +37,7 @@ def make_vmc(optimizer, policy=None):
 
 def test_the_whole_iteration_counts_samplings_that_few_calls_make(monkeypatch):
     clock = iter([0.0, 1.0, 1.0, 2.0, 2.0, 12.0])  # three calls of four iterations; the last one samples
-    monkeypatch.setattr("tf_nqs.profiling.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tf_nqs.experiment.profiling.time.perf_counter", lambda: next(clock))
 
     class Trainer:
         def fit(self, n_iterations, callbacks):
@@ -101,10 +101,10 @@ def test_samples_that_serve_longer_than_the_profile(monkeypatch):
         walkers=SimpleNamespace(positions=None),
         sample=lambda walkers: call("sampling", 3.0),
     )
-    monkeypatch.setattr("tf_nqs.profiling._unchanged", lambda vmc: nullcontext(lambda: None))
-    monkeypatch.setattr("tf_nqs.profiling._stopwatches", lambda vmc: nullcontext(seconds))
-    monkeypatch.setattr("tf_nqs.profiling._seconds_of_iterations", lambda vmc, n_iterations: 6.0)
-    monkeypatch.setattr("tf_nqs.profiling.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("tf_nqs.experiment.profiling._unchanged", lambda vmc: nullcontext(lambda: None))
+    monkeypatch.setattr("tf_nqs.experiment.profiling._stopwatches", lambda vmc: nullcontext(seconds))
+    monkeypatch.setattr("tf_nqs.experiment.profiling._seconds_of_iterations", lambda vmc, n_iterations: 6.0)
+    monkeypatch.setattr("tf_nqs.experiment.profiling.time.perf_counter", lambda: clock[0])
     sampling, forward, update, _ = profile_iterations(trainer, N)
     assert sampling == ("sampling", 3.0, 0, 0.0, 0.0) and len(called) > 1
     assert forward == ("forward", 5.0, N, 5.0, 1.0)

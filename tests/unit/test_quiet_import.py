@@ -9,8 +9,8 @@ import weakref
 
 import pytest
 
-from tf_nqs.quiet_import import collection_paused
-from tf_nqs.training.compilation import warm_up
+from tf_nqs.execution.compilation import warm_up
+from tf_nqs.runtime.startup import collection_paused
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def test_a_training_waits_for_no_package_that_it_does_not_need():
     """What Keras would load with it is not even loaded later, and can still be imported."""
     code = """
 import sys
-from tf_nqs.quiet_import import import_tensorflow
+from tf_nqs.runtime.startup import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
 tf.keras, tf.function
-from tf_nqs import experiment
+from tf_nqs.experiment import run as experiment
 print(sorted({"matplotlib", "sklearn"} & sys.modules.keys()))
 from tf_nqs.analysis.canvas import new_figure
 print(new_figure(3, 2).get_size_inches(), "matplotlib.pyplot" in sys.modules)

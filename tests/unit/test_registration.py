@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs import layers, registration
+from tf_nqs import layers
+from tf_nqs.runtime import registration
 from tf_nqs.training import NaturalGradient
 
 PACKAGE = Path(tf_nqs.__file__).parent

@@ -13,14 +13,14 @@ import scipy.stats
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import saved_model
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config.errors import SettingsError
-from tf_nqs.export_folder import check_output
-from tf_nqs.export_readme import readme
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.portable import portable
-from tf_nqs.signatures import OUTPUTS
+from tf_nqs.saved_model import export as saved_model
+from tf_nqs.saved_model.graphs import portable
+from tf_nqs.saved_model.readme import readme
+from tf_nqs.saved_model.signatures import OUTPUTS
+from tf_nqs.storage.export_folder import check_output
 
 A, WIDTH = 2, 0.1
 SYSTEM = TrappedFermions(A, interaction_strength=10.0)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import cli, config, search_folder, tune
+from tf_nqs import config, tune
+from tf_nqs.commands import train as cli
 from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.search import Choices, Range, SearchSettings, changed_setting, search_from, search_to_toml
+from tf_nqs.studies import search_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

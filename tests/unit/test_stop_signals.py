@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import exit_status
-from tf_nqs.stop_signals import TERMINATING, StopSignals, Terminated, termination_raised
+from tf_nqs.runtime import exit_status
+from tf_nqs.runtime.signals import TERMINATING, StopSignals, Terminated, termination_raised
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 SLEEPER = """
 import time
-from tf_nqs.stop_signals import StopSignals
+from tf_nqs.runtime.signals import StopSignals
 with StopSignals(lambda text: print(text, flush=True)):
     print("ready", flush=True)
     time.sleep(60)

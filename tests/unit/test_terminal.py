@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tf_nqs import terminal
+from tf_nqs.runtime import terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,9 @@ def test_a_closed_stream_is_no_error(name, monkeypatch):
 
 def test_a_command_prints_in_ascii(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    code = "import sys; from tf_nqs.exit_status import exit_status_of; exit_status_of(lambda: print('1 ħω²'), '')"
+    code = (
+        "import sys; from tf_nqs.runtime.exit_status import exit_status_of; exit_status_of(lambda: print('1 ħω²'), '')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, check=True, timeout=60
     )

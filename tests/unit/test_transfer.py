@@ -9,11 +9,11 @@ import pytest
 import tf_nqs
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.experiment.transfer import TransferError, carry_walkers, save_walkers, transfer_from
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from tf_nqs.sampling import MetropolisAdjustedLangevin, MetropolisHastings
+from tf_nqs.storage.run_folder import CONFIG_FILE, WEIGHTS_FILE
 from tf_nqs.training.vmc import VariationalMonteCarlo
-from tf_nqs.transfer import TransferError, carry_walkers, save_walkers, transfer_from
 
 EQUIVARIANT = ["equivariant_1/kernel", "equivariant_1/bias", "equivariant_2/kernel", "equivariant_2/bias"]
 HEAD = ["orbitals/kernel", "orbitals/bias", "envelope/inverse_width"]

@@ -6,9 +6,9 @@ import pytest
 
 from tf_nqs.analysis.report import result_table
 from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
-from tf_nqs.builders import reference_line
 from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.exact import Reference
+from tf_nqs.experiment.build import reference_line
 from tf_nqs.reproduce import _checked
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from tf_nqs.analysis.notation import format_with_error, round_to_error
 from tf_nqs.analysis.verdict import verdict_text
 from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
-from tf_nqs.terminal import SPELLED_OUT
+from tf_nqs.runtime.terminal import SPELLED_OUT
 
 __all__ = ["format_with_error", "result_table"]
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.disk import replace_file
-from tf_nqs.weights_file import note_iterations
+from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.weights_file import note_iterations
 
 
 class WeightsCheckpoint(IterationCallback):

@@ -13,7 +13,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict, make_window
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
-from tf_nqs.run_folder import WINDOWS_FILE
+from tf_nqs.storage.run_folder import WINDOWS_FILE
 
 
 class EnergyEarlyStopping(WindowCallback):

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.disk import error_number
-from tf_nqs.run_folder import EVENTS_FOLDER
+from tf_nqs.storage.files import error_number
+from tf_nqs.storage.run_folder import EVENTS_FOLDER
 
 REFERENCE_FOLDER, MEASURED_FOLDER = "reference", "measured"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.stop_signals import StopSignals
+from tf_nqs.runtime.signals import StopSignals
 
 
 class TimeLimit(IterationCallback):

@@ -12,8 +12,8 @@ from rich.live import Live
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.live import GAP, duration, live_line
-from tf_nqs.terminal import say
+from tf_nqs.runtime.live import GAP, duration, live_line
+from tf_nqs.runtime.terminal import say
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_nqs import defaults
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
+from tf_nqs.storage.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
 from tf_nqs.whole_numbers import whole_number
 
 

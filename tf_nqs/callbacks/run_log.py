@@ -12,8 +12,8 @@ import numpy as np
 
 from tf_nqs.callbacks.events import Events
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.run_folder import METRICS_FILE
-from tf_nqs.training.reuse import SampleLog
+from tf_nqs.sampling.sample_reuse import SampleLog
+from tf_nqs.storage.run_folder import METRICS_FILE
 
 REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
 """Columns about the samples, see `SampleLog`."""

@@ -12,14 +12,14 @@ import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.exact.observables import entropy_of
+from tf_nqs.execution.chunks import phase_of_rows
+from tf_nqs.measurement.evaluation import settle, walkers_energy
 from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
 from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.relations import is_even
-from tf_nqs.training.chunks import phase_of_rows
-from tf_nqs.training.evaluation import settle, walkers_energy
 from tf_nqs.types import LocalEnergy
 
 _MAX_GROUPS = 64

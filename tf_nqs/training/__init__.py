@@ -1,7 +1,7 @@
 """Training by variational Monte Carlo, and the measurement of what was trained."""
 
+from tf_nqs.measurement.energy import EnergyMeasurement, measure_energy
 from tf_nqs.training.loss import surrogate_loss
-from tf_nqs.training.measurement import EnergyMeasurement, measure_energy
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.optimizers import make_optimizer
 from tf_nqs.training.pretraining import pretrain

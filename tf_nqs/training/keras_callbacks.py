@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_nqs.terminal import say
+from tf_nqs.runtime.terminal import say
 
 LOGS = ("loss", "energy", "energy_error", "variance", "kinetic", "trap", "interaction", "acceptance")
 """What callbacks find in `logs`, means over a call of `train_step`; the loss is the energy."""

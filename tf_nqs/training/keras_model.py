@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras.callbacks import History
 
-from tf_nqs.training.calls import dataset_of
+from tf_nqs.training.iterations import dataset_of
 from tf_nqs.training.keras_callbacks import SkipRestoredCalls
 
 _NOT_SAVED = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 
+from tf_nqs.ansatz.check import prepare_ansatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import check_potentials
 from tf_nqs.sampling import SamplerProtocol, check_sampler
-from tf_nqs.training.wave_function_check import prepare_ansatz
 
 
 def check_parts(ansatz: keras.Model, system: TrappedFermions, sampler: SamplerProtocol | None) -> None:

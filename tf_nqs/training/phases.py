@@ -8,17 +8,17 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_nqs.ansatz.check import is_from_package
+from tf_nqs.ansatz.derivatives import energy_derivatives
+from tf_nqs.execution.chunks import phase_of_rows, phase_of_sums
+from tf_nqs.execution.compilation import compiled_phase
+from tf_nqs.execution.per_walker import with_each_row_twice
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.sampling.mixed_precision import sampling_in
+from tf_nqs.sampling.near_pairs import like_orbits, like_samples
 from tf_nqs.sampling.protocol import SamplerProtocol
-from tf_nqs.training.chunks import phase_of_rows, phase_of_sums
-from tf_nqs.training.compilation import compiled_phase
-from tf_nqs.training.derivatives import energy_derivatives
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.natural_gradient import scores
-from tf_nqs.training.near_pairs import like_orbits, like_samples
-from tf_nqs.training.per_walker import with_each_row_twice
-from tf_nqs.training.precision import sampling_in
-from tf_nqs.training.wave_function_check import is_from_package
 from tf_nqs.types import LocalEnergy, LogAbsPsi, Tensor, WalkerState
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.training.reuse import SampleLog
+from tf_nqs.sampling.sample_reuse import SampleLog
 from tf_nqs.types import EnergyEstimate, Tensor
 
 COLUMNS = ("iteration", *EnergyEstimate._fields, *SampleLog._fields)

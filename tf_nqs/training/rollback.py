@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tf_nqs.checkpoints import model_variables, optimizer_variables
+from tf_nqs.storage.checkpoints import model_variables, optimizer_variables
 
 _SHORTER = 0.5
 """A repair makes all later steps this much shorter."""

@@ -16,29 +16,29 @@ from keras.callbacks import History
 
 from tf_nqs import defaults
 from tf_nqs.analysis.chain_sums import ChainEstimate
+from tf_nqs.ansatz.check import check_wave_function
+from tf_nqs.ansatz.derivatives import choose_laplacian
+from tf_nqs.execution.compilation import explained_xla_failures, warm_up
+from tf_nqs.measurement.energy import EnergyMeasurement
+from tf_nqs.measurement.evaluation import evaluate_energy
+from tf_nqs.measurement.walker_rows import refuse_infinite_potential
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
-from tf_nqs.training.calls import call_lengths
+from tf_nqs.sampling.near_pairs import clip_influence, estimate_of_walkers, with_near_pairs
+from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.training.clipping import Clipping
-from tf_nqs.training.compilation import explained_xla_failures, warm_up
-from tf_nqs.training.derivatives import choose_laplacian
-from tf_nqs.training.evaluation import evaluate_energy
+from tf_nqs.training.freezing import follow_trainable
+from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
 from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
 from tf_nqs.training.keras_model import ModelWithoutData
-from tf_nqs.training.measurement import EnergyMeasurement
 from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
-from tf_nqs.training.near_pairs import clip_influence, estimate_of_walkers, with_near_pairs
 from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
-from tf_nqs.training.reuse import SampleReuse
-from tf_nqs.training.trainable import follow_trainable
 from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
-from tf_nqs.training.walker_rows import refuse_infinite_potential
-from tf_nqs.training.wave_function_check import check_wave_function
 from tf_nqs.types import Tensor, WalkerState
 from tf_nqs.whole_numbers import whole_number
 
@@ -164,7 +164,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         self.seconds_compile = 0.0
 
     def follow_trainable(self) -> None:
-        """Goes on with the ansatz' weights that are trainable now, see `tf_nqs.training.trainable`."""
+        """Goes on with the ansatz' weights that are trainable now, see `tf_nqs.training.freezing`."""
         self._check_compiled()
         follow_trainable(self)
 

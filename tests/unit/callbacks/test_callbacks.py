@@ -34,10 +34,10 @@ from tf_nqs.callbacks import (
 from tf_nqs.callbacks.progress import difference
 from tf_nqs.callbacks.run_log import WHOLE_NUMBERS
 from tf_nqs.config import RunFolderError
-from tf_nqs.disk import told_in_one_line
-from tf_nqs.live import live_line
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.runtime.live import live_line
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.storage.files import told_in_one_line
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.vmc import COLUMNS, VariationalMonteCarlo
 

@@ -14,7 +14,7 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RestoreBestWeights, WindowCallback
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training.calls import call_lengths
+from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
 ANYTHING = ThesisCriterion(*[1e9] * 5, n_successes=2)

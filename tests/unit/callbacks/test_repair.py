@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RepairTraining, RunCheckpoint
-from tf_nqs.checkpoints import _Facts, newest_checkpoint, restore_checkpoint
 from tf_nqs.exact import two_particle_energy
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings
+from tf_nqs.storage.checkpoints import _Facts, newest_checkpoint, restore_checkpoint
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 from tf_nqs.training.record import COLUMNS
 from tf_nqs.training.updates import apply_shortened

@@ -10,10 +10,10 @@ from typing import get_args, get_origin, get_type_hints
 import numpy as np
 
 from tf_nqs.analysis.profile import WHOLE, WORDS, PhaseTime, write_profile
-from tf_nqs.apart import Outcome
 from tf_nqs.config import to_toml
-from tf_nqs.run_folder import claim_run_folder, reopen_run_folder
-from tf_nqs.run_result import RunResult
+from tf_nqs.experiment.isolated import Outcome
+from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import claim_run_folder, reopen_run_folder
 
 REFERENCE = 10.0
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tf_nqs.analysis.profile import WHOLE, PhaseTime
-from tf_nqs.figures import answers, load_arms
-from tf_nqs.figures.outcomes import Outcome
+from tf_nqs.studies.figures import answers, load_arms
+from tf_nqs.studies.figures.outcomes import Outcome
 
 ARM = load_arms("laptop", "runs")["a4v10"]
 

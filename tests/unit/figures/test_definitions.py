@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tf_nqs.figures import SCALES, load_arms, load_figures
-from tf_nqs.figures.definitions import arms_needed
-from tf_nqs.figures.drawing import COLOURS
-from tf_nqs.figures.questions import QUESTIONS
-from tf_nqs.figures.report import thesis_energy
+from tf_nqs.studies.figures import SCALES, load_arms, load_figures
+from tf_nqs.studies.figures.definitions import arms_needed
+from tf_nqs.studies.figures.drawing import COLOURS
+from tf_nqs.studies.figures.questions import QUESTIONS
+from tf_nqs.studies.figures.report import thesis_energy
 
 TECHNIQUES = (
     "early_stopping",

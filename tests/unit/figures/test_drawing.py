@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.unit.figures.stand_ins import REFERENCE
-from tf_nqs.figures import load_arms, load_figures
-from tf_nqs.figures.drawing import make_picture
-from tf_nqs.figures.outcomes import Outcome
+from tf_nqs.studies.figures import load_arms, load_figures
+from tf_nqs.studies.figures.drawing import make_picture
+from tf_nqs.studies.figures.outcomes import Outcome
 
 
 @pytest.mark.parametrize(("figure", "is_shown"), [("fig11", True), ("fig3", False)])

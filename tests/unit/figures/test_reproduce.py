@@ -15,11 +15,11 @@ import pytest
 from tests.unit.figures.stand_ins import REFERENCE, Runs, write_run
 from tf_nqs import reproduce
 from tf_nqs.analysis.report import SIGMA
-from tf_nqs.figures import load_arms, load_figures, running
-from tf_nqs.figures.drawing import ONE_CALL, make_picture
-from tf_nqs.figures.questions import QUESTIONS
-from tf_nqs.figures.report import COLUMNS, rows_of
-from tf_nqs.run_result import RunResult
+from tf_nqs.storage.result import RunResult
+from tf_nqs.studies.figures import load_arms, load_figures, running
+from tf_nqs.studies.figures.drawing import ONE_CALL, make_picture
+from tf_nqs.studies.figures.questions import QUESTIONS
+from tf_nqs.studies.figures.report import COLUMNS, rows_of
 
 
 @pytest.fixture

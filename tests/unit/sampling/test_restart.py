@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy
 from tf_nqs.sampling.restart import count_unmoved, restart_lost
-from tf_nqs.training.reuse import SampleReuse
+from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.types import WalkerState
 
 N = 8

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.execution.chunks import phase_of_rows, phase_of_sums, walkers_per_chunk
+from tf_nqs.execution.compilation import compiled_phase
+from tf_nqs.execution.memory import peak_bytes
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training.chunks import phase_of_rows, phase_of_sums, walkers_per_chunk
-from tf_nqs.training.compilation import compiled_phase
-from tf_nqs.training.memory import peak_bytes
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.phases import make_phases
 from tf_nqs.training.vmc import VariationalMonteCarlo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.training.equilibrium import reach_equilibrium
+from tf_nqs.measurement.equilibrium import reach_equilibrium
 from tf_nqs.types import LocalEnergy, WalkerState
 
 N_WALKERS = 128

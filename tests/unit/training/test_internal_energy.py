@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz.derivatives import energy_derivatives, log_derivatives
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.training.derivatives import energy_derivatives, log_derivatives
 
 A = 3
 

@@ -11,8 +11,8 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training import vmc as vmc_module
+from tf_nqs.training.freezing import rebuilt_optimizer
 from tf_nqs.training.natural_gradient import NaturalGradient
-from tf_nqs.training.trainable import rebuilt_optimizer
 from tf_nqs.training.updates import apply_shortened, build_optimizer
 from tf_nqs.training.vmc import VariationalMonteCarlo
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_nqs.training.measurement import measure_energy
+from tf_nqs.measurement.energy import measure_energy
 from tf_nqs.types import LocalEnergy, WalkerState
 
 N_WALKERS = 64

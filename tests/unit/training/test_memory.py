@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.training.memory import peak_bytes
+from tf_nqs.execution.memory import peak_bytes
 
 N = 1000
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_nqs.measurement.walker_rows import combine_samples, local_energy_of_walkers
 from tf_nqs.physics.contact_zone import ContactZone, contact_zone
 from tf_nqs.physics.energy import estimate_energy
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import free_fermions, sample_free_fermions
-from tf_nqs.training.near_pairs import (
+from tf_nqs.sampling.near_pairs import (
     WeightedPositions,
     clip_influence,
     estimate_of_walkers,
@@ -21,7 +22,6 @@ from tf_nqs.training.near_pairs import (
     sums_of_walkers,
     with_near_pairs,
 )
-from tf_nqs.training.walker_rows import combine_samples, local_energy_of_walkers
 from tf_nqs.types import LocalEnergy
 
 N_WALKERS = 20_000

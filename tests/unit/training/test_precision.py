@@ -11,7 +11,7 @@ from scipy import stats
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training.precision import sampling_in
+from tf_nqs.sampling.mixed_precision import sampling_in
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
 A = 2

@@ -7,10 +7,10 @@ import types
 import pytest
 import tensorflow as tf
 
+from tf_nqs.measurement.energy import EnergyMeasurement
+from tf_nqs.measurement.unseen import with_unseen_features
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import sample_free_fermions
-from tf_nqs.training.measurement import EnergyMeasurement
-from tf_nqs.training.unseen import with_unseen_features
 
 
 def measured(pair_potential, n_samples=10_000, energy_error=1e-3):

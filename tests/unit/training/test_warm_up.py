@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.execution.compilation import warm_up
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training import phases
-from tf_nqs.training.compilation import warm_up
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.vmc import VariationalMonteCarlo
 

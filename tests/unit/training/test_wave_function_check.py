@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz.check import check_wave_function, prepare_ansatz
+from tf_nqs.execution.compilation import compiled_phase, explained_xla_failures
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training.compilation import compiled_phase, explained_xla_failures
 from tf_nqs.training.vmc import VariationalMonteCarlo
-from tf_nqs.training.wave_function_check import check_wave_function, prepare_ansatz
 from tf_nqs.types import SignedLog
 
 

@@ -14,15 +14,17 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from tf_nqs import memory_request, tune, tuning
-from tf_nqs.apart import Outcome
+from tf_nqs import tune
 from tf_nqs.config import RunFolderError, load_toml
 from tf_nqs.config.search import Range, search_from
 from tf_nqs.exact import Reference
-from tf_nqs.search_folder import search_folder
-from tf_nqs.tuning import hypermodel, plots, summary
-from tf_nqs.tuning import search as search_module
-from tf_nqs.tuning import space as space_module
+from tf_nqs.experiment import memory as memory_request
+from tf_nqs.experiment.isolated import Outcome
+from tf_nqs.studies import tuning
+from tf_nqs.studies.search_folder import search_folder
+from tf_nqs.studies.tuning import hypermodel, plots, summary
+from tf_nqs.studies.tuning import search as search_module
+from tf_nqs.studies.tuning import space as space_module
 
 SEARCH = """
 [search]
@@ -175,7 +177,9 @@ def test_failed_trials_do_not_end_a_search(fake_run, search_in, capsys):
     space = {**search.space, "proposal_width": search.space["n_walkers"]._replace(choices=(0.5, 1e30))}
     search = type(search)(search.search, space, search.fixed, search.settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tf_nqs.search_folder.check_same_search", lambda *_: None)  # the space was changed by hand
+        patch.setattr(
+            "tf_nqs.studies.search_folder.check_same_search", lambda *_: None
+        )  # the space was changed by hand
         lines = []
         best, rows, _ = do(search, lines.append)
     reasons = [row["reason"] for row in rows]

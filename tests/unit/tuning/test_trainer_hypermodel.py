@@ -10,8 +10,8 @@ import pytest
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.studies.tuning import TrainerHyperModel
 from tf_nqs.training import VariationalMonteCarlo
-from tf_nqs.tuning import TrainerHyperModel
 
 
 class Iterations(keras.callbacks.Callback):

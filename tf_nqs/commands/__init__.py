@@ -1,0 +1,1 @@
+"""What every command shares: flags, one way to end, exit statuses."""

@@ -1,0 +1,1 @@
+"""How functions of walkers are compiled and cut into chunks, and how much memory they take."""

@@ -1,0 +1,95 @@
+"""How a run ends: what its energy is worth, and what one can do next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tf_nqs.analysis.verdict import Doubt, find_doubts, is_above_reference
+from tf_nqs.config import Settings
+from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import CHAIN_MARK, bears_mark
+
+_COMMANDS = {
+    True: ("python train.py", "python -m tf_nqs.evaluate", "python -m tf_nqs.observe", "python export/saved_model.py"),
+    False: ("tf-nqs-train", "tf-nqs-evaluate", "tf-nqs-observe", "tf-nqs-export"),
+}
+"""Whether the run was started from a checkout by `train.py` -> what trains, evaluates, observes and exports there."""
+
+_LONGER = 5
+"""How many times longer than before a measurement is advised."""
+
+
+def judged(
+    result: RunResult, settings: Settings, metrics: Mapping[str, Any], others: Sequence[Doubt] = ()
+) -> tuple[RunResult, list[Doubt]]:
+    """Returns the result with its verdict, and the doubts that this rests on.
+
+    Args:
+        result: without a verdict.
+        settings: of the run.
+        metrics: columns of `metrics.csv`; may be empty.
+        others: doubts from elsewhere.
+    """
+    doubts = find_doubts(asdict(result), settings.evaluation.target_error, metrics.get("energy", ()), others)
+    reasons = [doubt.reason for doubt in doubts]
+    return replace(result, converged=not doubts, not_converged_because=reasons), doubts
+
+
+def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings, folder: Path) -> list[str]:
+    """Returns what is said below the table: where the results are, advice where it is needed, and the next commands.
+
+    Args:
+        result: of the run.
+        doubts: about its energy.
+        settings: of the run.
+        folder: of the run.
+    """
+    train, evaluate, observe, export = _COMMANDS[Path(sys.argv[0]).name == "train.py"]
+    run_dir = f"--run_dir={shlex.quote(str(folder))}"
+    longer = f"{evaluate} {run_dir} --evaluation_max_seconds={_LONGER * settings.evaluation.evaluation_max_seconds:g}"
+    more = _longer_training(result, settings, folder, f"{train} {run_dir} --resume")
+    advice = {
+        "failure": "start again with a smaller --learning_rate, or with --dtype=float64",
+        "training": more,
+        "sampling": f"train with more steps between samples (--n_steps={2 * settings.sampling.n_steps}"
+        + ("" if settings.sampling.global_moves else ", --global_moves")
+        + f"), or measure longer: {longer}",
+        "precision": f"measure longer: {longer}",
+        "wave_function": "try a larger network (--n_features, --n_layers, --n_determinants), or --dtype=float64",
+    }
+    causes = dict.fromkeys(doubt.cause for doubt in doubts)
+    lines = [f"to improve it: {advice[cause]}" for cause in causes]
+    if is_above_reference(asdict(result)) and "training" not in causes:
+        above = f"{result.deviation_in_sigma:.1f} standard errors above the reference"
+        lines.append(f"the energy lies {above}, though by no more than target_error; to lower it: {more}")
+    target = settings.evaluation.target_error
+    if result.energy_error is not None and result.energy_error > target and "precision" not in causes:
+        lines.append(f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
+    name = shlex.quote(str(Path("exported", folder.name)))
+    return [
+        *lines,
+        f"results are in {folder}; next:",
+        f"  {evaluate} {run_dir}    measures the energy more precisely",
+        f"  {observe} {run_dir}    measures densities and correlations",
+        f"  {export} {run_dir} --output={name}    exports the wave function",
+    ]
+
+
+def _longer_training(result: RunResult, settings: Settings, folder: Path, resume: str) -> str:
+    """Returns how to train longer; a stage of a chain, or a run that a criterion has ended, cannot simply go on."""
+    iterations = 2 * max(result.n_iterations, settings.training.iterations)
+    if result.stop_reason == "early_stopping":
+        return f"train longer: start again with --early_stopping=none --iterations={iterations}"
+    if bears_mark(folder.parent, CHAIN_MARK):
+        return f"train longer: start the chain again with iterations = {iterations} in this stage"
+    if result.stop_reason == "interrupted":
+        return f"go on with the training: {resume}"
+    if result.stop_reason == "time_limit" and settings.training.max_seconds:
+        return f"train longer: {resume} --max_seconds={math.ceil(2 * settings.training.max_seconds)}"
+    return f"train longer: {resume} --iterations={iterations}"

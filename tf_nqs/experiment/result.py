@@ -1,0 +1,83 @@
+"""The numbers of a finished run, put together for `result.json`."""
+
+from __future__ import annotations
+
+import math
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import scipy
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tf_nqs
+from tf_nqs.config import Settings
+from tf_nqs.exact import Reference
+from tf_nqs.storage.result import Convergence, RunResult
+from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo
+
+
+def make_result(
+    settings: Settings,
+    vmc: VariationalMonteCarlo,
+    reference: Reference,
+    measurement: EnergyMeasurement,
+    convergence: Convergence,
+    seconds_training: float,
+    seconds_total: float,
+) -> RunResult:
+    """Returns what `result.json` holds, without a verdict; numbers that are not finite are None, as JSON has no NaN.
+
+    Args:
+        settings: of the run.
+        vmc: the trainer.
+        reference: the exact energy, or the best one known.
+        measurement: of the trained wave function.
+        convergence: what early stopping, transfer and repairs did.
+        seconds_training: time of the training.
+        seconds_total: time of the whole run.
+    """
+    known = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
+    measured: dict[str, Any] = {name: finite_or_none(value) for name, value in known.items()}
+    if not math.isfinite(measurement.energy) and convergence.stop_explanation is None:
+        convergence = convergence._replace(stop_explanation="no sample of the measurement has a finite energy")
+    return RunResult(
+        **measured,
+        reference_energy=reference.energy,
+        reference_kind=reference.kind,
+        reference_uncertainty=reference.uncertainty,
+        deviation_in_sigma=deviation_in_sigma(measurement, reference),
+        n_parameters=vmc.ansatz.count_params(),
+        n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
+        n_iterations=int(vmc.iteration),
+        n_samplings=int(vmc.reuse.n_samplings),
+        stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
+        **convergence._asdict(),
+        non_finite_share=measurement.non_finite_share,
+        seconds_total=seconds_total,
+        seconds_training=seconds_training,
+        seconds_compile=vmc.seconds_compile,
+        seed=settings.run.seed,
+        versions=versions(),
+    )
+
+
+def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
+    """Returns how many of its errors, that of the reference included, an energy is off; None if that is not known."""
+    if reference.energy is None or reference.uncertainty is None:
+        return None
+    sigma = math.hypot(measurement.energy_error, reference.uncertainty)
+    return finite_or_none((measurement.energy - reference.energy) / sigma) if sigma > 0 else None
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Returns the value, or None where it is not finite, as JSON has no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def versions() -> dict[str, str]:
+    """Returns package -> version of what the numbers of a run depend on."""
+    packages = (tf_nqs, tf, keras, tfp, np, scipy)
+    return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}

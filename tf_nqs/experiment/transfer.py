@@ -1,0 +1,256 @@
+"""Transfer: a new ansatz starts from the weights of a trained one, as far as their shapes allow."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tf_nqs.callbacks import set_trainable
+from tf_nqs.config import SettingsError, TransferSettings
+from tf_nqs.config.errors import shown
+from tf_nqs.experiment.build import read_run
+from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.run_folder import WALKERS_FILE
+from tf_nqs.training import VariationalMonteCarlo
+from tf_nqs.types import WalkerState
+
+_MAY_DIFFER = ("n_particles", "name", "dtype", "trainable")
+"""Entries of a model's configuration that a transfer need not keep; precision is judged by the weights."""
+
+
+class TransferError(SettingsError):
+    """Weights or walkers that cannot be transferred; its text is one line for the user."""
+
+
+class Transfer(NamedTuple):
+    """What a transfer did; weights are named as in the ansatz, e.g. `equivariant_1/kernel`.
+
+    Attributes:
+        source: the run folder, or the class of the model, that the weights come from.
+        kind: "interaction" for the same number of particles, where all weights are copied, else "particle".
+        copied: weight -> number of its parameters, for those copied.
+        drawn: the same for those that keep the random start values of the ansatz, as their shape depends on A.
+        frozen: the same for those, copied or not, that are not trainable.
+        walkers: "carried over", or why they were drawn anew; None where there are no walkers, as between two models.
+    """
+
+    source: str
+    kind: str
+    copied: dict[str, int]
+    drawn: dict[str, int]
+    frozen: dict[str, int]
+    walkers: str | None = None
+
+    def lines(self) -> list[str]:
+        """Returns the report as lines for the terminal."""
+        lines = [f"{self.kind} transfer from {self.source}"]
+        for name in ("copied", "drawn", "frozen"):
+            weights = getattr(self, name)
+            what = "drawn anew" if name == "drawn" else name
+            lines.append(f"  {what}: {sum(weights.values())} parameters ({', '.join(weights) or 'none'})")
+        return lines + ([f"  walkers: {self.walkers}"] if self.walkers else [])
+
+
+def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_equivariant: bool = False) -> Transfer:
+    """Copies the weights of a trained wave function into a new one, as far as their shapes allow.
+
+    With the same number of particles A all weights are copied (interaction transfer). With another one, larger or
+    smaller, those are whose shape does not depend on A (particle transfer): of `FermionAnsatz` the equivariant layers.
+    The others keep the start values that the ansatz has. Nothing is copied if anything is refused.
+
+    Args:
+        source: the folder of a run, or a model.
+        ansatz: the model that is given the weights; not yet compiled in a trainer, if layers are to be frozen.
+        freeze_equivariant: whether the ansatz' `equivariant_layers` are frozen.
+
+    Returns:
+        What was copied, what was not, and what is frozen.
+
+    Raises:
+        TransferError: the source is no run or holds weights that are not finite; it has another class, another
+            configuration but for the number of particles (n_features, n_layers, n_determinants), or a higher precision;
+            or the ansatz has no equivariant layers to freeze.
+
+    Example:
+        >>> ansatz = tf_nqs.FermionAnsatz(n_particles=4)
+        >>> report = tf_nqs.transfer_from("runs/a2v5", ansatz, freeze_equivariant=True)
+        >>> sum(report.frozen.values()), ansatz.count_params()
+        (8448, 8712)
+
+    Reference: thesis, Secs. 3.2.1 and 3.2.2.
+    """
+    is_model = isinstance(source, keras.Model)
+    name = type(source).__name__ if is_model else str(source)
+    model = source if is_model else _load(name)
+    try:
+        copied = _matching(model, ansatz)
+    except TransferError as error:
+        raise TransferError(f"transfer_from = {shown(name)}: {error}") from None
+    if freeze_equivariant:
+        freeze_equivariant_layers(ansatz)
+    for old, new in copied:
+        new.assign(old)
+    taken = {id(new) for _, new in copied}
+    trainable = {id(weight) for weight in ansatz.trainable_variables}
+    return Transfer(
+        name,
+        "particle" if _differ_in_particles(model, ansatz) else "interaction",
+        _sizes(weight for weight in ansatz.weights if id(weight) in taken),
+        _sizes(weight for weight in ansatz.weights if id(weight) not in taken),
+        _sizes(weight for weight in ansatz.weights if id(weight) not in trainable),
+    )
+
+
+def start_weights(settings: TransferSettings, ansatz: keras.Model) -> Transfer | None:
+    """Gives an ansatz the weights, and the frozen layers, that the settings of a run ask for.
+
+    Args:
+        settings: the section of the settings.
+        ansatz: the model, not yet compiled in a trainer.
+
+    Returns:
+        As `transfer_from`; None where training starts from random weights.
+
+    Raises:
+        TransferError: as `transfer_from`.
+    """
+    if settings.transfer_from is not None:
+        return transfer_from(settings.transfer_from, ansatz, settings.freeze_equivariant)
+    if settings.freeze_equivariant:
+        freeze_equivariant_layers(ansatz)
+    return None
+
+
+def freeze_equivariant_layers(ansatz: keras.Model) -> None:
+    """Freezes the layers in front of the orbitals, whose weights do not depend on the number of particles.
+
+    Args:
+        ansatz: a model with `equivariant_layers`, not yet compiled in a trainer.
+
+    Raises:
+        TransferError: it has none.
+    """
+    if not hasattr(ansatz, "equivariant_layers"):
+        raise TransferError(f"freeze_equivariant = true: {type(ansatz).__name__} has no equivariant_layers")
+    set_trainable(ansatz.equivariant_layers, False)
+
+
+def _load(run_dir: str) -> keras.Model:
+    """Returns the ansatz of a run folder; what is wrong with the folder is said of transfer_from."""
+    try:
+        return read_run(run_dir, "transfer_from").ansatz
+    except SettingsError as error:
+        raise TransferError(str(error)) from error
+
+
+def _matching(source: keras.Model, ansatz: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Returns the pairs of weights of one shape, after checking that the models differ in nothing but A."""
+    if type(source) is not type(ansatz):
+        raise TransferError(
+            f"is a {type(source).__name__}, the ansatz a {type(ansatz).__name__}; must be the same class"
+        )
+    here = _numbers_of_config(ansatz)
+    for name, value in _numbers_of_config(source).items():
+        if here.get(name, value) != value:
+            raise TransferError(f"has {name} = {shown(value)}, the ansatz {name} = {shown(here[name])}; must be equal")
+    if len(source.weights) != len(ansatz.weights):
+        raise TransferError(f"has {len(source.weights)} weights, the ansatz {len(ansatz.weights)}; must be as many")
+    pairs = list(zip(source.weights, ansatz.weights, strict=True))
+    for old, new in pairs:
+        shapes = f"{weight_name(old)} of shape {tuple(old.shape)}, the ansatz {tuple(new.shape)}"
+        if old.shape != new.shape and not _differ_in_particles(source, ansatz):
+            raise TransferError(f"has {shapes}, for as many particles; must be equal")
+        if not np.can_cast(old.dtype, new.dtype, "safe"):
+            raise TransferError(f"has weights in {old.dtype}, the ansatz in {new.dtype}, which would lose digits")
+        if not np.all(np.isfinite(old.numpy())):
+            raise TransferError(f"{weight_name(old)} is not finite everywhere; the training has failed")
+    return [(old, new) for old, new in pairs if old.shape == new.shape]
+
+
+def _differ_in_particles(source: keras.Model, ansatz: keras.Model) -> bool:
+    return getattr(source, "n_particles", None) != getattr(ansatz, "n_particles", None)
+
+
+def _numbers_of_config(model: keras.Model) -> dict[str, object]:
+    """Returns the plain entries of a configuration; none for a model without one, of which shapes must tell all."""
+    try:
+        config = model.get_config()
+    except NotImplementedError:
+        return {}
+    return {k: v for k, v in config.items() if k not in _MAY_DIFFER and isinstance(v, bool | int | float | str)}
+
+
+def weight_name(weight: keras.Variable) -> str:
+    """Returns the path of a weight within its model."""
+    return weight.path.partition("/")[2]
+
+
+def _sizes(weights: Iterable[Any]) -> dict[str, int]:
+    return {weight_name(weight): math.prod(weight.shape) for weight in weights}
+
+
+def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
+    """Writes `walkers.npz`: positions (n_walkers, n_particles) and proposal_width in a_ho, sampler and n_iterations.
+
+    Args:
+        vmc: the trainer.
+        folder: the run folder.
+    """
+    positions, _, width = (np.array(value) for value in vmc.walkers)
+    arrays: dict[str, Any] = {"positions": positions, "proposal_width": width, "sampler": np.array(vmc.sampler.name)}
+    arrays["n_iterations"] = np.array(int(vmc.iteration))
+    replace_file(folder / WALKERS_FILE, lambda unfinished: np.savez_compressed(unfinished, **arrays))
+
+
+def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
+    """Lets the walkers of a run go on in a trainer whose ansatz has all the weights of that run.
+
+    They sample |Psi|^2 already and need no burn-in. If the trainer has fewer, the first are taken; if it has more, they
+    are repeated, and burn in so that the copies part. Another kind of sampler keeps its own proposal width.
+
+    Args:
+        run_dir: the folder of the run.
+        vmc: a trainer before its first iteration.
+
+    Returns:
+        What became of the walkers, in words; they stay as they are where the run has none that fit.
+
+    Raises:
+        TransferError: their file cannot be read.
+    """
+    path = Path(run_dir).expanduser() / WALKERS_FILE
+    n_walkers, n_particles = vmc.positions.shape
+    if not path.is_file():
+        return f"drawn anew, as {run_dir} has no {WALKERS_FILE}"
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            entries = [file[name] for name in ("positions", "proposal_width", "sampler")]
+        if not all(isinstance(entry, np.ndarray) for entry in entries):
+            raise ValueError("an entry is no array")
+        positions, width, sampler = entries[0], float(entries[1]), str(entries[2])
+    except (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise TransferError(
+            f"transfer_from = {shown(str(run_dir))}: {WALKERS_FILE} cannot be read ({error})"
+        ) from error
+    if not _are_walkers(positions, width, n_particles):
+        return f"drawn anew, as those of {run_dir} do not fit"
+    if sampler != vmc.sampler.name:
+        width = float(vmc.proposal_width)
+    carried = np.resize(positions, (n_walkers, n_particles)).astype(vmc.compute_dtype)
+    vmc.walkers = WalkerState(carried, vmc.seed, width)
+    vmc.needs_burn_in = len(positions) < n_walkers
+    return "carried over" + (", repeated and burnt in" if vmc.needs_burn_in else "")
+
+
+def _are_walkers(positions: np.ndarray, width: float, n_particles: int) -> bool:
+    """Whether a file holds positions of as many particles, at least of one walker, and a width, all of them finite."""
+    if positions.dtype.kind != "f" or positions.ndim != 2 or 0 in positions.shape or positions.shape[1] != n_particles:
+        return False
+    return bool(np.all(np.isfinite(positions))) and 0 < width < math.inf

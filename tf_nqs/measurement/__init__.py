@@ -1,0 +1,1 @@
+"""Measuring a frozen wave function: equilibration, energy, observables."""

@@ -1,0 +1,45 @@
+"""How every command ends: its exit status, and one line on stderr where it did not get to its own end.
+
+0 done, 2 bad input, 3 the computation failed, 130 interrupted, 128 + signal terminated (143 for SIGTERM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tf_nqs.config import SettingsError
+from tf_nqs.runtime.signals import Terminated, termination_raised
+from tf_nqs.runtime.terminal import complain, encode_anything
+
+BAD_INPUT = 2
+EXIT_STATUS = {"failed": 3, "interrupted": 130}
+"""Stop reason of a training -> exit status; 0 for every other reason."""
+
+
+class WorkFailedError(Exception):
+    """The input was fine, but what was asked for could not be computed; the message is one line."""
+
+
+def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:
+    """Does the work of a command and returns its exit status.
+
+    Args:
+        work: what the command does; returns the status of a command that came to its end, None for 0.
+        interrupted: what Ctrl-C or a terminating signal has left behind, and how to go on.
+    """
+    encode_anything()
+    try:
+        with termination_raised():
+            return work() or 0
+    except SettingsError as error:
+        complain(f"error: {error}")
+        return BAD_INPUT
+    except WorkFailedError as error:
+        complain(f"error: {error}")
+        return EXIT_STATUS["failed"]
+    except KeyboardInterrupt:
+        complain(f"interrupted; {interrupted}")
+        return EXIT_STATUS["interrupted"]
+    except Terminated as end:
+        complain(f"terminated by {end.signal_name}; {end.advice or interrupted}")
+        return end.status

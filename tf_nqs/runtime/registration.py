@@ -1,0 +1,85 @@
+"""What follows from `import tf_nqs` alone, though it loads no TensorFlow: Keras knows our layers, and starts quietly.
+
+Both must happen when Keras and TensorFlow are imported, by whomever, so Python is asked to tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.machinery
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from tf_nqs.runtime.startup import silenced_stderr
+
+REGISTERED = {
+    "EquivariantLayer": "tf_nqs.layers",
+    "FermionAnsatz": "tf_nqs.ansatz",
+    "LogEnvelope": "tf_nqs.layers",
+    "NaturalGradient": "tf_nqs.training",
+    "OrbitalLayer": "tf_nqs.layers",
+    "SlaterDeterminant": "tf_nqs.layers",
+}
+"""Class that files of Keras may hold -> module to import it from."""
+
+PACKAGE = "tf_nqs"
+"""What the classes are registered under."""
+
+
+def watch_imports() -> None:
+    """Lets Keras find our classes when it reads a file, and silences TensorFlow's start, now or once they are loaded.
+
+    TensorFlow's start is left alone where the environment has a TF_CPP_MIN_LOG_LEVEL, or where it is over.
+    """
+    if "keras" in sys.modules:
+        register_stand_ins()
+    sys.meta_path.insert(0, _Watcher())
+
+
+def register_stand_ins() -> None:
+    """Registers, for each class that is not loaded yet, one that loads it when Keras makes an object of it."""
+    import keras
+
+    known = keras.saving.get_custom_objects()  # the live dictionary, where a class later takes its stand-in's place
+    for name, module in REGISTERED.items():
+        known.setdefault(f"{PACKAGE}>{name}", _stand_in(name, module))
+
+
+def _stand_in(name: str, module: str) -> type:
+    def from_config(config: dict[str, Any]) -> Any:
+        return getattr(importlib.import_module(module), name).from_config(config)
+
+    return type(name, (), {"from_config": staticmethod(from_config), "get_config": None})
+
+
+class _Watcher:
+    """A finder that finds no module of its own, but adds to what the import of two others does.
+
+    Not derived from `importlib.abc.MetaPathFinder`: to import that would double the time that `import tf_nqs` takes.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in ("keras", "tensorflow"):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _Loader(fullname, spec.loader.path)
+        return spec
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Executes a module without what C++ libraries write to standard error meanwhile."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        with _quietly():
+            super().exec_module(module)
+        if module.__name__ == "keras":
+            register_stand_ins()
+
+
+def _quietly() -> contextlib.AbstractContextManager[None]:
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return silenced_stderr() if level == "3" else contextlib.nullcontext()

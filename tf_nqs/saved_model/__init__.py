@@ -1,0 +1,1 @@
+"""The wave function as a TensorFlow SavedModel."""

@@ -1,0 +1,234 @@
+"""A wave function written as a SavedModel, which runs wherever TensorFlow does, without this package or Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_nqs
+from tf_nqs import defaults
+from tf_nqs.physics import TrappedFermions
+from tf_nqs.saved_model.readme import readme
+from tf_nqs.saved_model.signatures import functions_of_positions, make_methods, make_signatures
+from tf_nqs.storage.export_folder import README_FILE, VERSION_FOLDER, check_output
+from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.types import Tensor
+
+SUMMARY_FILE = "export.json"
+
+_N_CHECKED, _N_CHECKED_STEPS = 64, 200
+"""Walkers, and Metropolis steps that bring them there, on which a new export is compared."""
+
+LEAST_SHARE = 0.9
+"""Of the walkers whose numbers must agree, and must be finite. The rest may stand next to a node."""
+
+LARGEST_DEVIATION = {"float32": (1e-5, 1e-3), "float64": (1e-12, 1e-11)}
+"""How far the reloaded numbers of these walkers may be off, relative to max(1, |value|), for up to four particles.
+
+The first bound is for the wave function, the second for what is made of its derivatives. Both models do the same
+operations, but the order of a few sums differs, and orbitals that are nearly dependent, as those of random weights are,
+amplify that rounding. Nine in ten walkers of four particles were off by 1e-6 and 3e-5 at most in float32, by 1e-15 and
+2e-14 in float64. Next to a node rounding errors grow without bound, so no bound holds for every walker.
+"""
+
+_GROWTH, _LARGEST_BOUND = 3.0, 0.1
+"""Factor by which each particle beyond four raises the bounds, and where that ends.
+
+With random weights in float32 nine in ten walkers were off by 6e-6 (ln|Psi|) and 3e-4 (gradient) for six particles, by
+1e-4 (ln|Psi|) and 3e-3 (kinetic energy) for ten. A wrong export is off by about 1.
+"""
+
+_OF_DERIVATIVES = ("local_energy", "gradient_and_laplacian")
+_FINITE = ("log_psi", "local_energy")
+"""Signatures that give finite numbers wherever the wave function is of any use."""
+
+
+class ExportError(RuntimeError):
+    """The exported model does not give the numbers of the wave function."""
+
+
+def export(
+    ansatz: keras.Model,
+    system: TrappedFermions,
+    output: str | Path,
+    laplacian: str = defaults.LAPLACIAN,
+    assets: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    n_iterations: int | None = None,
+) -> dict[str, float]:
+    """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README beside it.
+
+    The new export is written beside `output`, reloaded and compared with the ansatz, and only then moved there.
+
+    Args:
+        ansatz: Keras model, positions (n_walkers, n_particles) -> (sign, log_abs_psi).
+        system: the Hamiltonian.
+        output: a new or an empty folder.
+        laplacian: as for `VariationalMonteCarlo`.
+        assets: file name -> text, kept inside the model; `config.toml` and `result.json` are quoted in the README.
+        overwrite: whether `output` may hold an export already, which the new one then replaces.
+        n_iterations: of the training so far, to be told in `export.json` and the README.
+
+    Returns:
+        Signature -> largest deviation of the reloaded model's numbers from the ansatz' own on 64 walkers, relative to
+        max(1, |value|).
+
+    Raises:
+        SettingsError: output cannot be used. (A ValueError.)
+        ValueError: laplacian is unknown or not available, or ansatz and system have different numbers of particles.
+        ExportError: the reloaded model gives other numbers.
+
+    Example:
+        >>> system, ansatz, _ = tf_nqs.load("runs/a4")
+        >>> deviations = tf_nqs.export(ansatz, system, "exported/a4")
+        >>> sorted(deviations)
+        ['gradient_and_laplacian', 'local_energy', 'log_psi', 'orbitals', 'psi']
+    """
+    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+        raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
+    target = check_output(output, overwrite)
+    functions = functions_of_positions(ansatz, system, laplacian)
+    ansatz(tf.zeros((1, system.n_particles), ansatz.compute_dtype))  # some models make their variables at first use
+    summary = _summary(ansatz, system) | {"n_iterations": n_iterations}
+    texts = {**(assets or {}), SUMMARY_FILE: json.dumps(summary, indent=2, ensure_ascii=False) + "\n"}
+    with _written_beside(target, output) as folder:
+        _save(ansatz, functions, summary, texts, folder)
+        deviations = _compare(functions, folder)
+        (folder / README_FILE).write_text(readme(target.name, list(functions), summary, texts), encoding="utf-8")
+    return deviations
+
+
+def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
+    """What was exported, by what, for those who find the model one day."""
+    return {
+        "n_particles": system.n_particles,
+        "dtype": ansatz.compute_dtype,
+        "n_parameters": ansatz.count_params(),
+        "interaction_strength": None if system.pair_potential else system.interaction_strength,
+        "interaction_range": None if system.pair_potential else system.interaction_range,
+        "trap": system.trap if isinstance(system.trap, bool) else "custom",
+        "versions": {"python": platform.python_version()}
+        | {package.__name__: package.__version__ for package in (tf_nqs, tf, keras, np)},
+    }
+
+
+def _save(
+    ansatz: keras.Model, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path
+) -> None:
+    """Writes the model; its texts become assets in the folder of that name."""
+    module = tf.Module()
+    methods = make_methods(functions, summary["n_particles"], summary["dtype"])
+    for name, method in methods.items():
+        setattr(module, name, method)
+    # TensorFlow's variables, without Keras' objects around them: what loads the model need not know those.
+    module.parameters = [variable.value for variable in ansatz.variables]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        module.assets = []
+        for name, text in texts.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+            module.assets.append(tf.saved_model.Asset(str(Path(scratch) / name)))
+        signatures = make_signatures(methods, summary["n_particles"], summary["dtype"])
+        tf.saved_model.save(module, str(folder / VERSION_FOLDER), signatures=signatures)
+
+
+def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float]:
+    """Reloads the model; returns signature -> largest deviation.
+
+    Raises:
+        ExportError: fewer than `LEAST_SHARE` of the walkers have finite numbers, off by `LARGEST_DEVIATION` at most.
+    """
+    model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # kept: its signatures do not keep the variables alive
+    loaded = model.signatures
+    drawn = {"seed": [0, 0], "n_walkers": _N_CHECKED, "n_steps": _N_CHECKED_STEPS}
+    positions = loaded["sample"](**{name: tf.constant(value) for name, value in drawn.items()})["positions"]
+    if not np.all(np.isfinite(positions)):
+        raise ExportError("the reloaded model samples positions that are not finite")
+    largest = {}
+    for signature, function in functions.items():
+        reloaded, own = loaded[signature](positions=positions), function(positions)
+        bound = _bound(signature, positions.shape[1], positions.dtype.name)
+        by_output = {name: _deviation(reloaded[name], own[name]) for name in own}
+        for name, deviation in by_output.items():
+            if signature in _FINITE:
+                _require(np.isfinite(own[name]), f"{name} of {signature}: not finite")
+            _require(deviation <= bound, f"{name} of {signature}: off by more than {bound:g} after reloading")
+        largest[signature] = float(max(np.max(deviation) for deviation in by_output.values()))
+    return largest
+
+
+def _bound(signature: str, n_particles: int, dtype: str) -> float:
+    """Returns how far numbers of a signature may be off."""
+    bound = LARGEST_DEVIATION[dtype][signature in _OF_DERIVATIVES]
+    return min(bound * _GROWTH ** min(max(n_particles - 4, 0), 99), _LARGEST_BOUND)
+
+
+def _require(is_good: np.ndarray, fault: str) -> None:
+    """Refuses a model with that fault on more than a few walkers."""
+    if np.mean(is_good) < LEAST_SHARE:
+        raise ExportError(f"{fault} for {np.count_nonzero(~is_good)} of {len(is_good)} walkers")
+
+
+def _deviation(found: Tensor, wanted: Tensor) -> np.ndarray:
+    """|found - wanted|/max(1, |wanted|) of each walker, the largest of its components.
+
+    Equal infinities agree; what is no number agrees with nothing.
+    """
+    found, wanted = (np.asarray(values).reshape(len(values), -1) for values in (found, wanted))
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
+    return np.max(np.where(found == wanted, 0, np.where(np.isnan(off), np.inf, off)), axis=1)
+
+
+@contextlib.contextmanager
+def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
+    """Gives a folder to write in, which replaces `target` at the end, or vanishes if anything fails.
+
+    Args:
+        target: where the finished folder goes; what it holds is lost only when the new one is in its place.
+        output: how messages call it.
+
+    Raises:
+        SettingsError: nothing can be written there.
+    """
+    new_parents = [place for place in target.parents if not place.exists()]
+    allowed = "must be a new or an empty folder"
+    with told_in_one_line("output", output, allowed):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    new, old = workshop / "new", workshop / "old"
+    try:
+        with told_in_one_line("output", output, f"{allowed} on a disk with room for it", among_others=True):
+            new.mkdir()
+            yield new
+        with told_in_one_line("output", output, allowed):
+            _put_in_place(new, target, old)
+    finally:
+        if target.exists() or not old.exists():
+            shutil.rmtree(workshop, ignore_errors=True)
+        if not target.exists():
+            with contextlib.suppress(OSError):  # something else is in it by now
+                for place in new_parents:
+                    place.rmdir()
+
+
+def _put_in_place(new: Path, target: Path, old: Path) -> None:
+    """Moves a folder to where it belongs, and what is there to `old`; back again if that fails."""
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise

@@ -1,0 +1,130 @@
+"""The README of an exported folder: all that its users need who have never seen this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tf_nqs.analysis import format_with_error
+from tf_nqs.analysis.words import REFERENCE_WORDS
+from tf_nqs.saved_model.recipes import RECIPES
+from tf_nqs.saved_model.signatures import OUTPUTS
+
+_TEXT = """\
+# {name}: a neural wave function of {n_particles} trapped fermions
+
+A TensorFlow SavedModel, in folder `1`. It needs TensorFlow alone, neither Keras nor the package that trained it.
+Lengths are in a_ho = sqrt(ħ/(m ω)), energies in ħω.
+
+{facts}
+
+## Signatures
+
+n is the number of walkers, any; A = {n_particles}; D is the number of determinants. Real numbers are {dtype}.
+
+| signature | input | output | shape | dtype | unit | meaning |
+|---|---|---|---|---|---|---|
+{rows}
+
+`serving_default` is `log_psi`. `positions` are the places of all fermions, in a_ho, in any order.
+
+`sample` starts `n_walkers` walkers from N(0, 1) and moves them by `n_steps` steps of random-walk Metropolis. During
+the first half of the steps the width of the moves adapts to an acceptance of one half, every ten steps; in the second
+half it is frozen, which then leaves |Psi|² invariant exactly. Take 500 steps or more; for more walkers take more of
+them or another `seed`. The same seed gives the same walkers.
+
+ln|Psi|, its gradient and its Laplacian diverge where Psi vanishes, and close to there all digits of {dtype} may be
+lost in rounding; walkers drawn from |Psi|² are not there.
+
+## Use
+
+```python
+import tensorflow as tf
+
+folder = "{name}/1"
+model = tf.saved_model.load(folder)
+seed, n_walkers, n_steps = tf.constant([0, 1]), tf.constant(1000), tf.constant(500)
+positions = model.signatures["sample"](seed=seed, n_walkers=n_walkers, n_steps=n_steps)["positions"]
+energy = model.signatures["local_energy"](positions=positions)["total"]
+print(tf.reduce_mean(energy).numpy())
+```
+
+First and second derivatives by the positions also go through `log_psi` with `tf.GradientTape`.
+
+Under TensorFlow Serving, with this folder as the model's `base_path`:
+
+```
+curl -d '{{"signature_name": "log_psi", "inputs": {{"positions": [{example}]}}}}' \\
+  http://localhost:8501/v1/models/{name}:predict
+```
+
+## Inside
+
+{assets}
+
+{recipes}"""
+
+_ASSETS = {
+    "config.toml": "all settings of the run",
+    "result.json": "the energy that the run measured, and everything else it found out",
+    "export.json": "what was exported, and the versions of the packages that did it",
+}
+
+
+def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: Mapping[str, str]) -> str:
+    """Returns the text of the README.
+
+    Args:
+        name: of the exported folder.
+        signatures: names of the signatures that take positions.
+        summary: number of particles, dtype, interaction and versions.
+        texts: asset's file name -> its content.
+    """
+    dtype, n_particles = summary["dtype"], summary["n_particles"]
+    assets = [f"- `1/assets/{file}`: {_ASSETS.get(file, 'given at export')}" for file in sorted(texts)]
+    return _TEXT.format(
+        name=name,
+        n_particles=n_particles,
+        dtype=dtype,
+        facts="\n".join(f"- {key}: {value}" for key, value in _facts(summary, texts.get("result.json")).items()),
+        rows="\n".join(_rows([*signatures, "sample"], dtype)),
+        example=[round(place - (n_particles - 1) / 2, 1) for place in range(n_particles)],
+        assets="\n".join(assets),
+        recipes=RECIPES,
+    )
+
+
+def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str]:
+    """What is known of this wave function, name -> value."""
+    facts = {"system": _system(summary), "parameters": f"{summary['n_parameters']:,}", "energy": "not measured"}
+    result = json.loads(result_text) if result_text else {}
+    if result.get("energy") is not None:
+        unknown = "" if result.get("energy_error") is not None else ", its error unknown"
+        energy = format_with_error(result["energy"], result.get("energy_error"))
+        facts["energy"] = f"{energy} ħω, measured after training{unknown}"
+    if result.get("reference_energy") is not None:
+        kind = REFERENCE_WORDS.get(result["reference_kind"], result["reference_kind"])
+        facts["reference energy"] = f"{result['reference_energy']:.6f} ħω ({kind})"
+    if summary.get("n_iterations") is not None:
+        facts["iterations"] = f"{summary['n_iterations']:,}"
+    facts["versions"] = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
+    return facts
+
+
+def _system(summary: Mapping[str, Any]) -> str:
+    trap = {True: "harmonic trap", False: "no trap"}.get(summary["trap"], "a trap of its own")
+    if summary["interaction_strength"] is None:
+        return f"A = {summary['n_particles']}, {trap}, an interaction of its own"
+    interaction = f"V0 = {summary['interaction_strength']:g} ħω a_ho, range {summary['interaction_range']:g} a_ho"
+    return f"A = {summary['n_particles']}, {trap}, Gaussian interaction, {interaction}"
+
+
+def _rows(signatures: Iterable[str], dtype: str) -> Iterator[str]:
+    """The rows of the table of signatures."""
+    inputs = {"sample": "`seed` int32 (2,), `n_walkers` int32 (), `n_steps` int32 ()"}
+    for signature in signatures:
+        given = inputs.get(signature, f"`positions` {dtype} (n, A)")
+        for name, output in OUTPUTS[signature].items():
+            meaning = output.meaning.replace("|", "\\|")  # a bar would end the cell
+            yield f"| `{signature}` | {given} | `{name}` | {output.shape} | {dtype} | {output.unit} | {meaning} |"

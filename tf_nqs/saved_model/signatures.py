@@ -1,0 +1,192 @@
+"""What an exported wave function computes: the functions behind the signatures, and the contract that describes them.
+
+Shapes are written with n for the number of walkers, A for that of particles, D for that of determinants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.ansatz.derivatives import choose_laplacian, energy_derivatives, log_derivatives
+from tf_nqs.physics import TrappedFermions
+from tf_nqs.sampling import MetropolisHastings
+from tf_nqs.saved_model.graphs import portable
+from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+
+STEPS_PER_ADAPTATION = 10
+"""Metropolis steps between two changes of the proposal width."""
+
+
+class Output(NamedTuple):
+    """An output of a signature: its shape, its unit, and what it is."""
+
+    shape: str
+    unit: str
+    meaning: str
+
+
+OUTPUTS = {
+    "log_psi": {
+        "sign": Output("(n,)", "1", "sign of Psi: -1, 0 or 1"),
+        "log_abs_psi": Output("(n,)", "1", "ln|Psi|, -inf where Psi vanishes; Psi is not normalised"),
+    },
+    "psi": {"psi": Output("(n,)", "1", "Psi = sign exp(log_abs_psi), which may underflow to 0 where log_psi does not")},
+    "local_energy": {
+        "total": Output("(n,)", "ħω", "e_L = (H Psi)/Psi, the sum of its three parts"),
+        "kinetic": Output("(n,)", "ħω", "-1/2 (lap Psi)/Psi"),
+        "trap": Output("(n,)", "ħω", "energy in the trap"),
+        "interaction": Output("(n,)", "ħω", "energy of all pairs"),
+    },
+    "gradient_and_laplacian": {
+        "gradient": Output("(n, A)", "1/a_ho", "d_i ln|Psi|"),
+        "laplacian": Output("(n,)", "1/a_ho²", "sum_i d_i² ln|Psi|; (lap Psi)/Psi is this plus sum_i gradient_i²"),
+    },
+    "orbitals": {
+        "orbitals": Output("(n, D, A, A)", "1", "generalised Slater matrices: particles in rows, orbitals in columns")
+    },
+    "sample": {"positions": Output("(n_walkers, A)", "a_ho", "walkers drawn from |Psi|²")},
+}
+"""Signature -> its outputs. All but `sample` take `positions` (n, A) in a_ho."""
+
+
+def functions_of_positions(
+    ansatz: keras.Model, system: TrappedFermions, laplacian: str = defaults.LAPLACIAN
+) -> dict[str, Callable[[Tensor], dict[str, Tensor]]]:
+    """Returns signature -> Python function, positions (n_walkers, n_particles) -> its outputs.
+
+    Args:
+        ansatz: Keras model, positions -> (sign, log_abs_psi); without `orbitals` it has no such signature.
+        system: the Hamiltonian.
+        laplacian: as for `VariationalMonteCarlo`.
+
+    Raises:
+        ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
+    """
+    laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
+    derivatives, of_energy = log_derivatives(ansatz, laplacian), energy_derivatives(ansatz, laplacian, system)
+
+    def log_psi(positions: Tensor) -> dict[str, Tensor]:
+        return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))
+
+    def psi(positions: Tensor) -> dict[str, Tensor]:
+        sign, log_abs_psi = ansatz(positions)
+        return {"psi": sign * tf.exp(log_abs_psi)}
+
+    def local_energy(positions: Tensor) -> dict[str, Tensor]:
+        energy = system.local_energy(positions, of_energy(positions))
+        return {"total": energy.total, **energy._asdict()}
+
+    def gradient_and_laplacian(positions: Tensor) -> dict[str, Tensor]:
+        gradient, laplacian_of_psi = derivatives(positions)
+        return {"gradient": gradient, "laplacian": laplacian_of_psi - tf.reduce_sum(gradient**2, axis=1)}
+
+    functions: dict[str, Callable] = {f.__name__: f for f in (log_psi, psi, local_energy, gradient_and_laplacian)}
+    if hasattr(ansatz, "orbitals"):
+        functions["orbitals"] = lambda positions: {"orbitals": ansatz.orbitals(positions)}
+    return functions
+
+
+def make_methods(
+    functions: Mapping[str, Callable], n_particles: int, dtype: str
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Returns name -> graph function that can be saved as a method of a model; with `sample` besides the given ones.
+
+    They take positions of any shape and check it themselves, because TensorFlow's own check says little.
+
+    Args:
+        functions: as `functions_of_positions` returns them.
+        n_particles: number of particles A.
+        dtype: of positions and outputs.
+    """
+    fitting = tf.TensorSpec((None, n_particles), dtype, name="positions")
+    anything = tf.TensorSpec(None, dtype, name="positions")
+
+    def method(function: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
+        graph = portable(function, fitting)
+        return tf.function(
+            lambda positions: graph(_checked(positions, n_particles)), input_signature=[anything], autograph=False
+        )
+
+    methods = {name: method(function) for name, function in functions.items()}
+
+    def log_abs_psi(positions: Tensor) -> Tensor:
+        return methods["log_psi"](positions)["log_abs_psi"]
+
+    methods["sample"] = tf.function(
+        lambda seed, n_walkers, n_steps: {
+            "positions": _sample(log_abs_psi, seed, n_walkers, n_steps, n_particles, dtype)
+        },
+        input_signature=[
+            tf.TensorSpec((2,), tf.int32, name="seed"),
+            tf.TensorSpec((), tf.int32, name="n_walkers"),
+            tf.TensorSpec((), tf.int32, name="n_steps"),
+        ],
+        autograph=False,
+    )
+    return methods
+
+
+def make_signatures(
+    methods: Mapping[str, Callable], n_particles: int, dtype: str
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Returns signature -> graph function: the methods, with the shape of their input as part of the contract.
+
+    Args:
+        methods: as `make_methods` returns them.
+        n_particles: number of particles A.
+        dtype: of positions and outputs.
+    """
+    positions = tf.TensorSpec((None, n_particles), dtype, name="positions")
+
+    def signature(method: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
+        return tf.function(lambda positions: method(positions), input_signature=[positions], autograph=False)
+
+    named = {name: signature(method) for name, method in methods.items() if name != "sample"}
+    return {**named, "sample": methods["sample"], tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: named["log_psi"]}
+
+
+def _checked(positions: Tensor, n_particles: int) -> Tensor:
+    """Returns positions whose shape is (n_walkers, n_particles), also where TensorFlow does not compare shapes.
+
+    A signature of a loaded model takes tensors of any shape, whatever it says, and networks compute something of many.
+    """
+    # Hides what the graph claims about the shape: otherwise the check would count as passed and be left out.
+    given = tf.raw_ops.PlaceholderWithDefault(input=positions, shape=None)
+    shape = tf.shape(given)
+    fits = tf.reduce_all(shape[1:] == n_particles) & (tf.size(shape) == 2)
+    message = f"positions must have shape (n, {n_particles}): n walkers of {n_particles} particles each; the shape was"
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message, shape], summarize=8)]):
+        return tf.ensure_shape(given, (None, n_particles))
+
+
+def _sample(
+    log_abs_psi: LogAbsPsi, seed: Tensor, n_walkers: Tensor, n_steps: Tensor, n_particles: int, dtype: str
+) -> Tensor:
+    """Walkers from N(0, 1) after n_steps Metropolis steps, shape (n_walkers, n_particles).
+
+    The proposal width adapts in the first half of the steps and is frozen in the second, which therefore leaves
+    |Psi|^2 invariant exactly.
+    """
+    checks = [
+        tf.debugging.assert_greater_equal(n_walkers, 1, "n_walkers must be at least 1"),
+        tf.debugging.assert_non_negative(n_steps, "n_steps must not be negative"),
+    ]
+    with tf.control_dependencies(checks):
+        seed, draw = tf.unstack(tf.random.split(seed, 2))
+        positions = tf.random.stateless_normal(tf.stack([n_walkers, n_particles]), draw, dtype=dtype)
+        positions = tf.ensure_shape(positions, (None, n_particles))
+    sampler = MetropolisHastings(global_moves=False)
+    state = WalkerState(positions, seed, tf.constant(sampler.proposal_width, dtype))
+    n_adaptations = n_steps // 2 // STEPS_PER_ADAPTATION
+
+    def adapt(index: Tensor, state: WalkerState) -> tuple[Tensor, WalkerState]:
+        return index + 1, sampler.adapt(*sampler.sample(log_abs_psi, state, STEPS_PER_ADAPTATION))
+
+    _, state = tf.while_loop(lambda index, _: index < n_adaptations, adapt, (0, state))
+    state, _ = sampler.sample(log_abs_psi, state, n_steps - STEPS_PER_ADAPTATION * n_adaptations)
+    return state.positions

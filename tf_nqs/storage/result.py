@@ -1,0 +1,135 @@
+"""What `result.json` holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+
+class Convergence(NamedTuple):
+    """What transfer, freezing, early stopping and repairs did; see `RunResult`."""
+
+    stop_explanation: str | None = None
+    blocking_criteria: list[str] | None = None
+    restored_iteration: int | None = None
+    released_iteration: int | None = None
+    transfer: dict[str, Any] | None = None
+    n_repairs: int = 0
+    n_restarted: int = 0
+    non_finite_share_training: float = 0.0
+    n_rejected: int = 0
+
+    def with_explanation(self, more: str) -> Convergence:
+        """Returns the same with one more reason in `stop_explanation`."""
+        return self._replace(stop_explanation="; ".join(filter(None, (self.stop_explanation, more))))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `result.json` holds; energies in hbar*omega, None where a number does not exist or is not known.
+
+    Attributes:
+        energy_error: None as well where no error can be known: the walkers were not in equilibrium, or R-hat is above
+            1.05.
+        n_samplings: iterations that drew new samples; the others re-weighted those at hand.
+        stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
+        stop_explanation: why training failed, if it did; else with early stopping, why training was stopped or what
+            has kept it from being stopped; and what shows that the energy is not the ground state's.
+        blocking_criteria: with early stopping, the checks that the last window did not pass; see `windows.csv`.
+        restored_iteration: with restore_best, the iteration whose weights were given back and measured.
+        released_iteration: the iteration after which frozen layers were trained too, if any.
+        transfer: with transfer_from, what `tf_nqs.experiment.transfer.Transfer` holds.
+        n_repairs: rollbacks to the last good state, after faults.
+        n_restarted: walkers that were lost or stuck while training, and were restarted where others stood.
+        non_finite_share_training: share of the local energies of the training that were not finite, and left out.
+        n_rejected: solutions of the natural gradient that were not finite, and were solved for again with more damping.
+        non_finite_share: the same share of the measurement.
+        in_equilibrium: whether the burn-in before the measurement ended in equilibrium.
+        converged: whether nothing speaks against the energy, see `tf_nqs.analysis.verdict.find_doubts`.
+        not_converged_because: what does, in words.
+    """
+
+    energy: float | None
+    energy_error: float | None
+    energy_error_naive: float | None
+    variance: float | None
+    kinetic: float | None
+    trap: float | None
+    interaction: float | None
+    acceptance: float | None
+    r_hat: float | None
+    effective_samples: float | None
+    reference_energy: float | None
+    reference_kind: str
+    reference_uncertainty: float | None
+    deviation_in_sigma: float | None
+    n_parameters: int
+    n_trainable_parameters: int
+    n_iterations: int
+    n_samplings: int
+    stop_reason: str
+    stop_explanation: str | None
+    blocking_criteria: list[str] | None
+    restored_iteration: int | None
+    released_iteration: int | None
+    transfer: dict[str, Any] | None
+    n_repairs: int
+    n_restarted: int
+    non_finite_share_training: float
+    n_rejected: int
+    non_finite_share: float
+    seconds_total: float
+    seconds_training: float
+    seconds_compile: float
+    seed: int
+    versions: dict[str, str]
+    in_equilibrium: bool | None = None
+    converged: bool | None = None
+    not_converged_because: list[str] | None = None
+
+
+REQUIRED = frozenset(field.name for field in fields(RunResult) if field.default is MISSING)
+"""What every `result.json` of this package has; those of older versions lack the rest."""
+
+_NEVER_NEGATIVE = (
+    *("energy_error", "energy_error_naive", "variance", "reference_uncertainty"),
+    *("seconds_total", "seconds_training", "seconds_compile"),
+    *("n_iterations", "n_samplings", "n_parameters", "n_trainable_parameters", "effective_samples"),
+)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Returns what a `result.json` holds, which may be from elsewhere, or of an older version and lack entries.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON object, or an entry has another type than `RunResult` says, or a sign that it cannot
+            have; one line.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(result, allow_nan=False)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(result, dict):
+        raise ValueError("no JSON object")
+    kinds = get_type_hints(RunResult)
+    for name in result.keys() & kinds.keys():
+        adapter: TypeAdapter[Any] = TypeAdapter(kinds[name], config=ConfigDict(strict=True, allow_inf_nan=False))
+        try:
+            adapter.validate_python(result[name])
+        except ValidationError:
+            raise ValueError(f"{name} has another type") from None
+    for name in _NEVER_NEGATIVE:
+        if (result.get(name) or 0) < 0:
+            raise ValueError(f"{name} is negative")
+    if result.get("reference_energy") is not None and "reference_kind" not in result:
+        raise ValueError("reference_energy without reference_kind")
+    return result

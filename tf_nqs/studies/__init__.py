@@ -1,0 +1,1 @@
+"""Many runs: chains, searches, figures."""

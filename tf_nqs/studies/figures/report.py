@@ -1,0 +1,225 @@
+"""The report on all figures: pictures, tables and sentences in one Markdown file, a table for the terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.report import SIGMA
+from tf_nqs.analysis.words import STOP_WORDS
+from tf_nqs.storage.files import replace_text
+from tf_nqs.studies.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
+from tf_nqs.studies.figures.drawing import draw_figure
+from tf_nqs.studies.figures.outcomes import Outcome
+from tf_nqs.studies.figures.questions import answered
+
+COLUMNS = (
+    "arm",
+    "thesis: iterations",
+    "thesis: energy",
+    "iterations",
+    "stopped by",
+    "energy",
+    "reference",
+    "off reference",
+    "samplings",
+    "training, s",
+    "total, s",
+)
+"""Header of the table of a figure; energies in hbar*omega."""
+
+VERDICTS = {True: "agrees", False: "differs", None: "not decided"}
+
+_ON_TERMINAL = tuple(name for name in COLUMNS if name not in ("reference", "total, s"))
+
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def write_report(
+    figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome], scale: str, output: Path
+) -> list[Path]:
+    """Writes the report, and its pictures into a folder of its name beside it.
+
+    Args:
+        figures: those that it is about.
+        outcomes: name of an arm -> what it has left; curves of other arms are left out.
+        scale: laptop or thesis.
+        output: the Markdown file.
+
+    Returns:
+        The files written.
+    """
+    pictures = output.with_suffix("")
+    pictures.mkdir(parents=True, exist_ok=True)
+    blocks, written = [_head(scale, outcomes, output), _summary(figures, outcomes)], []
+    for figure in figures:
+        if not any(curve.arm in outcomes for curve in figure.curves):
+            continue
+        path = pictures / f"{figure.name}.png"
+        draw_figure(figure, outcomes, scale, path)
+        written.append(path)
+        blocks += _section(figure, outcomes, f"{pictures.name}/{path.name}")
+    blocks += _arms_section(scale, outcomes)
+    replace_text(output, "\n\n".join(blocks) + "\n")
+    return [output, *written]
+
+
+def report_name(scale: str) -> str:
+    """Returns what the report on all figures is called unless it is given another name."""
+    return f"results{'' if scale == SCALES[0] else f'_{scale}'}.md"
+
+
+def rows_of(figure: FigureDefinition, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
+    """Returns the table of a figure: a row of `COLUMNS` per curve, "not run" where its arm is not there."""
+    return [_row(curve, outcomes.get(curve.arm)) for curve in figure.curves]
+
+
+def figures_table(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
+    """Returns the tables of all figures as one for the terminal, without a newline at its end."""
+    is_terminal = sys.stdout.isatty()
+    is_utf8 = "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    table = Table(box=box.ROUNDED if is_utf8 else box.ASCII)
+    for index, name in enumerate(("figure", *_ON_TERMINAL)):
+        table.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
+    for figure in figures:
+        for index, row in enumerate(rows_of(figure, outcomes)):
+            cells = [cell for name, cell in zip(COLUMNS, row, strict=True) if name in _ON_TERMINAL]
+            table.add_row(figure.name if index == 0 else "", *cells)
+        table.add_section()
+    out = io.StringIO()
+    width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_WITHOUT_TERMINAL
+    Console(file=out, width=width, force_terminal=is_terminal, markup=False, highlight=False).print(table)
+    return out.getvalue().rstrip("\n")
+
+
+def _row(curve: Curve, outcome: Outcome | None) -> list[str]:
+    thesis = [_count(curve.iterations), thesis_energy(curve.energy, curve.energy_error)]
+    if outcome is None:
+        return [curve.label, *thesis, "not run", *[""] * (len(COLUMNS) - 4)]
+    return [curve.label, *thesis, *_numbers(outcome)]
+
+
+def thesis_energy(energy: float | None, error: float | None) -> str:
+    """Returns an energy with the one digit of its error that the thesis states, 10.8938(7); "-" for none."""
+    if energy is None or error is None:
+        return "-"
+    decimals = -math.floor(math.log10(error))
+    return f"{energy:.{decimals}f}({round(error * 10**decimals)})"
+
+
+def _numbers(outcome: Outcome) -> list[str]:
+    """Our columns of a row."""
+    result = outcome.result
+    reference, sigmas = result["reference_energy"], result["deviation_in_sigma"]
+    off = [] if reference is None else [f"{outcome.energy - reference:+.4f}"]
+    off += [] if sigmas is None else [f"({sigmas:+.1f} {SIGMA})"]
+    return [
+        _count(outcome.iterations),
+        STOP_WORDS[result["stop_reason"]],
+        format_with_error(outcome.energy, outcome.energy_error),
+        format_with_error(reference, result["reference_uncertainty"]),
+        " ".join(off) or "-",
+        _count(result["n_samplings"]),
+        f"{result['seconds_training']:.0f}",
+        f"{result['seconds_total']:.0f}",
+    ]
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _head(scale: str, outcomes: Mapping[str, Outcome], output: Path) -> str:
+    """The title, and what every number below is."""
+    minutes = sum(outcome.result["seconds_total"] for outcome in outcomes.values()) / 60
+    longest = max(outcome.result["seconds_total"] for outcome in outcomes.values())
+    versions = next(iter(outcomes.values())).result["versions"]
+    return f"""\
+# The figures of the thesis, at {scale} scale
+
+Written by `python -m tf_nqs.reproduce`, all numbers by its runs: {len(outcomes)} arms in {minutes:.0f} minutes, the
+longest in {longest:.0f} seconds, on {os.cpu_count()} CPU cores, with
+{", ".join(f"{name} {version}" for name, version in versions.items())}.
+{_other_scales(scale, output)}
+
+Energies are in ħω. Ours are measured after training, with fresh samples and frozen weights, and their errors count the
+correlation along the Markov chains; those of the thesis are of its own kind (its Eq. 13), so compare centres only. The
+reference is an upper bound by diagonalisation, whose uncertainty says how far below it the truth may lie. In the
+pictures, thin lines are single iterations, thick ones their running means, and a point is where training ended."""
+
+
+def _other_scales(scale: str, output: Path) -> str:
+    """How the same figures are made at the other scale; with a link, where their report stands beside this one."""
+    lines = []
+    for other in SCALES:
+        if other == scale:
+            continue
+        name = report_name(other)
+        there = f": [{name}]({name})" if output.with_name(name).is_file() else ""
+        lines.append(f"`python -m tf_nqs.reproduce all --scale={other}` makes them at {other} scale{there}.")
+    return "\n".join(lines)
+
+
+def _summary(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
+    """All statements of the thesis, by how they fared."""
+    lines = [
+        "Some of these answers are about this scale and this seed alone; a difference of energies counts beyond three "
+        "combined errors."
+    ]
+    given = [(figure, one) for figure in figures for one in answered(figure.name, outcomes)]
+    for agrees, verdict in VERDICTS.items():
+        these = [f"- {question.statement} ({figure.name})" for figure, (question, a) in given if a.agrees is agrees]
+        if these:
+            lines.append(f"**{verdict.capitalize()}, {len(these)} of {len(given)}:**")
+            lines.append("\n".join(these))
+    return "\n\n".join(["## What agrees with the thesis", *lines])
+
+
+def _section(figure: FigureDefinition, outcomes: Mapping[str, Outcome], picture: str) -> list[str]:
+    """A figure: heading, picture, table, and what agrees with the thesis."""
+    title = f"Figure {figure.name.removeprefix('fig')}: {figure.title}"
+    blocks = [f"## {title}", f"![{title}]({picture})", markdown_table(COLUMNS, rows_of(figure, outcomes))]
+    lines = [
+        f"- **{VERDICTS[answer.agrees]}** — {question.statement} ({question.source}) *Here:* {answer.text}"
+        for question, answer in answered(figure.name, outcomes)
+    ]
+    return blocks + (["\n".join(lines)] if lines else [])
+
+
+def _arms_section(scale: str, outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What was run: the settings of all arms, and those of each."""
+    rows = []
+    for name, outcome in outcomes.items():
+        arm = outcome.arm
+        own = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in arm.own.items())
+        rows.append([f"`{name}`", arm.about, f"`{arm.start}`" if arm.start else "", own, *_numbers(outcome)])
+    settings = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in shared_settings(scale).items())
+    return [
+        "## The arms",
+        f"All have the settings of the preset `{PRESET}` (no pretraining, no global moves), then {settings}, and their "
+        "own. Sources of a transfer end by early stopping too.",
+        markdown_table(("arm", "what it is", "starts from", "own settings", *COLUMNS[3:]), rows),
+    ]
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown, without a newline at its end."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"

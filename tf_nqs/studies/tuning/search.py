@@ -1,0 +1,107 @@
+"""A whole search: trials one after the other, here or in several processes, and what they have found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tf_nqs.analysis import format_with_error
+from tf_nqs.config import RunFolderError
+from tf_nqs.config.errors import brief, shown
+from tf_nqs.config.search import Search
+from tf_nqs.experiment.build import find_reference
+from tf_nqs.storage.files import FAILURES, error_number
+from tf_nqs.studies.tuning.plots import plot_search
+from tf_nqs.studies.tuning.summary import (
+    TABLE_FILE,
+    TrialRecord,
+    best_record,
+    trial_records,
+    trials_table,
+    write_best,
+    write_csv,
+)
+from tf_nqs.studies.tuning.tuner import SearchTuner
+
+PLOT_FILE = "trials.png"
+
+
+def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> TrialRecord | None:
+    """Runs the trials that are left of a search, or, as the chief of several processes, hands them out.
+
+    However it ends, table, plot and `best.toml` say what was found by then.
+
+    Args:
+        search: the whole search.
+        folder: of the search, see `tf_nqs.studies.search_folder`.
+        tuner_id: name of this process.
+        say: prints a line, or does not.
+
+    Returns:
+        The best trial, None if none has a finite energy.
+
+    Raises:
+        RunFolderError: the folder holds a search that cannot be taken up.
+    """
+    tuner = _take_up(search, folder, tuner_id, say)
+    oracle = tuner.oracle
+    begun = len(oracle.trials)
+    if begun:
+        say(f"resuming a search of {begun} trials")
+    try:
+        tuner.search()
+    finally:
+        records = trial_records(search, folder, oracle)
+        best = _write(search, records, folder, say) if records else None
+    return best
+
+
+def run_worker(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> None:
+    """Runs the trials that the chief process of a search hands out, until there are no more.
+
+    Args:
+        search: the whole search.
+        folder: of the search, the same as the chief's.
+        tuner_id: name of this process.
+        say: prints a line, or does not.
+
+    Raises:
+        RunFolderError: the folder holds a search that cannot be taken up.
+    """
+    _take_up(search, folder, tuner_id, say).search()
+    say("no trials are left; the chief has the table")
+
+
+def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> SearchTuner:
+    """Returns the tuner of a search, new or as it was left."""
+    try:
+        tuner = SearchTuner(search, folder, tuner_id, say)
+        if hasattr(tuner.oracle, "trials"):  # not that of a worker, whose chief knows them
+            for trial in tuner.oracle.start_order:
+                if trial not in tuner.oracle.trials:
+                    raise LookupError(f"trial {trial} is not there")
+        return tuner
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if error_number(error) in FAILURES and isinstance(error, OSError):
+            raise  # the disk is at fault, not what it holds
+        reason = brief(f"{type(error).__name__}: {error}")
+        raise RunFolderError(
+            f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
+            "must be a new folder"
+        ) from error
+
+
+def _write(search: Search, records: list[TrialRecord], folder: Path, say: Callable[[str], None]) -> TrialRecord | None:
+    reference = find_reference(search.settings)
+    write_csv(records, folder / TABLE_FILE)
+    how = f"{search.search.tuner} search, {search.search.seconds_per_trial:g} s of training per trial"
+    title = f"{search.settings.system.title()}: {how}"
+    plot_search(search, records, reference, folder / PLOT_FILE, title)
+    say(trials_table(records, reference))
+    best = best_record(records)
+    if best is None:
+        return None
+    path = write_best(search, best, folder)
+    energy = format_with_error(best.energy, best.energy_error)
+    say(f"best: trial {best.trial}, energy {energy} after {best.seconds:g} s; train.py --config={path}")
+    return best

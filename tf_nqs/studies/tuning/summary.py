@@ -1,0 +1,184 @@
+"""What a search has found: the record of each trial, their table, and the settings of the best."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras_tuner
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tf_nqs.analysis import format_with_error
+from tf_nqs.config import to_toml
+from tf_nqs.config.search import Search
+from tf_nqs.exact import Reference
+from tf_nqs.storage.files import replace_file, replace_text
+from tf_nqs.studies.tuning.hypermodel import best_settings, read_result
+from tf_nqs.studies.tuning.space import values_of
+from tf_nqs.studies.tuning.tuner import NO_RESULT, failure_reason, trial_seconds
+
+TABLE_FILE, BEST_FILE = "trials.csv", "best.toml"
+
+_WIDTH_WITHOUT_TERMINAL = 140
+
+
+class TrialRecord(NamedTuple):
+    """One trial; energies in hbar*omega, times in seconds, None where a number does not exist.
+
+    Attributes:
+        trial: its name, which is also that of its run folder in `trials/`.
+        status: completed, failed or unfinished.
+        objective: energy + error_weight * energy_error, what trials are ranked by.
+        energy: measured after training.
+        energy_error: its honest standard error.
+        seconds: of training that the trial was given, those of a trial that it continues included.
+        n_iterations: optimiser updates in this time.
+        seconds_training: what training really took, by this trial alone.
+        seconds_compile: compilation before it.
+        n_parameters: of the ansatz.
+        reason: why it failed.
+        values: leaf name -> value of the searched settings.
+    """
+
+    trial: str
+    status: str
+    objective: float | None
+    energy: float | None
+    energy_error: float | None
+    seconds: float
+    n_iterations: int | None
+    seconds_training: float | None
+    seconds_compile: float | None
+    n_parameters: int | None
+    reason: str
+    values: dict[str, Any]
+
+
+def trial_records(search: Search, folder: Path, oracle: keras_tuner.Oracle) -> list[TrialRecord]:
+    """Returns all trials in the order of their start.
+
+    Args:
+        search: the whole search.
+        folder: of the search.
+        oracle: knows all trials.
+    """
+    # keras-tuner's names are numbers, of more digits once a search was given more trials.
+    trials = sorted(oracle.trials.values(), key=lambda trial: int(trial.trial_id))
+    return [_record(search, folder, trial) for trial in trials]
+
+
+def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial) -> TrialRecord:
+    status = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}.get(trial.status, "unfinished")
+    result = read_result(folder, trial.trial_id) if status == "completed" else {}
+    reason = failure_reason(folder, trial.trial_id) or ""
+    if status == "completed" and not result:  # the file was damaged since
+        status, reason = "failed", NO_RESULT
+    objective = result["energy"] + search.search.error_weight * result["energy_error"] if result else None
+    numbers = ("energy", "energy_error", "n_iterations", "seconds_training", "seconds_compile", "n_parameters")
+    return TrialRecord(
+        trial=trial.trial_id,
+        status=status,
+        objective=objective,
+        seconds=trial_seconds(trial.hyperparameters.values, search.search)[1],
+        reason=reason,
+        values=values_of(trial.hyperparameters, search.space),
+        **{name: result.get(name) for name in numbers},
+    )
+
+
+def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Returns the records with the best first, those without an objective last."""
+    return sorted(records, key=lambda one: (one.objective is None, one.objective, one.trial))
+
+
+def best_record(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Returns the trial of the lowest objective, None if no trial has one.
+
+    Hyperband's trials are compared at equal seconds: only those that were trained longest count.
+    """
+    completed = [one for one in records if one.objective is not None]
+    longest = max((one.seconds for one in completed), default=0.0)
+    return next(iter(ranked([one for one in completed if one.seconds == longest])), None)
+
+
+def write_best(search: Search, record: TrialRecord, folder: Path) -> Path:
+    """Writes the settings of a trial as a preset that train.py runs.
+
+    Args:
+        search: the whole search.
+        record: of the trial.
+        folder: of the search.
+    """
+    assert record.n_iterations is not None  # a trial without a result is not the best
+    path = folder / BEST_FILE
+    energy = format_with_error(record.energy, record.energy_error)
+    head = (
+        f"# Trial {record.trial} of a search: the lowest energy + {search.search.error_weight:g} x error after "
+        f"{record.seconds:g} seconds of training.\n"
+        f"# its energy: {energy} after {record.n_iterations} iterations (the lowest of many: measure it again)\n"
+        f"# python train.py --config={path}\n\n"
+    )
+    replace_text(path, head + to_toml(best_settings(search, record.values, record.n_iterations)))
+    return path
+
+
+def write_csv(records: Sequence[TrialRecord], path: Path) -> None:
+    """Writes all trials, a row each, the searched settings in columns of their names.
+
+    Args:
+        records: of all trials.
+        path: the file.
+    """
+    columns = [name for name in TrialRecord._fields if name != "values"]
+    settings = [*records[0].values] if records else []
+    rows = [[getattr(one, name) for name in columns] + [one.values[leaf] for leaf in settings] for one in records]
+
+    def write(unfinished: Path) -> None:
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns + settings)
+            writer.writerows([["" if value is None else value for value in row] for row in rows])
+
+    replace_file(path, write)
+
+
+def trials_table(records: Sequence[TrialRecord], reference: Reference) -> str:
+    """Returns all trials as a table for the terminal, the best first, and below it why trials failed.
+
+    Args:
+        records: of all trials.
+        reference: the energy that theirs are compared with.
+    """
+    is_terminal = sys.stdout.isatty()
+    is_utf8 = "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    table = Table(box=box.ROUNDED if is_utf8 else box.ASCII)
+    table.add_column("trial")
+    unit = "ħω" if is_utf8 else "hbar*omega"
+    above = [] if reference.energy is None else [f"above\nreference\n({unit})"]
+    settings = [leaf.replace("_", "_\n") for leaf in (records[0].values if records else ())]  # narrow columns
+    for name in [f"energy\n({unit})", *above, "iterations", "training\n(s)", *settings]:
+        table.add_column(name, justify="right", overflow="fold")
+    for record in ranked(records):
+        if record.energy is None:
+            texts = [record.status, *("" for _ in above), "", f"{record.seconds:g}"]
+        else:
+            deviation = [] if reference.energy is None else [f"{record.energy - reference.energy:+.2e}"]
+            energy = format_with_error(record.energy, record.energy_error)
+            texts = [energy, *deviation, str(record.n_iterations), f"{record.seconds:g}"]
+        table.add_row(record.trial, *texts, *(_shown(value) for value in record.values.values()))
+    out = io.StringIO()
+    width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_WITHOUT_TERMINAL
+    Console(file=out, width=width, force_terminal=is_terminal, markup=False, highlight=False).print(table)
+    reasons = [f"trial {record.trial} failed: {record.reason}" for record in records if record.reason]
+    return "\n".join([out.getvalue().rstrip("\n"), *reasons])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

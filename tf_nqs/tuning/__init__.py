@@ -1,9 +1,0 @@
-"""Hyper-parameter search with keras-tuner: runs of the experiment that are compared at equal seconds."""
-
-from tf_nqs.tuning.hypermodel import RunHyperModel
-from tf_nqs.tuning.search import run_search, run_worker
-from tf_nqs.tuning.summary import TrialRecord
-from tf_nqs.tuning.trainer_hypermodel import TrainerHyperModel
-from tf_nqs.tuning.tuner import SearchTuner
-
-__all__ = ["RunHyperModel", "SearchTuner", "TrainerHyperModel", "TrialRecord", "run_search", "run_worker"]
