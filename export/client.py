@@ -4,7 +4,7 @@ Example:
     python export/client.py --model=exported/a4
 
 draws walkers, evaluates every signature on them, differentiates ln|Psi| through the loaded model, and compares the
-local energy made of these derivatives with the exported one.
+kinetic energy made of these derivatives with the exported one.
 """
 
 from __future__ import annotations

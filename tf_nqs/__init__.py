@@ -1,7 +1,7 @@
 """Ground states of trapped one-dimensional fermions with neural quantum states, in TensorFlow and Keras.
 
 Public names are imported on first use, so that `import tf_nqs` and the command line's `--help` do not wait for
-TensorFlow. What must not wait for it, that Keras can read files with our layers in them, is in `registration`.
+TensorFlow. What must not wait for it, that Keras can read files with our layers in them, is in `runtime.registration`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`python -m tf_nqs.observe --run_dir=runs/a4`: densities, correlations and occupations of a finished run.
 
-Exit status: 0 measured, 2 bad input, 130 interrupted.
+Exit status: 0 measured, 2 bad input, 3 no finite sample, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ usage: python -m tf_nqs.observe --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60""",
     leaves=("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet"),
     outcome="""\
-Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: x, density,
+Measures for evaluation_max_seconds after a burn-in that is checked. Writes RUN_FOLDER/observables.npz: density,
 one_body_density_matrix, occupations, pair_density, pair_distribution, distribution_of_distance, rms_size, entropy,
-kinetic, trap and interaction, each with its _error, r, natural_orbitals, occupations_left_out, n_iterations,
+kinetic, trap and interaction, each with its _error; x, r, natural_orbitals, occupations_left_out, n_iterations,
 in_equilibrium, and exact_... where there is an exact solution (A = 2 to 4, and free fermions; reference_max_seconds=0
 leaves it out); and a plot of each in RUN_FOLDER/observables/, which replaces earlier ones in any format. See
 docs/observables.md.""",

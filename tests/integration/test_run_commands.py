@@ -23,10 +23,10 @@ from tf_nqs.commands.run_command import main
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
+from tf_nqs.measurement import evaluation
 from tf_nqs.observables import plots
 from tf_nqs.storage import run_folder
 from tf_nqs.storage.result import RunResult
-from tf_nqs.training import evaluation
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = two_particle_energy(5.0, 0.5)[0]

@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
 
 
 def test_what_one_starts_with_has_an_example():
-    assert TAKE_LONG | {"tf_nqs.ansatz.FermionAnsatz", "tf_nqs.experiment.build.load"} <= EXAMPLES.keys()
+    assert TAKE_LONG | {"tf_nqs.ansatz.fermion.FermionAnsatz", "tf_nqs.experiment.build.load"} <= EXAMPLES.keys()
 
 
 @pytest.mark.parametrize(

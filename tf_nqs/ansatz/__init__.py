@@ -1,4 +1,4 @@
-"""Wave functions, one per file."""
+"""Wave functions, the check that they are antisymmetric, and their derivatives."""
 
 from tf_nqs.ansatz.fermion import FermionAnsatz
 

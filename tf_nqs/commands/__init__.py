@@ -1,1 +1,1 @@
-"""What every command shares: flags, one way to end, exit statuses."""
+"""Flags and help of all commands; the commands `train` and `export`."""

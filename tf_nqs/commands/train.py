@@ -35,17 +35,17 @@ example: python train.py --config=quickstart --n_particles=3
 
 Flags override the config, which overrides the defaults. The names are those of the TOML keys.
 
-Ctrl-C ends training after the iterations of the present call, writes a checkpoint and measures the energy (status
-130); once more Ctrl-C leaves at once. SIGTERM, SIGHUP (a closed terminal), SIGUSR1, SIGUSR2 and SIGXCPU do the same
-without measuring (status 128 + signal, 143 for SIGTERM). After any of them, or after a kill, --resume goes on as if
-there had been no break. A run that is left before its training gives its folder back."""
+Ctrl-C ends training after the iterations of the current call, writes a checkpoint and measures the energy (status
+130); a second Ctrl-C ends at once. SIGTERM, SIGHUP (a closed terminal), SIGUSR1, SIGUSR2 and SIGXCPU do the same
+without measuring (status 128 + signal). After any of them, or after a kill, --resume continues as if there had been no
+break. A run that ends before training starts removes its folder."""
 
 GENERAL_HELP = {
     "config": "TOML file with settings, or with [[stage]] tables for a chain of runs, or a shipped preset",
-    "resume": "Go on with the run in --run_dir from its last checkpoint, with its own settings; only how long it "
-    "trains, how it is measured, what it prints and profiles, its checkpoints and iterations_per_call may be given "
-    "anew.",
-    "help": "Show the settings that people touch, -h too; --help=all shows all settings.",
+    "resume": "Continue the run in --run_dir from its last checkpoint, with its own settings. Only iterations, time "
+    "limits, max_repairs, iterations_per_call, profile, quiet and the settings of evaluation and checkpoints may "
+    "change.",
+    "help": "Show the main settings (also -h); --help=all shows all.",
     "version": "Show the version.",
 }
 

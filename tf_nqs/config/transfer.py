@@ -24,7 +24,7 @@ class TransferSettings(Section):
     )
     release_at: CountOrZero = Field(
         defaults.RELEASE_AT,
-        description="Iteration from which the frozen layers are trained too; 0 for never. Early stopping may end "
+        description="Iteration after which the frozen layers are trained too; 0 for never. Early stopping may end "
         "training before it.",
     )
     release_when_converged: bool = Field(

@@ -1,1 +1,1 @@
-"""Measuring a frozen wave function: equilibration, energy, observables."""
+"""Measuring a frozen wave function: equilibration and energy."""

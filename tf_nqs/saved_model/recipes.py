@@ -8,7 +8,7 @@ from __future__ import annotations
 RECIPES = '''\
 ## Recipes
 
-The code goes on from the example under "Use".
+The code continues the example under "Use".
 
 ### Call it
 
@@ -120,6 +120,6 @@ runner = tf.lite.Interpreter(model_content=lite).get_signature_runner("log_psi")
 lite_values = runner(positions=positions.numpy())
 ```
 
-TensorFlow says of `tf.lite.Interpreter` that it will go; the package `ai_edge_litert` has the same class.
+`tf.lite.Interpreter` is deprecated; the package `ai_edge_litert` has the same class.
 '''
 """Markdown."""

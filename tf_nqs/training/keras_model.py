@@ -61,4 +61,6 @@ class ModelWithoutData(keras.Model):
     def export(self, filepath: Any, *arguments: Any, **kwargs: Any) -> None:
         """Refused: what leaves Python is the wave function."""
         del filepath, arguments, kwargs
-        raise NotImplementedError("a VariationalMonteCarlo cannot be exported: use tf_nqs.export for a run folder")
+        raise NotImplementedError(
+            "a VariationalMonteCarlo cannot be exported: use tf_nqs.export(ansatz, system, folder)"
+        )
