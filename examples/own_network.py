@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 
 A, STRENGTH, RANGE = 2, 10.0, 0.5
 
@@ -51,4 +52,4 @@ def main(**options):
 if __name__ == "__main__":
     measured, _ = main()
     exact = tf_nqs.reference_energy(A, STRENGTH, RANGE).energy
-    print(f"energy {measured.energy:.4f} +- {measured.energy_error:.4f}, exact {exact:.4f}")
+    print(f"energy {format_with_error(measured.energy, measured.energy_error)}, exact {exact:.6f}")

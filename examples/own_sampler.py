@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_nqs
+from tf_nqs.analysis import format_with_error
 
 A, FREQUENCY = 2, 2.0
 EXACT = FREQUENCY * A**2 / 2
@@ -46,4 +47,4 @@ def main(**options):
 
 if __name__ == "__main__":
     measured = main()
-    print(f"energy {measured.energy:.4f} +- {measured.energy_error:.4f}, exact {EXACT:.4f}")
+    print(f"energy {format_with_error(measured.energy, measured.energy_error)}, exact {EXACT:.4f}")

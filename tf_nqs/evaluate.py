@@ -62,7 +62,7 @@ def evaluate_run(request: Request) -> None:
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured anew, and more."""
     from tf_nqs.analysis import not_the_ground_state
-    from tf_nqs.analysis.verdict import Doubt, find_doubts
+    from tf_nqs.analysis.verdict import find_doubts
     from tf_nqs.exact import Reference
     from tf_nqs.experiment import result as make_result
     from tf_nqs.experiment.build import find_reference
@@ -88,9 +88,10 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
         "n_iterations": run.n_iterations,
     }
     target_error = run.settings.evaluation.target_error
-    lower = not_the_ground_state(run.settings.system.model_dump(), measurement.energy, measurement.energy_error)
-    others = [Doubt("training", lower)] if lower else []
-    reasons = [doubt.reason for doubt in find_doubts(evaluation, target_error, _energies(run), others)]
+    system = run.settings.system.model_dump()
+    lower = not_the_ground_state(system, measurement.energy, measurement.energy_error, target_error)
+    doubts = find_doubts(evaluation, target_error, _energies(run), [lower] if lower else [])
+    reasons = [doubt.reason for doubt in doubts]
     return evaluation | {
         "converged": not reasons,
         "not_converged_because": reasons,
@@ -116,9 +117,9 @@ def _energies(run: OpenedRun) -> Any:
 def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
     found = []
     if not measurement.in_equilibrium:
-        found.append("the walkers still drift: burn-in was ended by the time, not by equilibrium")
+        found.append("burn-in ran out of time before the walkers reached equilibrium")
     if not measurement.is_mixed:
-        found.append(f"the Markov chains have not mixed: R-hat is {measurement.r_hat:.2f}, it should be at most 1.05")
+        found.append(f"the Markov chains have not mixed: R-hat is {measurement.r_hat:.3g}, it should be at most 1.05")
     if not (measurement.in_equilibrium and measurement.is_mixed):
         found.append("the errors are unknown, therefore; a longer evaluation_max_seconds may settle them")
     if measurement.energy_error > run.settings.evaluation.target_error:

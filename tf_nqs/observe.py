@@ -74,7 +74,7 @@ def observe_run(request: Request) -> None:
     if why_not:
         say(f"warning: {why_not}")
     if not observed.in_equilibrium:
-        say("warning: the walkers still drift, so that the errors are too small: burn-in was ended by the time")
+        say("warning: the walkers were not in equilibrium, or their chains have not mixed: the errors are too small")
 
 
 def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:

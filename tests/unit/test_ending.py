@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.unit.figures.stand_ins import blank_result, write_run
+from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.config import settings_from
 from tf_nqs.experiment.ending import closing_lines, judged
 from tf_nqs.storage.result import RunResult
@@ -130,3 +131,20 @@ def test_results_of_older_versions_are_still_finished_runs(tmp_path):
     del result["n_iterations"]
     file.write_text(json.dumps(result))
     assert finished_result(settings, "it must be as it was") is None
+
+
+def test_a_failed_run_is_not_told_to_train_longer(tmp_path):
+    _, lines = ending(tmp_path / "a4", {"stop_reason": "failed", "deviation_in_sigma": 1000.0, "energy": 20.0})
+    assert "smaller --learning_rate" in lines[0]
+    assert "train longer" not in "\n".join(lines)
+
+
+def test_the_export_that_is_proposed_can_be_written(tmp_path):
+    assert " --output='exported/V0_5]'    exports" in ending(tmp_path / "V0[5]")[1][-1]
+
+
+@pytest.mark.parametrize(("cause", "advice"), [("binding", "a stronger attraction"), ("start", "the well")])
+def test_advice_suits_what_is_not_the_ground_state(cause, advice, tmp_path):
+    settings, result = settings_from(None, {"n_particles": 2}), RunResult(**blank_result() | HEALTHY)
+    result, doubts = judged(result, settings, {}, [Doubt(cause, "not the ground state")])
+    assert advice in closing_lines(result, doubts, settings, tmp_path)[0]

@@ -6,20 +6,33 @@ import math
 from typing import Any
 
 from tf_nqs.analysis.unvisited_well import unvisited_well
+from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.exact import bound_pair_energy, critical_strength
 
 _ERRORS = 2.0
 """Standard errors by which a bound state must lie below its fragments."""
 
 
-def not_the_ground_state(system: dict[str, Any], energy: float, energy_error: float) -> str | None:
-    """Returns a sentence if a measured energy cannot be the ground state's, by `no_bound_state` or `unvisited_well`.
+def not_the_ground_state(
+    system: dict[str, Any], energy: float, energy_error: float, target_error: float = 0.0
+) -> Doubt | None:
+    """Returns why a measured energy cannot be the ground state's, by `no_bound_state` or `unvisited_well`; else None.
 
     An energy whose error is unknown (nan) shows neither.
+
+    Args:
+        system: n_particles, interaction_strength, interaction_range and trap.
+        energy: the measured one, in hbar*omega.
+        energy_error: its standard error.
+        target_error: wanted error; an energy that is too high by less is good enough.
     """
     if not math.isfinite(energy_error):
         return None
-    return no_bound_state(system, energy, energy_error) or unvisited_well(system, energy, energy_error)
+    if unbound := no_bound_state(system, energy, energy_error):
+        return Doubt("binding", unbound)
+    if missed := unvisited_well(system, energy - target_error, energy_error):
+        return Doubt("start" if "well" in missed else "training", missed)
+    return None
 
 
 def no_bound_state(system: dict[str, Any], energy: float, energy_error: float) -> str | None:

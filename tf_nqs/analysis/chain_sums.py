@@ -151,7 +151,7 @@ class ChainSums:
         r_hat = self.r_hat()
         # The variance of 2 n_walkers means of half a chain, which R-hat rests on, is itself known so well only.
         noise = _R_HAT_NOISE * np.sqrt(2.0 / (2 * self._squares.shape[1] - 1)) / (self.n_rows / 2)
-        return r_hat is None or r_hat <= max(LARGEST_R_HAT, 1.0 + noise)
+        return r_hat is None or bool(r_hat <= max(LARGEST_R_HAT, 1.0 + noise))
 
     def drift(self, quantity: int = 0) -> float:
         """Returns by how many standard errors the second half of the rows differs from the first, walker by walker."""

@@ -30,7 +30,7 @@ def plot_energy(
     path: str | Path,
     title: str,
     *,
-    measured: tuple[float, float] | None = None,
+    measured: tuple[float, float | None] | None = None,
 ) -> Path:
     """Writes the energy of a run against its iterations as a picture.
 
@@ -40,7 +40,7 @@ def plot_energy(
         reference: the exact energy or the best bound on it, in hbar*omega, or None.
         path: file to write; its suffix names the format (.png, .pdf, .svg). Missing folders are made.
         title: headline of the figure.
-        measured: final energy and its honest error, in hbar*omega, or None.
+        measured: final energy and its error, in hbar*omega, None where it is not known; or None.
 
     Returns:
         The path written.
@@ -59,7 +59,7 @@ def energy_figure(
     reference: float | None,
     title: str,
     *,
-    measured: tuple[float, float] | None = None,
+    measured: tuple[float, float | None] | None = None,
 ) -> Figure:
     """Returns the figure that `plot_energy` writes: energies, and below them |energy - reference| if that is known.
 
@@ -125,7 +125,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def energy_limits(
-    energies: np.ndarray, smooth: np.ndarray, reference: float | None, measured: tuple[float, float] | None
+    energies: np.ndarray, smooth: np.ndarray, reference: float | None, measured: tuple[float, float | None] | None
 ) -> tuple[float, float]:
     """Returns limits of the energy axis that show the converged part, the reference and the measurement.
 
@@ -171,7 +171,7 @@ def _draw_energies(panel: Axes, iterations: np.ndarray, energies: np.ndarray, sm
 
 
 def _draw_levels(
-    panel: Axes, iterations: np.ndarray, reference: float | None, measured: tuple[float, float] | None
+    panel: Axes, iterations: np.ndarray, reference: float | None, measured: tuple[float, float | None] | None
 ) -> None:
     """Draws the reference, and the measured one with its error as a band and a point at the end of the run."""
     if measured is not None:
@@ -189,7 +189,7 @@ def _draw_deviation(
     iterations: np.ndarray,
     deviations: np.ndarray,
     smooth: np.ndarray,
-    measured: tuple[float, float] | None,
+    measured: tuple[float, float | None] | None,
 ) -> None:
     """Draws |energy - reference| on a logarithmic axis; the whole run, first descent included."""
     marker = "o" if deviations.size < 30 else None

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tf_nqs.analysis.chain_sums import LARGEST_R_HAT
 from tf_nqs.analysis.trend import N_BATCHES, series_trend
 
 MOST_SIGMAS_ABOVE = 3.0
@@ -30,7 +29,7 @@ _FAR_OFF_TARGET = 10.0
 _TREND_SHARE, _LEAST_TREND, _TREND_CONFIDENCE = 1 / 3, 50, 0.99
 """Share of the iterations that a trend is looked for in, their least number, and the confidence of its interval."""
 
-Cause = Literal["failure", "training", "sampling", "precision", "wave_function"]
+Cause = Literal["failure", "training", "sampling", "precision", "wave_function", "binding", "start"]
 """What is at fault, and so what could help."""
 
 
@@ -111,8 +110,9 @@ def _measurement_doubts(result: Mapping[str, Any], target_error: float) -> list[
         return [Doubt("failure", "no sample of the measurement has a finite energy")]
     if result.get("in_equilibrium") is False:
         found.append(Doubt("sampling", "the walkers had not reached equilibrium when the measurement began"))
-    if result.get("is_mixed") is False or (error is None and (r_hat or 0.0) > LARGEST_R_HAT):
-        found.append(Doubt("sampling", f"the Markov chains have not mixed (R-hat {r_hat:.2f})"))
+    if result.get("is_mixed") is False:
+        how = "" if r_hat is None else f" (R-hat {r_hat:.3g})"
+        found.append(Doubt("sampling", f"the Markov chains have not mixed{how}"))
     lost = result.get("non_finite_share") or 0.0
     if lost > _LARGEST_LOST_SHARE:
         found.append(Doubt("wave_function", f"{100 * lost:.2g} % of the samples have no finite energy"))
@@ -146,7 +146,7 @@ def _trend_doubts(result: Mapping[str, Any], target_error: float, energies: np.n
     last = energies[-length:]
     last = last[np.isfinite(last)]
     if energies.size and last.size < N_BATCHES:
-        return [Doubt("training", f"{energies.size} iterations are too few to tell whether the energy still falls")]
+        return [Doubt("training", f"too few iterations ({energies.size}) to tell whether the energy still falls")]
     if not energies.size:
         return []
     trend = series_trend(last, _TREND_CONFIDENCE)

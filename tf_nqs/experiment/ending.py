@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,17 +62,19 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
         + ("" if settings.sampling.global_moves else ", --global_moves")
         + f"), or measure longer: {longer}",
         "precision": f"measure longer: {longer}",
+        "binding": "use a stronger attraction, or the trap",
+        "start": "start again without --transfer_from and with --pretrain_iterations: then walkers start in the well",
         "wave_function": "try a larger network (--n_features, --n_layers, --n_determinants), or --dtype=float64",
     }
     causes = dict.fromkeys(doubt.cause for doubt in doubts)
     lines = [f"to improve it: {advice[cause]}" for cause in causes]
-    if is_above_reference(asdict(result)) and "training" not in causes:
+    if is_above_reference(asdict(result)) and not {"training", "failure"} & causes.keys():
         above = f"{result.deviation_in_sigma:.1f} standard errors above the reference"
         lines.append(f"the energy lies {above}, though by no more than target_error; to lower it: {more}")
     target = settings.evaluation.target_error
     if result.energy_error is not None and result.energy_error > target and "precision" not in causes:
         lines.append(f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
-    name = shlex.quote(str(Path("exported", folder.name)))
+    name = shlex.quote(str(Path("exported", re.sub(r"[\[\\]", "_", folder.name))))  # TensorFlow cannot load such paths
     return [
         *lines,
         f"results are in {folder}; next:",

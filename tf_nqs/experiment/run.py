@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from tf_nqs.analysis import make_criterion, not_the_ground_state, plot_energy, read_metrics, result_table
-from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.analysis.words import stop_words
 from tf_nqs.callbacks import (
     EnergyEarlyStopping,
@@ -109,14 +108,15 @@ def _run(settings: Settings, folder: Path, callbacks: Sequence[keras.callbacks.C
     say(f"stopped after {int(vmc.iteration)} iterations ({stop_words(vmc.stop_reason)}); measuring the energy ...")
     target_error, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
     measurement = vmc.evaluate_energy(target_error, max_seconds, relations=False)
-    lower = not_the_ground_state(settings.system.model_dump(), measurement.energy, measurement.energy_error)
+    system = settings.system.model_dump()
+    lower = not_the_ground_state(system, measurement.energy, measurement.energy_error, target_error)
     if lower and vmc.stop_reason != "failed":
-        convergence = convergence.with_explanation(lower)
+        convergence = convergence.with_explanation(lower.reason)
     save_walkers(vmc, folder)
     seconds_total = start.seconds + time.monotonic() - started
     result = make_result(settings, vmc, reference, measurement, convergence, seconds_training, seconds_total)
     metrics = _read_metrics(folder, say)
-    result, doubts = judged(result, settings, metrics, [Doubt("training", lower)] if lower else [])
+    result, doubts = judged(result, settings, metrics, [lower] if lower else [])
     _write_result(result, settings, folder, metrics)
     write_measured(folder, result.n_iterations, result.energy, result.energy_error)
     say(result_table(asdict(result)))
@@ -239,6 +239,6 @@ def _write_result(result: RunResult, settings: Settings, folder: Path, metrics: 
     replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
     if not metrics:
         return
-    measured = None if result.energy is None else (result.energy, result.energy_error or 0.0)
+    measured = None if result.energy is None else (result.energy, result.energy_error)
     title = settings.system.title()
     plot_energy(metrics, result.reference_energy, folder / PLOT_FILE, title, measured=measured)

@@ -7,10 +7,10 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.physics.contact_zone import mean_spacing
+from tf_nqs.physics.potentials import in_working_dtype
 
 _INTERVALS_PER_SPACING = 8
 """The density of distances hardly changes along an interval so short."""
@@ -20,6 +20,9 @@ _N_DISTANCES = 4096
 
 _NARROW = 0.1
 """A feature fills at most this share of its interval; what fills more of it is the potential's ordinary slope."""
+
+_FARTHEST = 1e3
+"""Distances in a_ho that are looked at."""
 
 _FEW_SAMPLES = 30
 """A feature that fewer samples are expected to have met is not known to be in the mean."""
@@ -44,12 +47,13 @@ def with_unseen_features(vmc: keras.Model, measurement: EnergyMeasurement) -> En
     first, second = np.triu_indices(system.n_particles, k=1)
     apart = np.abs(positions[:, first] - positions[:, second]).ravel()
     width = mean_spacing(system.n_particles) / _INTERVALS_PER_SPACING
-    edges = np.arange(1, math.ceil(apart.max() / width) + 1) * width
-    if len(edges) < 2:
+    # Of the intervals that hold a pair; a walker that is lost, far out or nowhere, tells nothing.
+    occupied, counts = np.unique(apart[apart < _FARTHEST] // width, return_counts=True)
+    occupied, pairs = occupied[occupied > 0], counts[occupied > 0] / len(positions)
+    if not occupied.size:
         return measurement
-    pairs = np.histogram(apart, edges)[0] / len(positions)
-    r = edges[:-1, None] + width * (np.arange(_N_DISTANCES) + 0.5) / _N_DISTANCES
-    v = np.asarray(system.pair_energy(tf.constant(r)), np.float64)
+    r = width * (occupied[:, None] + (np.arange(_N_DISTANCES) + 0.5) / _N_DISTANCES)
+    v = np.asarray(in_working_dtype(system.pair_energy, r), np.float64)
     change = np.abs(v - np.median(v, axis=1, keepdims=True))
     mean, square = change.mean(axis=1), np.mean(change**2, axis=1)
     share = np.divide(mean**2, square, out=np.ones_like(mean), where=square > 0)

@@ -15,6 +15,10 @@ Moments = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 """Each walker's count, sum and sum of squares of a quantity less an origin, and that origin."""
 
 
+_LOST = 1e15
+"""A walker so far out, in a_ho, came there by a fault; the square of its position may overflow."""
+
+
 def typical_values(rows: np.ndarray, n_walkers: int) -> np.ndarray:
     """Returns the median of each quantity over the walkers, shape (n_quantities, 1); 0 where none is finite.
 
@@ -71,8 +75,10 @@ def refuse_infinite_potential(vmc: keras.Model) -> None:
     trap, interaction = vmc.system.trap_energy(samples.positions), vmc.system.interaction_energy(samples.positions)
     energy = LocalEnergy(tf.zeros_like(trap), trap, interaction)
     if tf.reduce_any(is_potential_infinite(energy)):
-        does_vanish = tf.math.is_inf(vmc.ansatz(samples.positions)[1])
-        refuse_infinite(energy, tf.where(does_vanish, tf.zeros_like(trap), samples.weights))
+        # Not where the wave function vanishes, nor at walkers that are lost, which the next sampling restarts.
+        counts = tf.math.is_finite(vmc.ansatz(samples.positions)[1])
+        counts &= tf.reduce_all(tf.abs(samples.positions) < _LOST, axis=1)
+        refuse_infinite(energy, tf.where(counts, samples.weights, tf.zeros_like(trap)))
 
 
 def refuse_infinite(local_energy: LocalEnergy, weights: Tensor) -> None:

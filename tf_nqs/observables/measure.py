@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.exact.observables import entropy_of
 from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.measurement.evaluation import settle, walkers_energy
@@ -108,12 +109,15 @@ def measure_observables(
     orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.gradient_numerics)
     local_energy = walkers_energy(vmc) if vmc.zone else vmc.local_energy
     sums, n_rows = _empty(vmc.sampler.n_walkers, len(x)), 0
+    chains = ChainSums(vmc.sampler.n_walkers)
     while True:
         vmc.walkers, _ = vmc.sample(vmc.walkers)
         # Particles are alike: each in turn is the one that is moved over the grid.
         positions = tf.roll(vmc.walkers.positions, n_rows, axis=1)
         _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbital(positions))))
-        _add_parts(sums, local_energy(positions))
+        energy = local_energy(positions)
+        _add_parts(sums, energy)
+        chains.add(np.asarray(energy.total, np.float64)[np.newaxis])
         n_rows += 1
         now, n_samples = time.monotonic(), int(sums.counts[:, 0].sum())
         if report and now - reported > _SECONDS_BETWEEN_REPORTS:
@@ -123,7 +127,8 @@ def measure_observables(
             break
     if not sums.counts.sum(axis=0).all():
         raise NothingMeasuredError("no sample has a finite wave function and a finite energy")
-    return _observables(sums, x, vmc.system.n_particles, is_even(vmc.system), equilibrium.is_reached)
+    is_settled = equilibrium.is_reached and chains.is_mixed()
+    return _observables(sums, x, vmc.system.n_particles, is_even(vmc.system), is_settled)
 
 
 def _empty(n_walkers: int, n_places: int) -> _Sums:

@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.potentials import in_working_dtype
 
 _EXPECTED_PAIRS = 0.01
 """Pairs per sample that free fermions have inside the zone: what is narrower than the zone is seen more rarely."""
@@ -60,7 +60,7 @@ def contact_zone(system: TrappedFermions) -> ContactZone | None:
     spacing = mean_spacing(system.n_particles)
     width = spacing * (9.0 * _EXPECTED_PAIRS / (math.pi**2 * (system.n_particles - 1))) ** (1.0 / 3.0)
     r = width * np.geomspace(_SMALLEST, 1.0, _N_DISTANCES)
-    v = np.asarray(system.pair_energy(tf.constant(r)), np.float64)
+    v = np.asarray(in_working_dtype(system.pair_energy, r[np.newaxis])[0], np.float64)
     v = np.nan_to_num(v, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
     change = v - v[-1]
     steps = np.diff(r, prepend=0.0)

@@ -40,6 +40,19 @@ def check_potentials(trap: Any, pair_potential: Any, n_particles: int, dtypes: I
         _check("pair_potential", pair_potential, shape, shape, wanted, dtypes)
 
 
+def in_working_dtype(function: Callable[[Tensor], Any], values: np.ndarray) -> Any:
+    """Returns a function of a potential at some values, in float64, or in float32 if it works in that alone.
+
+    Args:
+        function: of one tensor; calls a potential of the user's own.
+        values: what it is called with.
+    """
+    try:
+        return function(tf.constant(values, tf.float64))
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError):
+        return function(tf.constant(values, tf.float32))
+
+
 def _check(
     name: str, potential: Any, shape: tuple[int, int], returned: tuple[int, ...], wanted: str, dtypes: Iterable[str]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.types import Tensor
 
 _LONGEST, _N_INTERVALS = 12.0, 4096
@@ -32,7 +33,8 @@ def has_steps(system: TrappedFermions) -> bool:
     Args:
         system: the Hamiltonian.
     """
-    if system.pair_potential is not None and system.n_particles > 1 and _jumps(system.pair_energy, 0.0):
+    has_pairs = system.pair_potential is not None and system.n_particles > 1
+    if has_pairs and _jumps(lambda r: system.pair_energy(r[None])[0], 0.0):
         return True
     return callable(system.trap) and _jumps(
         lambda x: system.trap_energy(tf.concat([x[:, None], _others(system, x)], axis=1)), -_LONGEST
@@ -72,9 +74,11 @@ def _unexplained(function: _Potential, left: np.ndarray, right: np.ndarray) -> n
 
 
 def _value_and_slope(function: _Potential, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    places = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(places)
-        values = function(places)
-    slope = tape.gradient(values, places, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    def of_tensor(places: Tensor) -> tuple[Tensor, Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(places)
+            values = function(places)
+        return values, tape.gradient(values, places, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    values, slope = in_working_dtype(of_tensor, x)
     return np.asarray(values, np.float64), np.asarray(slope, np.float64)

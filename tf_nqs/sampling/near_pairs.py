@@ -123,7 +123,7 @@ def estimate_of_walkers(local_energy: LocalEnergy, weights: Tensor, n_walkers: i
     masked = mask_non_finite(local_energy, weights)
     deviations = tf.where(masked > 0, masked * (local_energy.total - estimate.energy), tf.zeros_like(masked))
     spread = tf.norm(sums_of_walkers(deviations, n_walkers))  # samples made of one walker are not independent
-    lost = tf.cast(~tf.math.is_finite(local_energy.total), weights.dtype)
+    lost = tf.cast(~tf.math.is_finite(local_energy.total) & (weights > 0), weights.dtype)
     n_lost = tf.reduce_sum(tf.minimum(sums_of_walkers(lost, n_walkers), 1))
     return estimate._replace(energy_error=spread / tf.reduce_sum(masked), n_non_finite=n_lost)
 

@@ -38,7 +38,7 @@ OUTPUTS = {
     "psi": {"psi": Output("(n,)", "1", "Psi = sign exp(log_abs_psi), which may underflow to 0 where log_psi does not")},
     "local_energy": {
         "total": Output("(n,)", "ħω", "e_L = (H Psi)/Psi, the sum of its three parts"),
-        "kinetic": Output("(n,)", "ħω", "-1/2 (lap Psi)/Psi"),
+        "kinetic": Output("(n,)", "ħω", "-1/2 (lap Psi)/Psi; without a trap, of the internal motion alone"),
         "trap": Output("(n,)", "ħω", "energy in the trap"),
         "interaction": Output("(n,)", "ħω", "energy of all pairs"),
     },

@@ -49,6 +49,7 @@ class RunResult:
         n_rejected: solutions of the natural gradient that were not finite, and were solved for again with more damping.
         non_finite_share: the same share of the measurement.
         in_equilibrium: whether the burn-in before the measurement ended in equilibrium.
+        is_mixed: whether the Markov chains of the measurement agree, by R-hat.
         converged: whether nothing speaks against the energy, see `tf_nqs.analysis.verdict.find_doubts`.
         not_converged_because: what does, in words.
     """
@@ -88,6 +89,7 @@ class RunResult:
     seed: int
     versions: dict[str, str]
     in_equilibrium: bool | None = None
+    is_mixed: bool | None = None
     converged: bool | None = None
     not_converged_because: list[str] | None = None
 

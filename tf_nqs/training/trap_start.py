@@ -12,6 +12,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor, WalkerState
 
@@ -112,7 +113,7 @@ def trap_states(system: TrappedFermions) -> TrapStates:
     """
     places, spacing = np.linspace(-_REACH, _REACH, _N_POINTS, retstep=True)
     together = np.repeat(places[:, None], system.n_particles, axis=1)
-    trap = np.asarray(system.trap_energy(tf.constant(together)), np.float64) / system.n_particles
+    trap = np.asarray(in_working_dtype(system.trap_energy, together), np.float64) / system.n_particles
     trap = np.where(np.isfinite(trap), trap, np.inf)
     if not np.any(np.isfinite(trap)):
         raise ValueError("trap: must be finite somewhere between -30 and 30 a_ho")

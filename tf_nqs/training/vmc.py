@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import time
@@ -154,7 +153,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
         phases = make_phases(self.ansatz, self.system, self.sampler, *numerics)
         self.sample, self.log_abs_psi, self.local_energy, self.energy_gradient, self.scores = phases
-        self.with_near_pairs = functools.partial(with_near_pairs, self.log_abs_psi, self.zone)
+        self.with_near_pairs = lambda *samples: with_near_pairs(self.log_abs_psi, self.zone, *samples)
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)

@@ -16,7 +16,7 @@ def system(n_particles, strength, trap=False):
 
 def test_two_particles_that_nothing_binds():
     """What a training stated as the ground state's energy, 0.0664(2)."""
-    found = not_the_ground_state(system(2, -1.0), 0.0664, 0.0002)
+    found = not_the_ground_state(system(2, -1.0), 0.0664, 0.0002).reason
     assert found == (
         "no bound state: the energy of 0.0664 is not below 0, that of free particles at rest; "
         "two fermions bind only below interaction_strength = -6.728 at this range"

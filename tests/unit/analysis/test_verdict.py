@@ -50,7 +50,13 @@ def test_a_healthy_run_has_converged():
         ({"energy": None, "energy_error": None}, "failure", "no sample"),
         ({"blocking_criteria": ["slope", "variance"]}, "training", "blocked by slope, variance"),
         ({"in_equilibrium": False, "energy_error": None}, "sampling", "had not reached equilibrium"),
-        ({"r_hat": 2.66, "energy_error": None, "deviation_in_sigma": None}, "sampling", "mixed (R-hat 2.66)"),
+        (
+            {"r_hat": 2.66, "is_mixed": False, "energy_error": None, "deviation_in_sigma": None},
+            "sampling",
+            "(R-hat 2.66)",
+        ),
+        ({"r_hat": None, "is_mixed": False, "energy_error": None}, "sampling", "have not mixed"),
+        ({"r_hat": 2.4e31, "is_mixed": False}, "sampling", "(R-hat 2.4e+31)"),
         ({"r_hat": None, "energy_error": None}, "sampling", "the error of the energy is unknown"),
         ({"non_finite_share": 0.012}, "wave_function", "1.2 % of the samples"),
         ({"energy_error": 0.72}, "precision", "720 times the target error"),
@@ -97,7 +103,7 @@ def test_noise_and_spikes_are_no_trend():
 
 def test_few_iterations_say_nothing():
     (found,) = doubts(of=energies(n_iterations=5))
-    assert "5 iterations are too few" in found.reason
+    assert "too few iterations (5)" in found.reason
     assert doubts(of=np.append(energies(), np.nan)) == []
 
 

@@ -7,7 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.relations import is_even
+from tf_nqs.physics.steps import has_steps
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
@@ -65,3 +68,18 @@ def test_a_trainer_tries_them_in_its_own_dtype():
     VariationalMonteCarlo(FermionAnsatz(2, 2), system, sampler)
     with pytest.raises(TypeError, match="pair_potential returns float32 for float64: must keep the dtype"):
         VariationalMonteCarlo(FermionAnsatz(2, 2, dtype="float64"), system, sampler)
+
+
+def test_a_potential_of_float32_alone_is_looked_at_all_the_same():
+    """And one that takes distances apart by walkers and pairs."""
+    height = tf.Variable(20.0)
+
+    def rod(distances):
+        return tf.concat(
+            [tf.where(tf.abs(part) < 0.5, height, 0.0) for part in (distances[:, :1], distances[:, 1:])], 1
+        )
+
+    system = TrappedFermions(3, trap=lambda x: height * tf.reduce_sum(x**2, axis=1), pair_potential=rod)
+    assert contact_zone(system) is None
+    assert has_steps(system) and is_even(system)
+    assert contact_zone(TrappedFermions(3, pair_potential=lambda r: height * tf.exp(-((100.0 * r) ** 2)))) is not None

@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.polynomial.legendre import leggauss
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.measurement.walker_rows import refuse_infinite_potential
 from tf_nqs.observables import measure_observables
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
@@ -153,3 +154,11 @@ def test_a_measurement_refuses_infinite_potentials_too():
     vmc = trainer(TrappedFermions(2, trap=box, interaction_strength=1.0), natural=False)
     with pytest.raises(ValueError, match="the potential is infinite at"):
         vmc.evaluate_energy(target_error=0.1, max_seconds=0, relations=False)
+
+
+def test_a_lost_walker_is_no_infinite_potential():
+    vmc = trainer(TrappedFermions(2), natural=False)
+    positions = vmc.walkers.positions.numpy()
+    positions[:3, 0] = (1e25, np.inf, np.nan)
+    vmc.walkers = vmc.walkers._replace(positions=tf.constant(positions))
+    refuse_infinite_potential(vmc)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -13,9 +14,11 @@ from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import sample_free_fermions
 
 
-def measured(pair_potential, n_samples=10_000, energy_error=1e-3):
+def measured(pair_potential, n_samples=10_000, energy_error=1e-3, lost=()):
     """Of free fermions, without a measurement: only its number of samples and its errors are looked at."""
-    walkers = types.SimpleNamespace(positions=sample_free_fermions(tf.constant([0, 5]), 1000, 2))
+    positions = sample_free_fermions(tf.constant([0, 5]), 1000, 2).numpy()
+    positions[: len(lost), 0] = lost
+    walkers = types.SimpleNamespace(positions=positions)
     vmc = types.SimpleNamespace(system=TrappedFermions(2, pair_potential=pair_potential), walkers=walkers)
     values = dict.fromkeys(EnergyMeasurement._fields, 0.0)
     values |= {"n_samples": n_samples, "energy_error": energy_error, "interaction_error": energy_error}
@@ -41,3 +44,8 @@ def test_a_feature_that_was_not_seen_enlarges_the_error(caplog):
 def test_what_was_seen_leaves_it(pair_potential, n_samples, caplog):
     assert measured(pair_potential, n_samples).energy_error == 1e-3
     assert caplog.text == ""
+
+
+def test_lost_walkers_change_nothing():
+    found = measured(shell, lost=(np.nan, np.inf, 1e30, 3000.0))
+    assert found.energy_error == pytest.approx(measured(shell).energy_error, rel=0.01)

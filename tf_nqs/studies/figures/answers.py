@@ -76,7 +76,7 @@ def is_lower(first: Outcome, second: Outcome) -> Answer:
     """Whether the first arm's energy is lower; both are upper bounds, so the lower one is the more accurate."""
     change, error = _difference(first, second)
     text = f"{_energy(first)} ({_about(first)}), {_energy(second)} ({_about(second)}): {_change(change, error)}."
-    return Answer(None if abs(change) < SIGNIFICANT * error else change < 0, text)
+    return Answer(change < 0 if abs(change) >= SIGNIFICANT * error else None, text)
 
 
 def never_stops(arm: Outcome) -> Answer:
@@ -88,6 +88,8 @@ def never_stops(arm: Outcome) -> Answer:
 def reaches_the_minimum(frozen: Outcome, free: Outcome) -> Answer:
     """Whether the frozen arm ends as low as the one that is not, as far as the thesis could have seen it."""
     change, error = _difference(frozen, free)
+    if not math.isfinite(error):
+        return Answer(None, f"{_energy(frozen)} frozen, {_energy(free)} not: the error is unknown.")
     if change < SIGNIFICANT * error:
         agrees, verdict = True, "freezing costs no accuracy"
     else:
@@ -199,7 +201,7 @@ def is_higher_with_fewer_parameters(frozen: Outcome, free: Outcome) -> Answer:
         f"{trained} of {of} parameters were trained, {100 * (1 - trained / of):.2f} % fewer; "
         f"{_energy(frozen)} and {_energy(free)}: {_change(change, error)}."
     )
-    return Answer(None if abs(change) < SIGNIFICANT * error else change > 0, text)
+    return Answer(change > 0 if abs(change) >= SIGNIFICANT * error else None, text)
 
 
 def training_is_shorter(last: Outcome, plain: Outcome, *earlier: Outcome) -> Answer:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.report import SIGMA
-from tf_nqs.analysis.words import STOP_WORDS
+from tf_nqs.analysis.words import stop_words
 from tf_nqs.storage.files import replace_text
 from tf_nqs.studies.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
 from tf_nqs.studies.figures.drawing import draw_figure
@@ -126,7 +126,7 @@ def _numbers(outcome: Outcome) -> list[str]:
     off += [] if sigmas is None else [f"({sigmas:+.1f} {SIGMA})"]
     return [
         _count(outcome.iterations),
-        STOP_WORDS[result["stop_reason"]],
+        stop_words(result["stop_reason"]),
         format_with_error(outcome.energy, outcome.energy_error),
         format_with_error(reference, result["reference_uncertainty"]),
         " ".join(off) or "-",
