@@ -24,7 +24,7 @@ SHORT = {"iterations": 30, "target_error": 0.5, "evaluation_max_seconds": 1, "re
     ("optimizer", "resampling"),
     [
         ("spring", "guarded"),
-        ("adam", "guarded"),
+        pytest.param("adam", "guarded", marks=pytest.mark.slow),
         pytest.param("minsr", "thesis", marks=pytest.mark.slow),
         pytest.param("sr", "guarded", marks=pytest.mark.slow),
         pytest.param("spring", "every_iteration", marks=pytest.mark.slow),

@@ -212,7 +212,7 @@ def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
     assert said == ["nothing was trained yet: starting from the beginning"]
 
 
-@pytest.mark.parametrize("at", ["before any", "within the first"])
+@pytest.mark.parametrize("at", [pytest.param("before any", marks=pytest.mark.slow), "within the first"])
 def test_killed_before_its_first_checkpoint_is_whole_a_run_begins_again(at, tmp_path, monkeypatch):
     """Then the files of its log are there, without a row."""
     folder = tmp_path / "run"

@@ -109,6 +109,7 @@ def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, messag
     assert "density" in found and "exact_density" not in found
 
 
+@pytest.mark.slow
 def test_another_reference_can_be_asked_for(run_dir, monkeypatch):
     """The run's own is taken, unless the flag asks for one: then what the settings, flag included, lead to."""
     asked = []

@@ -47,7 +47,7 @@ def without_reader():
     return writer
 
 
-@pytest.mark.parametrize("place", ["broken pipe", "full disk"])
+@pytest.mark.parametrize("place", ["broken pipe", pytest.param("full disk", marks=pytest.mark.slow)])
 def test_a_training_that_nobody_can_read_of_goes_on(place, tmp_path):
     stdout = without_reader() if place == "broken pipe" else os.open("/dev/full", os.O_WRONLY)
     try:

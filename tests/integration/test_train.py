@@ -169,6 +169,7 @@ def test_same_seed_same_metrics_in_full_size(tmp_path, optimizer):
     assert first == second
 
 
+@pytest.mark.slow
 def test_another_seed_another_run(finished, tmp_path):
     """The seed reaches walkers and start weights."""
     assert cli.main([*arguments(tmp_path / "other", seed=7), "--quiet"]) == 0

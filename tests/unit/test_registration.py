@@ -36,7 +36,10 @@ print(json.dumps([names, ansatz(numpy.array(positions, numpy.float32)).log_abs_p
 
 @pytest.mark.parametrize(
     ("imports", "is_quiet"),
-    [("import tf_nqs, keras, tf_nqs.types", True), ("import keras, tf_nqs, tf_nqs.types", False)],
+    [
+        ("import tf_nqs, keras, tf_nqs.types", True),
+        pytest.param("import keras, tf_nqs, tf_nqs.types", False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_fresh_process_reads_all_classes(tmp_path, imports, is_quiet):
     """None of the package's own names is touched; who imports Keras first hears TensorFlow start, as anywhere."""

@@ -68,7 +68,7 @@ def same(ones, others):
     return all(np.array_equal(one, other) for one, other in zip(ones, others, strict=True))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "spring"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.slow), "spring"])
 def test_frozen_for_100_iterations_then_released_then_frozen_again(optimizer):
     """Frozen weights stay bit for bit; released ones train; moments and last direction of the others are kept."""
     vmc = make_vmc(optimizer, frozen=True)

@@ -35,7 +35,7 @@ def test_it_is_finite_at_nodes():
     np.testing.assert_allclose(found[3], [0.125, -0.125], rtol=1e-12)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_walkers_do_not_stick_to_a_node(jit_compile):
     """Next to it the gradient is 2e6; without a bound such walkers jump out of reach and are all rejected."""
     sampler = MetropolisAdjustedLangevin(500, n_steps=5, proposal_width=0.5)

@@ -100,6 +100,7 @@ def test_observables_hold_the_interaction(trained, exact):
     assert observables.interaction.error < 0.2 * exact[1]
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_true_energy():
     """d<H> along a direction by quadrature, against the gradient of an iteration with Adam's phase."""
     system = TrappedFermions(2, STRENGTH, RANGE)
