@@ -141,11 +141,10 @@ def _more(evaluation: dict[str, Any]) -> str:
 
     def value(key: str, unit: str = "") -> str:
         return (
-            "-" if evaluation[key] is None else f"{_number(evaluation[key], evaluation[f'{key}_error'])} {unit}".strip()
+            "-"
+            if evaluation[key] is None
+            else f"{format_with_error(evaluation[key], evaluation[f'{key}_error'])} {unit}".strip()
         )
-
-    def _number(number: float, error: float | None) -> str:
-        return format_with_error(number, error)
 
     rows = [
         ("Samples", "", f"{evaluation['n_samples']:,}"),

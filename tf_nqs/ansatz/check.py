@@ -55,11 +55,15 @@ def prepare_ansatz(ansatz: keras.Model, n_particles: int) -> None:
         ansatz(tf.zeros((1, n_particles), ansatz.compute_dtype))
 
 
+def parts_of(ansatz: keras.Model) -> tuple[keras.Layer, ...]:
+    """Returns an ansatz and all of its layers."""
+    # Keras does not list a layer that has been put into a list in place of another.
+    return (ansatz, *ansatz.layers, *getattr(ansatz, "equivariant_layers", ()))
+
+
 def is_from_package(ansatz: keras.Model) -> bool:
     """Whether an ansatz and all of its layers are classes of this package, which are known to be right."""
-    # Keras does not list a layer that has been put into a list in place of another.
-    parts = (ansatz, *ansatz.layers, *getattr(ansatz, "equivariant_layers", ()))
-    return all(type(part).__module__.partition(".")[0] == "tf_nqs" for part in parts)
+    return all(type(part).__module__.partition(".")[0] == "tf_nqs" for part in parts_of(ansatz))
 
 
 def brief_name(value: object) -> str:

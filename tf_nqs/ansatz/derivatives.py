@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.ansatz.check import is_from_package
+from tf_nqs.ansatz.check import is_from_package, parts_of
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.relations import second_derivative_along_ones
@@ -51,9 +51,7 @@ def _why_not_forward(ansatz: keras.Model, n_particles: int) -> str:
     name = type(ansatz).__name__
     if not hasattr(ansatz, "forward_laplacian"):
         return f"{name} has no forward_laplacian"
-    # Keras does not list a layer that has been put into a list in place of another.
-    parts = (ansatz, *ansatz.layers, *getattr(ansatz, "equivariant_layers", ()))
-    for part in parts:
+    for part in parts_of(ansatz):
         if _has_newer_call(type(part)):
             return f"{type(part).__name__} has a call of its own, but inherits its forward_laplacian"
     if is_from_package(ansatz):

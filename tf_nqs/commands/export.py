@@ -117,12 +117,9 @@ def export_run(request: Request) -> None:
     files = [folder / name for name in (CONFIG_FILE, RESULT_FILE)]
     assets = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
     import_tensorflow()
-    from tf_nqs.experiment import (
-        build as builders,  # not before: what can be refused without TensorFlow need not wait for it
-    )
-    from tf_nqs.saved_model import (
-        export as saved_model,  # not before: what can be refused without TensorFlow need not wait for it
-    )
+    # Not before: what can be refused without TensorFlow need not wait for it.
+    from tf_nqs.experiment import build as builders
+    from tf_nqs.saved_model import export as saved_model
     from tf_nqs.storage.weights_file import iterations_of_weights
 
     run = builders.load(request.run_dir)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tf_nqs.analysis.verdict import Doubt, find_doubts, is_above_reference
 from tf_nqs.config import Settings
+from tf_nqs.storage.export_folder import UNREADABLE
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import CHAIN_MARK, bears_mark
 
@@ -74,7 +75,9 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
     target = settings.evaluation.target_error
     if result.energy_error is not None and result.energy_error > target and "precision" not in causes:
         lines.append(f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
-    name = shlex.quote(str(Path("exported", re.sub(r"[\[\\]", "_", folder.name))))  # TensorFlow cannot load such paths
+    name = shlex.quote(
+        str(Path("exported", re.sub(f"[{re.escape(UNREADABLE)}]", "_", folder.name)))
+    )  # TensorFlow cannot load such paths
     return [
         *lines,
         f"results are in {folder}; next:",

@@ -9,7 +9,7 @@ from tf_nqs.config.errors import SettingsError, shown
 VERSION_FOLDER, README_FILE = "1", "README.md"
 """TensorFlow Serving looks for models in folders named by their version."""
 
-_UNREADABLE = "[\\"
+UNREADABLE = "[\\"
 """TensorFlow looks for a model's variables by its path as a pattern, which these characters keep from matching."""
 
 
@@ -27,7 +27,7 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     try:
         target = Path(output).expanduser().resolve()
         str(target).encode()  # TensorFlow takes no other names
-        if any(character in str(target) for character in _UNREADABLE):
+        if any(character in str(target) for character in UNREADABLE):
             raise SettingsError(f"output = {name}: TensorFlow loads no model from a path with [ or \\; {allowed}")
         if not target.exists():
             ancestor = next(place for place in target.parents if place.exists())

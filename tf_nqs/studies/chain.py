@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_nqs.analysis.notation import format_with_error
-from tf_nqs.analysis.words import STOP_WORDS
+from tf_nqs.analysis.words import stop_words
 from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.config.chain import Chain, chain_to_toml
 from tf_nqs.config.errors import shown
@@ -105,7 +105,7 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{row['interaction_strength']:g}",
                 f"{row['n_trainable_parameters']} of {row['n_parameters']}",
                 str(row["n_iterations"]),
-                STOP_WORDS.get(row["stop_reason"], row["stop_reason"]),
+                stop_words(row["stop_reason"]),
                 "-" if energy is None else format_with_error(energy, row["energy_error"]),
                 "-" if deviation is None else f"{deviation:+.1e}",
                 f"{row['seconds_training']:.1f}",
