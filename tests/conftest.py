@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import signal
 
@@ -31,3 +32,17 @@ def largest_file():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture
+def messages():
+    """List that receives every message that tf_nqs logs."""
+    received: list[str] = []
+    logger, handler = logging.getLogger("tf_nqs"), logging.Handler()
+    handler.emit = lambda record: received.append(record.getMessage())
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield received
+    logger.removeHandler(handler)
+    logger.setLevel(level)

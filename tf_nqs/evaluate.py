@@ -6,14 +6,17 @@ Exit status: 0 measured, 2 bad input, 3 no finite energy, 130 interrupted.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from typing import Any
 
 from tf_nqs.commands.run_command import Command, OpenedRun, Request, main, open_run, probe_folder, write_beside
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.runtime.terminal import speaker
+from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.run_folder import EVALUATION_FILE, METRICS_FILE
+
+logger = logging.getLogger(__name__)
 
 RELATIONS = {
     "virial": ("Virial theorem", "2T \N{MINUS SIGN} Σ x·dV/dx", "ħω"),
@@ -33,28 +36,32 @@ def evaluate_run(request: Request) -> None:
     """
     probe_folder(request.run_dir)
     run = open_run(request)
+    with printed_messages(run.settings.run.quiet):
+        _measure(run, request)
+
+
+def _measure(run: OpenedRun, request: Request) -> None:
     from tf_nqs.analysis import format_with_error, result_table
     from tf_nqs.measurement.evaluation import warm_up_evaluation
 
-    say = speaker(run.settings.run.quiet)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
-    say(f"measuring {run.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
+    logger.info(f"measuring {run.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)
-    say("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
+    logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
     started = time.monotonic()
 
     def report(estimate: Any) -> None:
         energy = format_with_error(estimate.mean, estimate.error)
-        say(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
+        logger.info(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
 
     measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
     evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
     write_beside(run.folder / EVALUATION_FILE, lambda path: path.write_text(text, encoding="utf-8"))
-    say(result_table(evaluation))
-    say(_more(evaluation))
+    logger.info(result_table(evaluation))
+    logger.info(_more(evaluation))
     for warning in evaluation["warnings"]:
-        say(f"warning: {warning}")
+        logger.info(f"warning: {warning}")
     if evaluation["energy"] is None:
         raise WorkFailedError("no sample has a finite energy")
 

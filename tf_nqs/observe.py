@@ -5,6 +5,7 @@ Exit status: 0 measured, 2 bad input, 3 no finite sample, 130 interrupted.
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from tf_nqs.commands.run_command import (
     write_plots,
 )
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.runtime.terminal import speaker
+from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
+
+logger = logging.getLogger(__name__)
 
 _MOST_BYTES = 4 * 2**30
 """Of the exact wave function on the grid: an attempt at more could end with nothing written."""
@@ -40,19 +43,23 @@ def observe_run(request: Request) -> None:
     """
     probe_folder(request.run_dir, OBSERVABLES_FOLDER)
     run = open_run(request)
+    with printed_messages(run.settings.run.quiet):
+        _measure(run, request)
+
+
+def _measure(run: OpenedRun, request: Request) -> None:
     import numpy as np
 
     from tf_nqs.execution.compilation import warm_up
     from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table
     from tf_nqs.observables.plots import plot_observables
 
-    say = speaker(run.settings.run.quiet)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
-    say(f"measuring the observables of {run.folder} for {max_seconds:g} seconds ...")
+    logger.info(f"measuring the observables of {run.folder} for {max_seconds:g} seconds ...")
     warm_up(((run.vmc.local_energy, (run.vmc.walkers.positions,)), (run.vmc.sample, (run.vmc.walkers,))))
     try:
         observed = measure_observables(
-            run.vmc, max_seconds, report=lambda samples, seconds: say(f"{samples:,} samples in {seconds:.0f} s")
+            run.vmc, max_seconds, report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s")
         )
     except NothingMeasuredError as error:
         raise WorkFailedError(str(error)) from error
@@ -69,12 +76,13 @@ def observe_run(request: Request) -> None:
     file_format = request.choices["format"]
     plots = run.folder / OBSERVABLES_FOLDER
     paths = write_plots(plots, lambda folder: plot_observables(observed, exact, folder, run.title(), file_format))
-    say(observables_table(observed, exact))
-    say(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
+    logger.info(observables_table(observed, exact))
+    logger.info(f"{observed.n_samples:,} samples; written: {run.folder / OBSERVABLES_FILE}, {len(paths)} plots")
     if why_not:
-        say(f"warning: {why_not}")
+        logger.info(f"warning: {why_not}")
     if not observed.in_equilibrium:
-        say("warning: the walkers were not in equilibrium, or their chains have not mixed: the errors are too small")
+        why_too_small = "the walkers were not in equilibrium, or their chains have not mixed"
+        logger.info(f"warning: {why_too_small}: the errors are too small")
 
 
 def _exact(run: OpenedRun, x: Any) -> tuple[Any, str]:

@@ -6,6 +6,7 @@ Exit status: 0 drawn, 2 bad input, 3 an arm has no finite energy, 130 interrupte
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import sys
@@ -22,12 +23,14 @@ from tf_nqs.config.errors import shown, suggestion
 from tf_nqs.config.fields import field_allowed
 from tf_nqs.config.settings import FIELDS, value_type
 from tf_nqs.runtime.exit_status import exit_status_of
-from tf_nqs.runtime.terminal import say, speaker
+from tf_nqs.runtime.terminal import printed_messages, say
 from tf_nqs.storage.files import told_in_one_line
 from tf_nqs.storage.run_folder import lock_folder
 from tf_nqs.studies.figures import SCALES, Arm, load_arms, load_figures
 from tf_nqs.studies.figures.report import figures_table, report_name, write_report
 from tf_nqs.studies.figures.running import find_finished, run_arms
+
+logger = logging.getLogger(__name__)
 
 USAGE = """\
 Draws the figures of the thesis from runs of this package, and compares their energies and iterations with its own.
@@ -182,7 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if request is None:
             say(help_text())
             return
-        reproduce(request)
+        with printed_messages(bool(request.overrides.get("quiet"))):
+            reproduce(request)
 
     return exit_status_of(work, "the same command goes on with the arms that are not finished")
 
@@ -194,7 +198,6 @@ def reproduce(request: Request) -> None:
         SettingsError: a folder cannot be used, or an arm not be run.
         WorkFailedError: an arm has no finite energy.
     """
-    say = speaker(bool(request.overrides.get("quiet")))
     figures = [figure for name, figure in load_figures().items() if name in request.figures]
     arms = load_arms(request.scale, request.run_dir, request.overrides)
     shown_arms = [curve.arm for figure in figures for curve in figure.curves]
@@ -202,15 +205,15 @@ def reproduce(request: Request) -> None:
     with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
         _make_folder(request.output)
         find_finished(arms, shown_arms)  # those of other settings are refused before anything is run
-        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, say, request.max_seconds)
+        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, request.max_seconds)
         outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
         outcomes = {name: outcomes[name] for name in arms if name in outcomes}
         with told_in_one_line("output", request.output, "the same command goes on once it can", among_others=True):
             written = write_report(figures, outcomes, request.scale, request.output)
-    say(figures_table(figures, outcomes))
+    logger.info(figures_table(figures, outcomes))
     if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:
-        say(f"not trained to the end: {', '.join(cut_short)}; the same command goes on with them")
-    say(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
+        logger.info(f"not trained to the end: {', '.join(cut_short)}; the same command goes on with them")
+    logger.info(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
 
 
 def _check_writable(output: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import re
 import sys
@@ -25,10 +26,12 @@ from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.config.settings import FIELDS
 from tf_nqs.runtime.exit_status import WorkFailedError, exit_status_of
 from tf_nqs.runtime.startup import collection_paused, import_tensorflow
-from tf_nqs.runtime.terminal import say, speaker
+from tf_nqs.runtime.terminal import printed_messages, say
 from tf_nqs.storage.files import told_in_one_line
 from tf_nqs.storage.run_folder import default_run_dir
 from tf_nqs.studies.search_folder import HINT, search_folder, wait_for_search
+
+logger = logging.getLogger(__name__)
 
 USAGE = """\
 Searches for good settings: many short trainings, compared at equal seconds.
@@ -180,18 +183,22 @@ def run(search: Search, role: Role) -> None:
         SettingsError: the folder cannot be used.
         WorkFailedError: no trial has a finite energy.
     """
-    say = speaker(search.settings.run.quiet)
-    if role.is_worker:
-        say("waiting for the chief ...")
-        folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)
-        with told_in_one_line("run_dir", folder, HINT, among_others=True):
-            _tuning().run_worker(search, folder, role.tuner_id, say)
-        return
-    with search_folder(search) as folder:
-        say(f"{search.search.max_trials} trials over {', '.join(search.space)}; results go to {folder}")
-        best = _tuning().run_search(search, folder, role.tuner_id, say)
+    with printed_messages(search.settings.run.quiet):
+        if role.is_worker:
+            _work_for_chief(search, role)
+            return
+        with search_folder(search) as folder:
+            logger.info(f"{search.search.max_trials} trials over {', '.join(search.space)}; results go to {folder}")
+            best = _tuning().run_search(search, folder, role.tuner_id)
     if best is None:
         raise WorkFailedError("no trial has a finite energy")
+
+
+def _work_for_chief(search: Search, role: Role) -> None:
+    logger.info("waiting for the chief ...")
+    folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)
+    with told_in_one_line("run_dir", folder, HINT, among_others=True):
+        _tuning().run_worker(search, folder, role.tuner_id)
 
 
 def _tuning() -> Any:

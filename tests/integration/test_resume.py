@@ -198,7 +198,7 @@ def test_a_folder_without_a_checkpoint_is_refused(missing, tmp_path, capsys):
     assert "holds no checkpoint; must be the folder of a run" in capsys.readouterr().err
 
 
-def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
+def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch, messages):
     """Then there is nothing to go on from but the settings: it begins."""
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "find_reference", lambda settings: kill())
@@ -206,10 +206,9 @@ def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch):
         with pytest.raises(Killed):
             run(tmp_path / "run")
     assert run_folder.reopen_run_folder(tmp_path / "run") == tmp_path / "run"
-    said = []
     settings = settings_from(None, ALL_AT_ONCE)
-    assert resume.find_start(settings, tmp_path / "run", said.append) == resume.Start()
-    assert said == ["nothing was trained yet: starting from the beginning"]
+    assert resume.find_start(settings, tmp_path / "run") == resume.Start()
+    assert messages == ["nothing was trained yet: starting from the beginning"]
 
 
 @pytest.mark.parametrize("at", [pytest.param("before any", marks=pytest.mark.slow), "within the first"])
@@ -247,9 +246,9 @@ def test_iterations_without_a_checkpoint_are_not_begun_again(tmp_path):
 def test_a_checkpoint_of_something_else_is_refused(facts, tmp_path, monkeypatch):
     whole = {"settings": {}, "iteration": 1, "seconds": 1.0, "stop_reason": None, "callbacks": {}, "transfer": None}
     found = Checkpoint(tmp_path / "ckpt-1", facts and whole | facts)
-    monkeypatch.setattr(resume, "newest_checkpoint", lambda folder, say: found)
+    monkeypatch.setattr(resume, "newest_checkpoint", lambda folder: found)
     with pytest.raises(ValueError, match=r"^run_dir = .*: ckpt-1 is not of a training; must be in a new folder$"):
-        resume.find_start(settings_from(None, ALL_AT_ONCE), tmp_path, print)
+        resume.find_start(settings_from(None, ALL_AT_ONCE), tmp_path)
 
 
 def test_a_chain_that_was_killed_at_its_mark_is_resumed_with_its_config(tmp_path, capsys):

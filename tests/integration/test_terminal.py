@@ -78,7 +78,7 @@ def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
     assert run_folder.holds_checkpoint(folder) and (folder / "result.json").is_file()
 
 
-def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path):
+def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path, messages):
     folder = tmp_path / "run"
     arguments = command(folder, iterations=10**6, iterations_per_call=5)
     terminal, its_end = pty.openpty()
@@ -94,10 +94,10 @@ def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path):
     finally:
         os.close(terminal)
     assert process.wait(200) == 128 + signal.SIGHUP
-    n_rows, said = metrics.read_bytes().count(b"\n") - 1, []
+    n_rows = metrics.read_bytes().count(b"\n") - 1
     settings = load_toml(folder / "config.toml")
-    assert find_start(settings, folder, said.append).iteration == n_rows >= 5
-    assert said == [f"resumed after {n_rows} iterations, going on to 1000000"]
+    assert find_start(settings, folder).iteration == n_rows >= 5
+    assert messages == [f"resumed after {n_rows} iterations, going on to 1000000"]
 
 
 def test_help_can_be_cut_off():

@@ -42,7 +42,7 @@ def interrupts_its_parent(sender, settings, *_):
 
 
 def trains_until_it_is_told_to_end(sender, settings, *_):
-    with StopSignals(print) as stop:
+    with StopSignals() as stop:
         os.kill(os.getppid(), signal.SIGHUP)
         while stop.reason is None:
             time.sleep(0.01)

@@ -173,7 +173,7 @@ def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs,
     with_checkpoint(folder / "stage_2")
     before = (folder / "config.toml").read_bytes()
 
-    def refuse(settings, run_dir, say):
+    def refuse(settings, run_dir):
         assert run_dir == folder / "stage_2" and settings.training.learning_rate == 0.5
         raise RunFolderError("was run with learning_rate = 0.1, not 0.5")
 

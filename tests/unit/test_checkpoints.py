@@ -66,18 +66,17 @@ def test_a_folder_may_be_named_like_a_pattern(name, tmp_path):
         save_checkpoint(folder, make_model(value), FACTS | {"iteration": value}, 2)
     assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-2.index", "ckpt-3.index"]
     assert "/proc" not in (folder / "checkpoint").read_text()  # which is no place for another process
-    found = newest_checkpoint(folder, pytest.fail)
+    found = newest_checkpoint(folder)
     assert (found.path, found.facts["iteration"]) == (folder / "ckpt-3", 3)
     model = make_model(0)
     restore_checkpoint(found, model)
     assert values(model) == {3}
 
 
-def test_everything_comes_back_and_the_oldest_is_gone(folder):
+def test_everything_comes_back_and_the_oldest_is_gone(folder, messages):
     assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-2.index", "ckpt-3.index"]
-    said = []
-    found = newest_checkpoint(folder, said.append)
-    assert not said and found.path.name == "ckpt-3"
+    found = newest_checkpoint(folder)
+    assert not messages and found.path.name == "ckpt-3"
     state = found.facts["callbacks"]["One"]
     np.testing.assert_array_equal(state["pending"], FACTS["callbacks"]["One"]["pending"])
     assert state["weights"][0].dtype == np.float32 and state["weights"][0] == np.float32(0.1)
@@ -90,7 +89,7 @@ def test_everything_comes_back_and_the_oldest_is_gone(folder):
 
 
 def test_an_empty_folder_has_none(tmp_path):
-    assert newest_checkpoint(tmp_path / "nowhere", print) is None
+    assert newest_checkpoint(tmp_path / "nowhere") is None
 
 
 def cut(path):
@@ -108,22 +107,23 @@ DATA, INDEX = "ckpt-3.data-00000-of-00001", "ckpt-3.index"
 
 @pytest.mark.parametrize("damage", [cut, flip, lambda path: path.unlink()], ids=["cut", "flip", "delete"])
 @pytest.mark.parametrize("name", [DATA, INDEX])
-def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder):
+def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder, messages):
     damage(folder / name)
-    said = []
-    found = newest_checkpoint(folder, said.append)
-    assert found.path.name == "ckpt-2" and len(said) == 1
-    assert said[0].startswith("checkpoint ckpt-3 is ") and said[0].endswith("going on from ckpt-2, the one before")
+    found = newest_checkpoint(folder)
+    assert found.path.name == "ckpt-2" and len(messages) == 1
+    assert messages[0].startswith("checkpoint ckpt-3 is ") and messages[0].endswith(
+        "going on from ckpt-2, the one before"
+    )
     model = make_model(0)
     restore_checkpoint(found, model)
     assert values(model) == {2.0}
     assert not (folder / DATA).exists() or not (folder / INDEX).exists()
     for value in (4, 5):
         save_checkpoint(folder, make_model(value), FACTS, 2)
-    said.clear()
-    again = newest_checkpoint(folder, said.append)
+    messages.clear()
+    again = newest_checkpoint(folder)
     restore_checkpoint(again, model)
-    assert values(model) == {5.0} and not said
+    assert values(model) == {5.0} and not messages
     assert len(list(folder.glob("*.index"))) == 2
 
 
@@ -134,33 +134,32 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder):
 )
 def test_the_list_of_checkpoints_may_be_lost(damage, folder):
     damage(folder / "checkpoint")
-    assert newest_checkpoint(folder, print).path.name == "ckpt-3"
+    assert newest_checkpoint(folder).path.name == "ckpt-3"
     save_checkpoint(folder, make_model(4), FACTS, 2)
-    assert newest_checkpoint(folder, print).path.name == "ckpt-4"
+    assert newest_checkpoint(folder).path.name == "ckpt-4"
 
 
 def test_all_damaged_is_refused(folder):
     for path in folder.glob("*.data*"):
         cut(path)
-    line = refusal(lambda: newest_checkpoint(folder, print))
+    line = refusal(lambda: newest_checkpoint(folder))
     assert "ckpt-3 is damaged" in line and "ckpt-2 is damaged" in line
 
 
 def test_another_network_is_refused(folder):
-    found = newest_checkpoint(folder, print)
+    found = newest_checkpoint(folder)
     assert "ckpt-3 does not fit" in refusal(lambda: restore_checkpoint(found, make_model(0, size=4)))
 
 
-def test_a_full_disk_leaves_the_last_one_whole(folder, largest_file):
+def test_a_full_disk_leaves_the_last_one_whole(folder, largest_file, messages):
     model = make_model(4)
     with largest_file(64):
         line = refusal(lambda: save_checkpoint(folder, model, FACTS, 2))
     assert "no checkpoint can be written (File too large)" in line and "--resume goes on from the last one" in line
-    said = []
-    assert newest_checkpoint(folder, said.append).path.name == "ckpt-3" and not said
+    assert newest_checkpoint(folder).path.name == "ckpt-3" and not messages
     assert not list(folder.glob("*temp*"))
     save_checkpoint(folder, model, FACTS, 2)
-    assert newest_checkpoint(folder, said.append).path.name == "ckpt-4" and not said
+    assert newest_checkpoint(folder).path.name == "ckpt-4" and not messages
 
 
 def test_a_read_only_folder_is_refused_in_one_line(folder, monkeypatch):
@@ -177,7 +176,7 @@ def test_a_read_only_folder_is_refused_in_one_line(folder, monkeypatch):
 def test_what_a_kill_while_writing_left_is_deleted(folder):
     (folder / "ckpt-4_temp").mkdir()
     (folder / "ckpt-4_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
-    restore_checkpoint(newest_checkpoint(folder, print), make_model(0))
+    restore_checkpoint(newest_checkpoint(folder), make_model(0))
     assert not list(folder.glob("*temp*"))
 
 
@@ -185,7 +184,7 @@ def test_reading_runs_no_pickled_code(folder, monkeypatch):
     """Arrays of Python objects, which NumPy could only unpickle, are damage."""
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, lambda *arguments: pytest.fail("unpickled"))
-    restore_checkpoint(newest_checkpoint(folder, print), make_model(0))
+    restore_checkpoint(newest_checkpoint(folder), make_model(0))
     trap = {"dtype": "|O", "shape": [1], "base64": "gASVAAAAAAAAAAA="}
     with pytest.raises(ValueError):
         checkpoints._read_facts(json.dumps({"trap": trap}).encode())

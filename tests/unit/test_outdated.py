@@ -12,16 +12,11 @@ from tf_nqs.storage.outdated import put_away_results
 from tf_nqs.storage.weights_file import iterations_of_weights, note_iterations
 
 
-def put_away(folder):
-    said = []
-    put_away_results(folder, said.append)
-    return said
-
-
-def test_nothing_is_said_of_nothing(tmp_path):
+def test_nothing_is_said_of_nothing(tmp_path, messages):
     (tmp_path / "metrics.csv").write_text("")
     (tmp_path / "tensorboard").mkdir()
-    assert put_away(tmp_path) == []
+    put_away_results(tmp_path)
+    assert messages == []
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", "tensorboard"}
 
 
@@ -29,7 +24,7 @@ def test_nothing_is_said_of_nothing(tmp_path):
     ("source", "name"),
     [("result", "after_7_iterations"), ("weights", "after_5_iterations"), (None, "earlier_results")],
 )
-def test_the_subfolder_is_named_after_the_iterations(source, name, tmp_path):
+def test_the_subfolder_is_named_after_the_iterations(source, name, tmp_path, messages):
     """A run that was killed has no result, but perhaps weights that were measured meanwhile."""
     if source == "result":
         (tmp_path / "result.json").write_text(json.dumps({"n_iterations": 7}))
@@ -37,7 +32,8 @@ def test_the_subfolder_is_named_after_the_iterations(source, name, tmp_path):
         (tmp_path / "ansatz.weights.h5").write_bytes(noted(5))
     for place in (name, f"{name}_2"):
         (tmp_path / "evaluation.json").write_text(place)
-        assert f"moved to {tmp_path / place}, as training goes on: evaluation.json" in put_away(tmp_path)
+        put_away_results(tmp_path)
+        assert f"moved to {tmp_path / place}, as training goes on: evaluation.json" in messages
         assert (tmp_path / place / "evaluation.json").read_text() == place
         if source == "result":
             (tmp_path / "result.json").write_text(json.dumps({"n_iterations": 7}))

@@ -127,12 +127,11 @@ def test_enough_iterations_to_see_samplings(policy, expected):
 
 
 @pytest.mark.slow
-def test_a_profile_in_between_changes_nothing(tmp_path):
-    said = []
+def test_a_profile_in_between_changes_nothing(tmp_path, messages):
     profiled, plain = make_vmc("adam"), make_vmc("adam")
-    profile_run(profiled, tmp_path, "a title", said.append, n_iterations=2)
+    profile_run(profiled, tmp_path, "a title", n_iterations=2)
     assert {path.name for path in tmp_path.iterdir()} == {"profile.csv", "profile.png"}
-    assert "Time profile of 2 iterations" in said[-1]
+    assert "Time profile of 2 iterations" in messages[-1]
     for vmc in (profiled, plain):
         vmc.fit(3)
     for one, other in zip(profiled.variables, plain.variables, strict=True):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SLEEPER = """
 import time
 from tf_nqs.runtime.signals import StopSignals
-with StopSignals(lambda text: print(text, flush=True)):
+from tf_nqs.runtime.terminal import printed_messages
+with printed_messages(quiet=False), StopSignals():
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -36,17 +38,18 @@ with StopSignals(lambda text: print(text, flush=True)):
         ([signal.SIGUSR1, signal.SIGTERM], "terminated"),  # SLURM's warning, then its end
     ],
 )
-def test_signals_are_noted_and_said_once(signals, reason):
+def test_signals_are_noted_and_said_once(signals, reason, messages):
     before = [signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)]
-    said, told = [], threading.Event()
-    with StopSignals(lambda text: (said.append(text), told.set())) as stop:
+    with StopSignals() as stop:
         assert stop.reason is None
         for number in signals:
             signal.raise_signal(number)
         assert stop.reason == reason
         assert stop.terminated_by == next((number for number in signals if number in TERMINATING), None)
-        assert told.wait(10)
-    assert len(said) == 1 and "Ctrl-C leaves at once" in said[0]
+        waited_until = time.monotonic() + 10
+        while not messages and time.monotonic() < waited_until:  # another thread logs it
+            time.sleep(0.01)
+    assert len(messages) == 1 and "Ctrl-C leaves at once" in messages[0]
     assert [signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)] == before
     assert signal.set_wakeup_fd(-1) == -1
     with pytest.raises(KeyboardInterrupt):
@@ -57,7 +60,7 @@ def test_signals_are_noted_and_said_once(signals, reason):
 def test_ignored_signals_stay_ignored(number):
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with termination_raised(), StopSignals(print) as stop:
+        with termination_raised(), StopSignals() as stop:
             signal.raise_signal(number)
             assert stop.reason is None and signal.getsignal(number) is signal.SIG_IGN
     finally:
@@ -68,7 +71,7 @@ def test_a_handler_of_the_users_own_is_kept():
     came = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
     try:
-        with termination_raised(), StopSignals(print) as stop:
+        with termination_raised(), StopSignals() as stop:
             signal.raise_signal(signal.SIGUSR1)
         assert came == [signal.SIGUSR1] and stop.reason is None
     finally:
@@ -78,7 +81,7 @@ def test_a_handler_of_the_users_own_is_kept():
 @pytest.mark.parametrize("number", TERMINATING)
 def test_a_command_ends_with_a_line_and_the_status_of_a_shell(number, capsys):
     def work():
-        with StopSignals(print) as stop:  # while it trains the signal is a wish
+        with StopSignals() as stop:  # while it trains the signal is a wish
             pass
         assert stop.reason is None
         signal.raise_signal(number)
@@ -102,7 +105,7 @@ def test_other_threads_have_no_signals():
     found = []
 
     def enter():
-        with StopSignals(print) as stop:
+        with StopSignals() as stop:
             found.append(stop.reason)
 
     thread = threading.Thread(target=enter)

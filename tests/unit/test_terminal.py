@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -67,3 +68,17 @@ def test_a_command_prints_in_ascii(tmp_path):
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, check=True, timeout=60
     )
     assert (done.stdout, done.stderr) == (b"1 hbar*omega^2\n", b"")
+
+
+def test_messages_are_printed_by_level_and_the_logger_is_left_as_it_was(capsys):
+    logger = logging.getLogger("tf_nqs")
+    before = logger.handlers[:], logger.level, logger.propagate
+    with terminal.printed_messages(quiet=False):
+        logging.getLogger("tf_nqs.some.module").info("100 % done")
+        with terminal.printed_messages(quiet=True):
+            logging.getLogger("tf_nqs.some.module").info("not this")
+            logging.getLogger("tf_nqs.some.module").warning("careful")
+        logging.getLogger("tf_nqs.some.module").info("once")
+    logging.getLogger("tf_nqs.some.module").info("nor this")
+    assert capsys.readouterr() == ("100 % done\nonce\n", "careful\n")
+    assert (logger.handlers[:], logger.level, logger.propagate) == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriter
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
 from tf_nqs.storage.run_folder import WINDOWS_FILE
+
+logger = logging.getLogger(__name__)
 
 
 class EnergyEarlyStopping(WindowCallback):
@@ -28,7 +30,6 @@ class EnergyEarlyStopping(WindowCallback):
         window: iterations in a window.
         criterion: what converged means; None for `ThesisCriterion()`.
         folder: existing folder for `windows.csv`; None writes nothing.
-        say: is given a line per window; None says nothing.
 
     Raises:
         ValueError: window is shorter than the criterion needs.
@@ -41,14 +42,12 @@ class EnergyEarlyStopping(WindowCallback):
         window: int = defaults.WINDOW,
         criterion: Criterion | None = None,
         folder: str | Path | None = None,
-        say: Callable[[str], None] | None = None,
     ):
         self.criterion = criterion or ThesisCriterion()
         if window < self.criterion.least_window:
             raise ValueError(f"window = {window}: this criterion needs at least {self.criterion.least_window}")
         super().__init__(window)
         self.path = None if folder is None else Path(folder) / WINDOWS_FILE
-        self._say = say
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -138,7 +137,7 @@ class EnergyEarlyStopping(WindowCallback):
             cells = cells or [""] * (3 * len(self.criterion.names))
             head = [window.last_iteration, window.first_iteration, window.energy, window.energy_error]
             self._write(self.path, "a", [*head, *cells, passed, *self.counters])
-        if self._say:
+        if logger.isEnabledFor(logging.INFO):
             found = (
                 ", ".join(_words(check) + " blocks" * (not check.passed) for check in self.last_checks)
                 or "no verdict on the first window"
@@ -147,7 +146,7 @@ class EnergyEarlyStopping(WindowCallback):
                 f"; passed {self.counters.n_successes} of {self.criterion.n_successes}, "
                 f"failed {self.counters.n_failures} of at most {self.criterion.n_failures}"
             )
-            self._say(
+            logger.info(
                 f"window of iterations {window.first_iteration} to {window.last_iteration}: "
                 f"energy {format_with_error(window.energy, window.energy_error)}, {found}"
                 + (counted if self.criterion.n_successes > 1 else "")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ import numpy as np
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.whole_numbers import whole_number
+
+logger = logging.getLogger(__name__)
 
 
 class _Switch(IterationCallback):
@@ -29,7 +32,6 @@ class _Switch(IterationCallback):
         at_iteration: int | None = None,
         early_stopping: EnergyEarlyStopping | None = None,
         when_converged: bool = False,
-        say: Callable[[str], None] | None = None,
     ):
         super().__init__()
         if at_iteration is not None:
@@ -45,7 +47,6 @@ class _Switch(IterationCallback):
         self.when_converged = when_converged
         self.switched_at: int | None = None
         self._n_done = 0
-        self._say = say or (lambda _: None)
 
     def begin(self, state: dict[str, Any] | None) -> None:
         self.switched_at, self._n_done = (state["switched_at"], state["n_done"]) if state else (None, 0)
@@ -79,7 +80,7 @@ class _Switch(IterationCallback):
         if self.early_stopping:
             self.early_stopping.start_anew()
         n_parameters = sum(layer.count_params() for layer in self.layers)
-        self._say(f"{self._done} {n_parameters} parameters after iteration {self._n_done}")
+        logger.info(f"{self._done} {n_parameters} parameters after iteration {self._n_done}")
 
 
 class FreezeLayers(_Switch):
@@ -93,7 +94,6 @@ class FreezeLayers(_Switch):
         at_iteration: freeze them after this many iterations of `fit`; 0 for its start, None for only when_converged.
         early_stopping: counts anew from then on; it comes first in the list of callbacks.
         when_converged: freeze them, too, when early_stopping would end training for the first time; training goes on.
-        say: is given a line when it happens; None says nothing.
 
     Raises:
         ValueError: at_iteration is negative, nothing says when, or when_converged has no early_stopping.
@@ -109,9 +109,8 @@ class FreezeLayers(_Switch):
         at_iteration: int | None = 0,
         early_stopping: EnergyEarlyStopping | None = None,
         when_converged: bool = False,
-        say: Callable[[str], None] | None = None,
     ):
-        super().__init__(layers, at_iteration, early_stopping, when_converged, say)
+        super().__init__(layers, at_iteration, early_stopping, when_converged)
 
 
 class ReleaseLayers(_Switch):
@@ -125,7 +124,6 @@ class ReleaseLayers(_Switch):
         at_iteration: release them after this many iterations of `fit`; None for only when_converged.
         early_stopping: counts anew from then on; it comes first in the list of callbacks.
         when_converged: release them, too, when early_stopping would end training for the first time; training goes on.
-        say: is given a line when it happens; None says nothing.
 
     Raises:
         ValueError: at_iteration is negative, nothing says when, or when_converged has no early_stopping.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from tf_nqs.training.rollback import (
     take_snapshot,
 )
 from tf_nqs.whole_numbers import whole_number
+
+logger = logging.getLogger(__name__)
 
 
 class RepairTraining(IterationCallback):
@@ -45,7 +47,6 @@ class RepairTraining(IterationCallback):
 
     Args:
         max_repairs: largest number of rollbacks; 0 lets the first fault end training.
-        say: is given a line per repair, and per call in which solves have failed; None says nothing.
         early_stopping: the training's, if it has one.
 
     Attributes:
@@ -60,13 +61,11 @@ class RepairTraining(IterationCallback):
     def __init__(
         self,
         max_repairs: int = defaults.MAX_REPAIRS,
-        say: Callable[[str], None] | None = None,
         early_stopping: EnergyEarlyStopping | None = None,
     ):
         super().__init__()
         self.max_repairs = whole_number("max_repairs", max_repairs)
         self.early_stopping = early_stopping
-        self._say = say or (lambda _: None)
 
     def begin(self, state: dict[str, Any] | None) -> None:
         self.failure: str | None = None
@@ -121,7 +120,7 @@ class RepairTraining(IterationCallback):
         """Says how many solves have failed in a call, by its first and last iteration, if any has."""
         if n_rejected := self._rejected() - self._n_rejected:
             solves = f"{n_rejected} natural-gradient solve{'s' * (n_rejected > 1)}"
-            self._say(f"iterations {first} to {last}: {solves} without a finite step, so the damping was raised")
+            logger.info(f"iterations {first} to {last}: {solves} without a finite step, so the damping was raised")
 
     def _repair(self, fault: str, iteration: int) -> None:
         """Goes back, and on or not on."""
@@ -141,19 +140,19 @@ class RepairTraining(IterationCallback):
         if self.early_stopping:
             self.early_stopping.start_anew()
         factor = float(self.model.step_factor)
-        self._say(
+        logger.info(
             f"repair {self.n_repairs} of at most {self.max_repairs} after iteration {iteration}: {fault}; {back}, "
             f"steps from now on {factor:g} times as long"
         )
 
     def _fail(self, why: str) -> None:
         self.failure = why
-        self._say(why)
+        logger.info(why)
         self.stop("failed")
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._n_non_finite:
             share = f"{100 * self.non_finite_share:.2g} %"
-            self._say(f"{self._n_non_finite} local energies of the training ({share}) were not finite and left out")
+            logger.info(f"{self._n_non_finite} local energies of the training ({share}) were not finite and left out")
         if self.n_restarted:
-            self._say(f"{self.n_restarted} walkers were lost or stuck, and restarted where others stood")
+            logger.info(f"{self.n_restarted} walkers were lost or stuck, and restarted where others stood")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,12 @@ from tf_nqs.config.errors import brief, shown
 from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, narrow_well, reference_energy
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.runtime.terminal import speaker
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.storage.run_folder import METRICS_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer, pretrain
 from tf_nqs.training.cluster_start import start_in_cluster
+
+logger = logging.getLogger(__name__)
 
 _EXACT = 5e-7
 """An uncertainty below it does not show in six decimals."""
@@ -124,40 +125,36 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     return vmc
 
 
-def find_start_state(
-    vmc: VariationalMonteCarlo, settings: Settings, say: Callable[[str], None], is_transferred: bool
-) -> None:
+def find_start_state(vmc: VariationalMonteCarlo, settings: Settings, is_transferred: bool) -> None:
     """Brings random start weights near free fermions, or walkers and weights into a narrow well of the interaction.
 
     Args:
         vmc: the compiled trainer.
         settings: all settings; `training.pretrain_iterations = 0` leaves everything as it is.
-        say: prints a line, or does not.
         is_transferred: whether weights of another run were copied; these stay, they are a better start already.
     """
     iterations, seed = settings.training.pretrain_iterations, settings.run.seed
     if iterations and is_transferred:
-        say("no pretraining, as weights were transferred")
+        logger.info("no pretraining, as weights were transferred")
     elif iterations and (well := narrow_well(**settings.system.model_dump())):
-        say(
+        logger.info(
             f"narrow well: the walkers start in clusters of size {well.size:.2g} a_ho, to which the orbitals are fitted"
         )
         start_in_cluster(vmc, well.size, seed)
     elif iterations:
-        say(f"pretraining, {iterations} updates towards free fermions ...")
+        logger.info(f"pretraining, {iterations} updates towards free fermions ...")
         pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, seed)
 
 
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe."""
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
-    say = speaker(settings.run.quiet)
     needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
     if needs_diagonalisation and max_seconds == 0:
         return Reference(None, "none", None)
     if needs_diagonalisation and system.trap and system.n_particles <= LARGEST_DIAGONALISED:
-        say(f"computing the reference energy by diagonalisation, for at most {max_seconds:g} seconds ...")
-    return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0, report=say)
+        logger.info(f"computing the reference energy by diagonalisation, for at most {max_seconds:g} seconds ...")
+    return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0, report=logger.info)
 
 
 def reference_line(reference: Reference) -> str:

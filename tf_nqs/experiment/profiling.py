@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from tf_nqs.analysis.profile import WHOLE, PhaseTime, plot_profile, profile_tabl
 from tf_nqs.storage.run_folder import PROFILE_FILE, PROFILE_PLOT_FILE
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.whole_numbers import whole_number
+
+logger = logging.getLogger(__name__)
 
 PHASES = {
     "sampling": ("sample",),
@@ -40,7 +43,6 @@ def profile_run(
     vmc: VariationalMonteCarlo,
     folder: Path,
     title: str,
-    say: Callable[[str], None],
     n_iterations: int | None = None,
 ) -> None:
     """Writes `profile.csv` and `profile.png` of a trained model, and says the table.
@@ -49,14 +51,13 @@ def profile_run(
         vmc: the trainer; it is as before when this returns.
         folder: the run folder.
         title: headline of the picture.
-        say: prints a text, or does not.
         n_iterations: how many to profile, see `profile_iterations`.
     """
-    say("profiling ...")
+    logger.info("profiling ...")
     rows, trained = profile_iterations(vmc, n_iterations), int(vmc.iteration)
     write_profile(rows, folder / PROFILE_FILE, trained)
     plot_profile(rows, folder / PROFILE_PLOT_FILE, f"{title}, after {trained} iterations")
-    say(profile_table(rows))
+    logger.info(profile_table(rows))
 
 
 def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = None) -> list[PhaseTime]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from tf_nqs.storage.files import replace_file
 from tf_nqs.storage.outdated import put_away_results
 from tf_nqs.storage.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, WINDOWS_FILE
 from tf_nqs.training import VariationalMonteCarlo
+
+logger = logging.getLogger(__name__)
 
 _MOST_DIGITS = 18
 """Of an iteration in a file."""
@@ -60,13 +63,12 @@ class Start(NamedTuple):
         return self.checkpoint.facts["seconds"] if self.checkpoint else 0.0
 
 
-def find_start(settings: Settings, folder: Path, say: Callable[[str], None]) -> Start:
+def find_start(settings: Settings, folder: Path) -> Start:
     """Returns where the training in a folder goes on; changes nothing.
 
     Args:
         settings: all settings of now.
         folder: the run folder.
-        say: is given a line about what is resumed.
 
     Returns:
         Start; the beginning, if the run was killed before its training began.
@@ -74,9 +76,9 @@ def find_start(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
     Raises:
         RunFolderError: a setting has changed that must not, or no checkpoint can be read.
     """
-    checkpoint = newest_checkpoint(folder / CHECKPOINT_FOLDER, say)
+    checkpoint = newest_checkpoint(folder / CHECKPOINT_FOLDER)
     if checkpoint is None:
-        say("nothing was trained yet: starting from the beginning")
+        logger.info("nothing was trained yet: starting from the beginning")
         return Start()
     facts, name = checkpoint.facts, f"run_dir = {shown(str(folder))}"
     try:
@@ -94,7 +96,7 @@ def find_start(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
         )
     is_over = _is_over(facts, settings)
     more = "measuring the energy again" if is_over else f"going on to {iterations}"
-    say(f"resumed after {facts['iteration']} iterations, {more}")
+    logger.info(f"resumed after {facts['iteration']} iterations, {more}")
     if not is_over and facts["stop_reason"] == "early_stopping":  # more iterations are wanted all the same
         facts["callbacks"]["EnergyEarlyStopping"] = {}
     return Start(checkpoint, is_over, facts["transfer"])
@@ -109,20 +111,19 @@ def _is_over(facts: dict[str, Any], settings: Settings) -> bool:
     return facts["iteration"] >= training.iterations or out_of_time
 
 
-def clear_what_follows(start: Start, folder: Path, say: Callable[[str], None]) -> None:
+def clear_what_follows(start: Start, folder: Path) -> None:
     """Cuts the files of a run folder where its training goes on, and puts the results so far out of the way.
 
     Args:
         start: where it goes on.
         folder: the run folder.
-        say: is given a line if rows are missing, or if there were results.
     """
     n_rows = keep_rows(folder / METRICS_FILE, start.iteration, METRICS_COLUMNS)
     keep_rows(folder / WINDOWS_FILE, start.iteration)
     if n_rows < start.iteration:
-        say(f"{METRICS_FILE} lacks {start.iteration - n_rows} of the first {start.iteration} iterations")
+        logger.info(f"{METRICS_FILE} lacks {start.iteration - n_rows} of the first {start.iteration} iterations")
     if not start.is_over:
-        put_away_results(folder, say)
+        put_away_results(folder)
 
 
 def keep_rows(path: Path, last_iteration: int, columns: Sequence[str] = ()) -> int:

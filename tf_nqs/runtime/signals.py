@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
+
+logger = logging.getLogger(__name__)
 
 TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """Signals that terminate a run: sent by `kill`, a closed terminal, batch systems before the end, a CPU time limit."""
@@ -86,10 +89,9 @@ class StopSignals:
         terminated_by: number of the first terminating signal that has come; None before.
     """
 
-    def __init__(self, say: Callable[[str], None]):
+    def __init__(self) -> None:
         self.reason: str | None = None
         self.terminated_by: int | None = None
-        self._say = say
         self._handlers: dict[int, signal._HANDLER] = {}
         self._thread: threading.Thread | None = None
 
@@ -132,7 +134,7 @@ class StopSignals:
             self._note(number, None)
             if not told:
                 told = True
-                self._say(f"{self.reason}: training ends after the present iterations; Ctrl-C leaves at once")
+                logger.info(f"{self.reason}: training ends after the present iterations; Ctrl-C leaves at once")
 
 
 def _leave(number: int) -> None:

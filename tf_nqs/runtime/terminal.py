@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TextIO
 
 _WORDS = {
@@ -46,9 +47,34 @@ def complain(text: str) -> None:
     _write(text, sys.stderr)
 
 
-def speaker(quiet: bool) -> Callable[[str], None]:
-    """Returns `say`, or what takes its place where nothing is to be said."""
-    return (lambda _: None) if quiet else say
+@contextlib.contextmanager
+def printed_messages(quiet: bool) -> Iterator[None]:
+    """Prints the messages that the modules of this package log inside the `with` block.
+
+    Messages of level INFO go to standard output, warnings and errors to standard error. A block inside another one
+    replaces it until it ends.
+
+    Args:
+        quiet: whether to print only warnings and errors.
+    """
+    logger, printer = logging.getLogger("tf_nqs"), _Printer()
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers = [one for one in logger.handlers if not isinstance(one, _Printer)] + [printer]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False  # a handler of the root logger would print them again
+    try:
+        yield
+    finally:
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+
+
+class _Printer(logging.Handler):
+    """Prints each message as a line, without a prefix."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write = complain if record.levelno >= logging.WARNING else say
+        write(record.getMessage())
 
 
 def encode_anything() -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.storage.files import FAILURES, error_number
 from tf_nqs.storage.plain_path import plain_path
+
+logger = logging.getLogger(__name__)
 
 _NAME, _STATE_FILE = "ckpt", "checkpoint"
 _FACTS_KEY = "facts/.ATTRIBUTES/py_state"
@@ -83,12 +85,11 @@ def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_k
         ) from error
 
 
-def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Returns the newest checkpoint that can be read in full, None if there is none at all.
 
     Args:
         folder: of the checkpoints.
-        say: is given a line for each newer one that is missing or damaged.
 
     Raises:
         RunFolderError: there are some, but all of them are damaged.
@@ -105,7 +106,7 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
             problems.append(f"{path.name} is damaged ({_reason(error)})")
             continue
         for problem in problems:
-            say(f"checkpoint {problem}; going on from {path.name}, the one before")
+            logger.info(f"checkpoint {problem}; going on from {path.name}, the one before")
         return Checkpoint(path, facts)
     if problems:
         raise RunFolderError(

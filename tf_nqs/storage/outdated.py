@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from tf_nqs.storage.export_folder import is_export
@@ -21,6 +21,8 @@ from tf_nqs.storage.run_folder import (
 )
 from tf_nqs.storage.weights_file import iterations_of_weights
 
+logger = logging.getLogger(__name__)
+
 WRITTEN_AT_THE_END = (RESULT_FILE, PLOT_FILE, WALKERS_FILE, PROFILE_FILE, PROFILE_PLOT_FILE)
 """What a run writes at its end, and so again when it has gone on."""
 
@@ -28,7 +30,7 @@ MEASURED_LATER = (EVALUATION_FILE, OBSERVABLES_FILE, OBSERVABLES_FOLDER)
 """What commands have written into the folder of a run, which nothing writes again by itself."""
 
 
-def put_away_results(folder: Path, say: Callable[[str], None]) -> None:
+def put_away_results(folder: Path) -> None:
     """Takes the results of the training so far out of the way, as the training goes on.
 
     What the run writes again at its end is deleted. What was measured or exported later on is kept, in a subfolder such
@@ -36,7 +38,6 @@ def put_away_results(folder: Path, say: Callable[[str], None]) -> None:
 
     Args:
         folder: the run folder.
-        say: is given a line if there was anything.
 
     Raises:
         OSError: a file cannot be moved or deleted.
@@ -47,12 +48,12 @@ def put_away_results(folder: Path, say: Callable[[str], None]) -> None:
         aside = _place_of(folder)
         for path in measured:
             shutil.move(path, aside / path.name)
-        say(f"moved to {aside}, as training goes on: {', '.join(path.name for path in measured)}")
+        logger.info(f"moved to {aside}, as training goes on: {', '.join(path.name for path in measured)}")
     written = [name for name in WRITTEN_AT_THE_END if (folder / name).is_file()]
     for name in written:
         (folder / name).unlink()
     if written:
-        say(f"deleted, as training goes on: {', '.join(written)}")
+        logger.info(f"deleted, as training goes on: {', '.join(written)}")
 
 
 def _place_of(folder: Path) -> Path:

@@ -19,10 +19,12 @@ from tf_nqs.config.chain import Chain, chain_to_toml
 from tf_nqs.config.errors import shown
 from tf_nqs.experiment import run as experiment
 from tf_nqs.experiment.resume import find_start
-from tf_nqs.runtime.terminal import speaker
+from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.files import replace_file, replace_text
 from tf_nqs.storage.run_folder import CHAIN_MARK, CONFIG_FILE, bears_mark, lock_folder
 from tf_nqs.studies.plan import UNFINISHED, can_go_on, finished_result, folder_of, resumes
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE, SUMMARY_FILE = CHAIN_MARK, "summary.csv"
 
@@ -67,8 +69,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
     """
     # Every stage is traced anew on purpose.
     tf.get_logger().addFilter(_is_not_about_retracing)
-    say = speaker(chain.stages[-1].run.quiet)
-    with _locked(chain.run_dir, resume):
+    with printed_messages(chain.stages[-1].run.quiet), _locked(chain.run_dir, resume):
         # All of them are looked at before any is run: other settings are better refused before hours of training.
         found = [finished_result(settings, "the chain must be as it was") for settings in chain.stages]
         first = found.index(None) if None in found else len(found)
@@ -76,7 +77,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
         rows: list[dict[str, Any]] = []
         for number, settings in enumerate(chain.stages, start=1):
             head = f"stage {number} of {len(chain.stages)}"
-            say(f"{head}: finished before" if number <= first else head)
+            logger.info(f"{head}: finished before" if number <= first else head)
             earlier = found[number - 1] if number <= first else None
             if earlier is None:
                 _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))  # no row of what is about to be trained further
@@ -85,7 +86,7 @@ def run_chain(chain: Chain, resume: bool = False) -> str:
             _write_summary(rows, Path(chain.run_dir, SUMMARY_FILE))
             if result["stop_reason"] in UNFINISHED:
                 break
-    say(summary_table(rows))
+        logger.info(summary_table(rows))
     return rows[-1]["stop_reason"]
 
 
@@ -140,7 +141,8 @@ def _keep_config(chain: Chain, first: int) -> None:
         return
     if first < len(chain.stages) and can_go_on(folder := folder_of(chain.stages[first])):
         try:
-            find_start(chain.stages[first], folder, lambda _: None)
+            with printed_messages(quiet=True):
+                find_start(chain.stages[first], folder)
         except SettingsError as error:
             raise SettingsError(f"stage {first + 1}: {error}") from error
     replace_text(path, text)

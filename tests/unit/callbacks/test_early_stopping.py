@@ -232,10 +232,9 @@ def test_a_new_fit_starts_anew():
 
 
 @pytest.mark.parametrize("criterion", [LOOSE, StatisticalCriterion(1e9)])
-def test_every_verdict_is_written(tmp_path, criterion):
+def test_every_verdict_is_written(tmp_path, criterion, messages):
     """Value, threshold and verdict of each check; a window is on disk as soon as it is judged."""
-    said = []
-    training = Training(EnergyEarlyStopping(10, criterion, tmp_path, said.append))
+    training = Training(EnergyEarlyStopping(10, criterion, tmp_path))
     for energy in (0.0, 1.0):
         training.call(energy + 1e-3 * np.random.default_rng(0).normal(size=10))
     with open(tmp_path / "windows.csv", newline="") as file:
@@ -252,11 +251,11 @@ def test_every_verdict_is_written(tmp_path, criterion):
     # The window's own energies, and an error of their scatter over sqrt(10).
     np.testing.assert_allclose(columns["energy"], [0.0, 1.0], atol=2e-3)
     assert np.all((columns["energy_error"] > 1e-4) & (columns["energy_error"] < 1e-3))
-    assert len(said) == 2
-    assert "no verdict on the first window" in said[0]
-    assert "window of iterations 11 to 20: energy 1.0" in said[1]
-    assert ("mean_difference 1.0e+00 > 5.0e-01 blocks" in said[1]) == (criterion is LOOSE)
-    assert ("failed 1 of at most 1" in said[1]) == (criterion is LOOSE)
+    assert len(messages) == 2
+    assert "no verdict on the first window" in messages[0]
+    assert "window of iterations 11 to 20: energy 1.0" in messages[1]
+    assert ("mean_difference 1.0e+00 > 5.0e-01 blocks" in messages[1]) == (criterion is LOOSE)
+    assert ("failed 1 of at most 1" in messages[1]) == (criterion is LOOSE)
 
 
 def test_energies_without_number_block():

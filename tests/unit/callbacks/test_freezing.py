@@ -154,16 +154,16 @@ def layer():
     return layer
 
 
-def test_released_when_converged_training_goes_on_and_counts_anew(layer):
-    stopping, said = EnergyEarlyStopping(10, ANYTHING), []
-    release = ReleaseLayers([layer], early_stopping=stopping, when_converged=True, say=said.append)
+def test_released_when_converged_training_goes_on_and_counts_anew(layer, messages):
+    stopping = EnergyEarlyStopping(10, ANYTHING)
+    release = ReleaseLayers([layer], early_stopping=stopping, when_converged=True)
     training = Training(stopping, release)
     training.window()
     assert not layer.trainable
     training.window()  # the second window is the first with a verdict: converged
     assert layer.trainable and training.n_followed == 1 and release.switched_at == 20
     assert (training.model.stop_training, training.model.stop_reason) == (False, "iterations")
-    assert said == ["released 8 parameters after iteration 20"]
+    assert "released 8 parameters after iteration 20" in messages
     training.window()
     assert not training.model.stop_training  # again a first window, without a verdict
     training.window()

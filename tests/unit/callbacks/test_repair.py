@@ -158,19 +158,18 @@ SLOW_FAULTS = (
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_FAULTS else name for name in FAULTS]
 )
-def test_a_fault_is_survived(name, trainer):
+def test_a_fault_is_survived(name, trainer, messages):
     """The energy after 40 more iterations is within 4 honest errors and 1e-2 of the exact one."""
     vmc, switches = trainer
     fault, reason, n_restarted = FAULTS[name]
-    said: list[str] = []
-    repair = RepairTraining(5, said.append)
+    repair = RepairTraining(5)
     broken = At(call_1=lambda: fault(vmc, switches), call_2=switches.clear)
     start = int(vmc.iteration)
     vmc.fit(4 * PER_CALL, callbacks=[repair, broken])
     assert vmc.stop_reason == "iterations" and repair.failure is None
     np.testing.assert_array_equal(broken.column("iteration"), start + np.arange(1, 4 * PER_CALL + 1))
     assert repair.n_repairs == (reason is not None)
-    repairs = [line for line in said if line.startswith("repair 1 of at most 5 ")]
+    repairs = [line for line in messages if line.startswith("repair 1 of at most 5 ")]
     assert len(repairs) == repair.n_repairs
     if reason:
         # The state before the last call without a fault: that of the start.
@@ -178,37 +177,37 @@ def test_a_fault_is_survived(name, trainer):
         assert re.search(reason, repairs[0]), repairs[0]
     if n_restarted is not None:
         assert repair.n_restarted == broken.column("n_restarted").sum() == n_restarted
-        assert any(f"{n_restarted} walkers were lost or stuck" in line for line in said) == bool(n_restarted)
+        assert any(f"{n_restarted} walkers were lost or stuck" in line for line in messages) == bool(n_restarted)
     if name == "NaN in the local energy":
         np.testing.assert_array_equal(broken.column("n_non_finite")[PER_CALL : 2 * PER_CALL], 40)
         assert repair.non_finite_share == pytest.approx(40 / N_WALKERS / 4)
-        assert said == ["400 local energies of the training (7.8 %) were not finite and left out"]
+        assert messages == ["400 local energies of the training (7.8 %) were not finite and left out"]
     measured = vmc.evaluate_energy(target_error=2e-3, max_seconds=120.0, relations=False)
     assert measured.energy_error <= 2e-3
     assert abs(measured.energy - EXACT) < min(4 * measured.energy_error, 1e-2)
 
 
-def test_a_training_without_faults_is_left_alone(trainer, trained):
+def test_a_training_without_faults_is_left_alone(trainer, trained, messages):
     """Bit by bit, in all rows and all variables."""
     vmc, _ = trainer
     rows, states = [], []
-    for callbacks in ([], [RepairTraining(5, pytest.fail)]):
+    for callbacks in ([], [RepairTraining(5)]):
         trained[2]()
         recorder = At()
         vmc.fit(2 * PER_CALL + 3, callbacks=[*callbacks, recorder])
         rows.append(recorder)
         states.append(variables_of(vmc))
+    assert not messages
     for name in COLUMNS:
         np.testing.assert_array_equal(rows[0].column(name), rows[1].column(name))
     for one, other in zip(*states, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path):
+def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path, messages):
     vmc, _ = trainer
-    said = []
     early_stopping = EnergyEarlyStopping(10)
-    repair = RepairTraining(2, said.append, early_stopping)
+    repair = RepairTraining(2, early_stopping)
     poison = {f"call_{number}": lambda: spoil_weights(vmc, np.nan) for number in (1, 2, 3)}
     recorder = At(**poison)
     start, before = int(vmc.iteration), vmc.ansatz.get_weights()
@@ -217,7 +216,7 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path):
     saving = RunCheckpoint(tmp_path, 90, [repair])
     vmc.fit(90, callbacks=[repair, early_stopping, recorder, keep, saving])
     assert vmc.stop_reason == "failed" and len(recorder.calls) == 4 and repair.n_repairs == 2
-    lines = [line for line in said if "iteration" in line]
+    lines = [line for line in messages if line.startswith(("repair", "training failed"))]
     heads = [line.partition(" after")[0] for line in lines]
     assert heads == ["repair 1 of at most 2", "repair 2 of at most 2", "training failed"]
     assert "steps from now on 0.5 times as long" in lines[0] and "0.25 times" in lines[1]
@@ -227,7 +226,7 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path):
         np.testing.assert_array_equal(one, other)
     assert float(vmc.step_factor) == 0.25
     spoil_weights(vmc, np.nan)
-    found = newest_checkpoint(tmp_path, pytest.fail)
+    found = newest_checkpoint(tmp_path)
     restore_checkpoint(found, vmc)
     assert (found.facts["iteration"], found.facts["stop_reason"]) == (start + 40, None)  # it can be resumed
     for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
@@ -275,23 +274,22 @@ def test_a_resumed_training_is_repaired_as_one_without_a_break(trainer, trained)
         np.testing.assert_array_equal(one, other)
 
 
-def test_failed_solves_are_told_when_they_happen(trainer):
+def test_failed_solves_are_told_when_they_happen(trainer, messages):
     """Here an infinite last direction, with which all four solves of the next iteration fail; no other call says so."""
     vmc, _ = trainer
-    said: list[str] = []
     start, before = int(vmc.iteration), int(vmc.natural_gradient.n_rejected)
     at_call: list[int] = []
     gradient = vmc.natural_gradient
     spoil = At(
         call_1=lambda: gradient.previous.assign(gradient.previous * np.inf),
-        call_2=lambda: at_call.append(len(said)),
+        call_2=lambda: at_call.append(len(messages)),
     )
-    repair = RepairTraining(5, said.append)
+    repair = RepairTraining(5)
     vmc.fit(3 * PER_CALL, callbacks=[repair, spoil])
     n_rejected = int(gradient.n_rejected) - before
     assert repair.n_repairs == 0 and n_rejected == 4
     where = f"iterations {start + PER_CALL + 1} to {start + 2 * PER_CALL}"
-    assert said == [f"{where}: 4 natural-gradient solves without a finite step, so the damping was raised"]
+    assert messages == [f"{where}: 4 natural-gradient solves without a finite step, so the damping was raised"]
     assert at_call == [1]
 
 

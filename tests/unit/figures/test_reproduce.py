@@ -80,7 +80,7 @@ def test_every_way_to_end_has_its_words(runs, tmp_path):
     listed = re.search(r"stop_reason: (.*)\.", RunResult.__doc__).group(1)
     reasons = re.split(r", | or ", listed)
     assert len(reasons) == 5
-    (done,) = running.run_arms(arms, ["a4v10"], lambda line: None).values()
+    (done,) = running.run_arms(arms, ["a4v10"]).values()
     table = {
         reason: rows_of(load_figures()["fig2"], {"a4v10": replace(done, result={**done.result, "stop_reason": reason})})
         for reason in reasons
@@ -283,7 +283,7 @@ def test_help_names_figures_and_arms_without_tensorflow():
 
 def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
     arms = load_arms("laptop", tmp_path)
-    outcomes = running.run_arms(arms, arms, lambda line: None)
+    outcomes = running.run_arms(arms, arms)
     for figure in load_figures().values():
         (panel,) = make_picture(figure, outcomes, "laptop").axes
         labels = [text.get_text() for text in panel.get_legend().get_texts()]

@@ -91,10 +91,10 @@ def search_in(tmp_path):
     return read
 
 
-def do(search, say=lambda text: None):
+def do(search):
     """Runs a search and returns its best trial, its rows of trials.csv and its folder."""
     with search_folder(search) as folder:
-        best = tuning.run_search(search, folder, "tuner0", say)
+        best = tuning.run_search(search, folder, "tuner0")
     with open(folder / "trials.csv", newline="") as file:
         return best, list(csv.DictReader(file)), folder
 
@@ -164,7 +164,7 @@ def test_hyperband_counts_seconds_and_continues_the_best(fake_run, search_in):
     assert continued == 3 + 1 + 2
 
 
-def test_failed_trials_do_not_end_a_search(fake_run, search_in, capsys):
+def test_failed_trials_do_not_end_a_search(fake_run, search_in, capsys, messages):
     def change(settings, numbers):
         count = len(fake_run.calls)
         if count == 2:
@@ -180,8 +180,7 @@ def test_failed_trials_do_not_end_a_search(fake_run, search_in, capsys):
         patch.setattr(
             "tf_nqs.studies.search_folder.check_same_search", lambda *_: None
         )  # the space was changed by hand
-        lines = []
-        best, rows, _ = do(search, lines.append)
+        best, rows, _ = do(search)
     reasons = [row["reason"] for row in rows]
     assert reasons.count("no finite energy was left") == 1
     assert reasons.count("MemoryError: out of memory") == 1
@@ -191,7 +190,7 @@ def test_failed_trials_do_not_end_a_search(fake_run, search_in, capsys):
     assert best.status == "completed" and len(rows) == 8
     for row in rows:
         if row["reason"]:
-            assert f"trial {row['trial']} failed: {row['reason']}" in lines
+            assert f"trial {row['trial']} failed: {row['reason']}" in messages
             assert row["energy"] == row["objective"] == ""
     assert capsys.readouterr().err.count("Traceback") == 1  # of the error that nobody expected, and of no other
 
@@ -214,7 +213,7 @@ def test_trials_that_cannot_fit_into_memory_are_refused(fake_run, search_in, mon
 
 
 @pytest.mark.parametrize("tuner", ["random", pytest.param("bayesian", marks=pytest.mark.slow), "hyperband"])
-def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, tmp_path):
+def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, tmp_path, messages):
     settings = {"tuner": tuner, "max_trials": 4, "random_trials": 3}
     whole, rows_of_whole, _ = do(search_in(**settings, run_dir=str(tmp_path / "whole")))
     n_trials = len(rows_of_whole)
@@ -232,9 +231,9 @@ def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, 
         statuses = [row["status"] for row in csv.DictReader(file)]
     assert statuses == ["completed", "completed", "unfinished"]
     assert (tmp_path / "new" / "best.toml").is_file()
-    lines = []
-    best, rows, _ = do(search_in(**settings), lines.append)
-    assert lines[0] == "resuming a search of 3 trials"
+    messages.clear()
+    best, rows, _ = do(search_in(**settings))
+    assert messages[0] == "resuming a search of 3 trials"
     # Two finished trials are kept, the interrupted one starts again; nothing is run twice.
     assert len(fake_run.calls) == n_trials + 1
     assert [row["status"] for row in rows] == ["completed"] * n_trials
@@ -249,18 +248,17 @@ def test_an_interrupted_search_goes_on_where_it_was(tuner, fake_run, search_in, 
     "content",
     ["{", '"text"', "[1]", '{"energy": "low"}', '{"energy": null}', '{"n_iterations": 1000000000000}', "\udcff"],
 )
-def test_a_trial_whose_result_was_damaged_since_has_failed(content, fake_run, search_in):
+def test_a_trial_whose_result_was_damaged_since_has_failed(content, fake_run, search_in, messages):
     best, _, folder = do(search_in())
     result = folder / "trials" / best.trial / "result.json"
     numbers = json.loads(result.read_text())
     if content.startswith('{"'):
         content = json.dumps(numbers | json.loads(content))
     result.write_bytes(content.encode(errors="surrogateescape"))
-    said = []
-    second, rows, _ = do(search_in(), said.append)
+    second, rows, _ = do(search_in())
     damaged = next(row for row in rows if row["trial"] == best.trial)
     assert second.trial != best.trial and damaged["status"] == "failed"
-    assert f"trial {best.trial} failed: its result.json cannot be used" in "\n".join(said)
+    assert f"trial {best.trial} failed: its result.json cannot be used" in "\n".join(messages)
 
 
 def test_a_trial_that_keras_tuner_has_lost_is_told_in_one_line(fake_run, search_in):
@@ -277,14 +275,14 @@ def test_what_keras_tuner_had_half_written_is_refused_in_one_line(text, fake_run
         (folder / "tuner/oracle.json").write_text(text)
         for take_up in (tuning.run_search, tuning.run_worker):
             with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
-                take_up(search_in(), folder, "tuner0", print)
+                take_up(search_in(), folder, "tuner0")
 
 
 def test_a_disk_too_full_for_keras_tuner_is_told_in_one_line(fake_run, search_in, largest_file):
     """Its files are TensorFlow's, and so are its errors; a search that was begun goes on when there is room."""
     line = r"^run_dir = '.*new': cannot be written \(File too large\); the same command goes on once it can$"
     with pytest.raises(RunFolderError, match=line), search_folder(search_in()) as folder, largest_file(200):
-        tuning.run_search(search_in(), folder, "tuner0", lambda text: None)
+        tuning.run_search(search_in(), folder, "tuner0")
     _, rows, _ = do(search_in())
     assert [row["status"] for row in rows] == ["completed"] * 6
 
@@ -343,12 +341,12 @@ def test_a_failed_training_is_a_failed_trial_and_never_the_best(fake_run, search
     assert again == best and rows[1]["status"] == "failed"
 
 
-def test_the_folder_of_a_search_may_be_named_like_a_pattern(fake_run, search_in, tmp_path):
+def test_the_folder_of_a_search_may_be_named_like_a_pattern(fake_run, search_in, tmp_path, messages):
     folder = str(tmp_path / "V0=[5]")
     do(search_in(run_dir=folder, max_trials=2))
-    lines = []
-    _, rows, _ = do(search_in(run_dir=folder, max_trials=3), lines.append)
-    assert lines[0] == "resuming a search of 2 trials" and len(rows) == len(fake_run.calls) == 3
+    messages.clear()
+    _, rows, _ = do(search_in(run_dir=folder, max_trials=3))
+    assert messages[0] == "resuming a search of 2 trials" and len(rows) == len(fake_run.calls) == 3
 
 
 def test_no_trial_starts_after_search_seconds(fake_run, search_in):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tf_nqs.config import RunFolderError, SettingsError
@@ -15,6 +16,8 @@ from tf_nqs.storage.run_folder import RESULT_FILE
 from tf_nqs.studies.figures.definitions import Arm, arms_needed
 from tf_nqs.studies.figures.outcomes import Outcome
 from tf_nqs.studies.plan import finished_result, folder_of, resumes, set_aside
+
+logger = logging.getLogger(__name__)
 
 
 def find_finished(arms: Mapping[str, Arm], names: Iterable[str]) -> dict[str, Outcome]:
@@ -32,9 +35,7 @@ def find_finished(arms: Mapping[str, Arm], names: Iterable[str]) -> dict[str, Ou
     return {name: Outcome(arms[name], result) for name, result in results.items() if result and _is_whole(result)}
 
 
-def run_arms(
-    arms: Mapping[str, Arm], names: Iterable[str], say: Callable[[str], None], max_seconds: float | None = None
-) -> dict[str, Outcome]:
+def run_arms(arms: Mapping[str, Arm], names: Iterable[str], max_seconds: float | None = None) -> dict[str, Outcome]:
     """Runs arms, and those they start from, unless they are finished.
 
     Every run has its own process, which gives back the memory that TensorFlow keeps. An unfinished arm goes on from its
@@ -44,7 +45,6 @@ def run_arms(
     Args:
         arms: all arms.
         names: of those wanted.
-        say: prints a line, or does not.
         max_seconds: of training of each arm that is run; None for no limit. Those that it stops go on next time.
 
     Returns:
@@ -67,15 +67,15 @@ def run_arms(
     for number, name in enumerate(needed, start=1):
         arm, head = arms[name], f"arm {number} of {len(needed)}, {name} ({arms[name].about})"
         if name in finished:
-            say(f"{head}: finished before")
+            logger.info(f"{head}: finished before")
             outcomes[name] = finished[name]
             continue
         if arm.start is not None and (arm.start not in outcomes or outcomes[arm.start].is_cut_short):
-            say(f"{head}: waits until {arm.start} is finished")
+            logger.info(f"{head}: waits until {arm.start} is finished")
             continue
-        say(head)
+        logger.info(head)
         for stale in _set_aside_followers(arms, name):
-            say(f"{stale} had started from other weights of {name}: its folder is set aside")
+            logger.info(f"{stale} had started from other weights of {name}: its folder is set aside")
             finished.pop(stale, None)
         outcomes[name] = Outcome(arm, _run(arm, max_seconds))
     return outcomes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 from tf_nqs.analysis import format_with_error
@@ -23,10 +23,12 @@ from tf_nqs.studies.tuning.summary import (
 )
 from tf_nqs.studies.tuning.tuner import SearchTuner
 
+logger = logging.getLogger(__name__)
+
 PLOT_FILE = "trials.png"
 
 
-def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> TrialRecord | None:
+def run_search(search: Search, folder: Path, tuner_id: str) -> TrialRecord | None:
     """Runs the trials that are left of a search, or, as the chief of several processes, hands them out.
 
     However it ends, table, plot and `best.toml` say what was found by then.
@@ -35,7 +37,6 @@ def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
         search: the whole search.
         folder: of the search, see `tf_nqs.studies.search_folder`.
         tuner_id: name of this process.
-        say: prints a line, or does not.
 
     Returns:
         The best trial, None if none has a finite energy.
@@ -43,39 +44,38 @@ def run_search(search: Search, folder: Path, tuner_id: str, say: Callable[[str],
     Raises:
         RunFolderError: the folder holds a search that cannot be taken up.
     """
-    tuner = _take_up(search, folder, tuner_id, say)
+    tuner = _take_up(search, folder, tuner_id)
     oracle = tuner.oracle
     begun = len(oracle.trials)
     if begun:
-        say(f"resuming a search of {begun} trials")
+        logger.info(f"resuming a search of {begun} trials")
     try:
         tuner.search()
     finally:
         records = trial_records(search, folder, oracle)
-        best = _write(search, records, folder, say) if records else None
+        best = _write(search, records, folder) if records else None
     return best
 
 
-def run_worker(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> None:
+def run_worker(search: Search, folder: Path, tuner_id: str) -> None:
     """Runs the trials that the chief process of a search hands out, until there are no more.
 
     Args:
         search: the whole search.
         folder: of the search, the same as the chief's.
         tuner_id: name of this process.
-        say: prints a line, or does not.
 
     Raises:
         RunFolderError: the folder holds a search that cannot be taken up.
     """
-    _take_up(search, folder, tuner_id, say).search()
-    say("no trials are left; the chief has the table")
+    _take_up(search, folder, tuner_id).search()
+    logger.info("no trials are left; the chief has the table")
 
 
-def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]) -> SearchTuner:
+def _take_up(search: Search, folder: Path, tuner_id: str) -> SearchTuner:
     """Returns the tuner of a search, new or as it was left."""
     try:
-        tuner = SearchTuner(search, folder, tuner_id, say)
+        tuner = SearchTuner(search, folder, tuner_id)
         if hasattr(tuner.oracle, "trials"):  # not that of a worker, whose chief knows them
             for trial in tuner.oracle.start_order:
                 if trial not in tuner.oracle.trials:
@@ -91,17 +91,17 @@ def _take_up(search: Search, folder: Path, tuner_id: str, say: Callable[[str], N
         ) from error
 
 
-def _write(search: Search, records: list[TrialRecord], folder: Path, say: Callable[[str], None]) -> TrialRecord | None:
+def _write(search: Search, records: list[TrialRecord], folder: Path) -> TrialRecord | None:
     reference = find_reference(search.settings)
     write_csv(records, folder / TABLE_FILE)
     how = f"{search.search.tuner} search, {search.search.seconds_per_trial:g} s of training per trial"
     title = f"{search.settings.system.title()}: {how}"
     plot_search(search, records, reference, folder / PLOT_FILE, title)
-    say(trials_table(records, reference))
+    logger.info(trials_table(records, reference))
     best = best_record(records)
     if best is None:
         return None
     path = write_best(search, best, folder)
     energy = format_with_error(best.energy, best.energy_error)
-    say(f"best: trial {best.trial}, energy {energy} after {best.seconds:g} s; train.py --config={path}")
+    logger.info(f"best: trial {best.trial}, energy {energy} after {best.seconds:g} s; train.py --config={path}")
     return best

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from tf_nqs.analysis import format_with_error
 from tf_nqs.config.search import Search, SearchSettings
 from tf_nqs.storage.plain_path import plain_path
 from tf_nqs.studies.tuning.hypermodel import OBJECTIVE, RunHyperModel, read_result, trial_folder
+
+logger = logging.getLogger(__name__)
 
 TUNER_FOLDER, FAILURE_FILE = "tuner", "failure.txt"
 
@@ -100,13 +102,11 @@ class SearchTuner(base_tuner.BaseTuner):
         search: the whole search.
         folder: of the search; what keras-tuner knows is kept in its subfolder `tuner`.
         tuner_id: name of this process among the workers.
-        say: prints a line, or does not.
     """
 
-    def __init__(self, search: Search, folder: Path, tuner_id: str, say: Callable[[str], None]):
+    def __init__(self, search: Search, folder: Path, tuner_id: str):
         self.search_settings = search.search
         self.folder = folder
-        self.say = say
         project = folder / TUNER_FOLDER
         self._open = contextlib.ExitStack()  # as long as the tuner
         place = self._open.enter_context(plain_path(folder))  # keras-tuner looks for its trials by a pattern
@@ -134,7 +134,7 @@ class SearchTuner(base_tuner.BaseTuner):
         shown = ", ".join(f"{leaf} = {value}" for leaf, value in values.items())
         start, end = trial_seconds(past, self.search_settings)
         continued = f" (continues trial {past['tuner/trial_id']})" if start else ""
-        self.say(f"trial {trial.trial_id}{continued}: {shown}; training for {end - start:g} s ...")
+        logger.info(f"trial {trial.trial_id}{continued}: {shown}; training for {end - start:g} s ...")
         try:
             return self.hypermodel.fit(
                 hyperparameters,
@@ -163,9 +163,9 @@ class SearchTuner(base_tuner.BaseTuner):
         result = read_result(self.folder, trial.trial_id)
         if reason is None and result:
             energy = format_with_error(result["energy"], result["energy_error"])
-            self.say(f"trial {trial.trial_id}: energy {energy} after {result['n_iterations']} iterations")
+            logger.info(f"trial {trial.trial_id}: energy {energy} after {result['n_iterations']} iterations")
         else:
-            self.say(f"trial {trial.trial_id} failed: {reason or NO_RESULT}")
+            logger.info(f"trial {trial.trial_id} failed: {reason or NO_RESULT}")
 
 
 def trial_seconds(values: dict, search: SearchSettings) -> tuple[float, float]:
