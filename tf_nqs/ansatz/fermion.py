@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.ansatz.precision import chosen_dtype
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
 from tf_nqs.types import LogDerivatives, Shape, SignedLog, Tensor
 from tf_nqs.whole_numbers import whole_number
@@ -52,7 +53,7 @@ class FermionAnsatz(keras.Model):
         n_determinants: int = defaults.N_DETERMINANTS,
         **kwargs: Any,
     ):
-        super().__init__(**{**kwargs, "dtype": _chosen_dtype(kwargs.get("dtype"))})
+        super().__init__(**{**kwargs, "dtype": chosen_dtype(kwargs.get("dtype"))})
         self.n_particles = n_particles = whole_number("n_particles", n_particles, 1)
         self.n_features = n_features = whole_number("n_features", n_features, 1)
         self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
@@ -141,22 +142,3 @@ class FermionAnsatz(keras.Model):
             "n_layers": self.n_layers,
             "n_determinants": self.n_determinants,
         }
-
-
-def _chosen_dtype(dtype: Any) -> Any:
-    """Returns the dtype policy of an ansatz.
-
-    Keras reads its floatx once, when the first layer is made: a later `set_floatx("float64")` would go unheard.
-
-    Args:
-        dtype: what the user gave, None for Keras' own.
-
-    Raises:
-        ValueError: it is neither float32 nor float64; a determinant needs at least the former.
-    """
-    if dtype is None and keras.config.floatx() == "float64":
-        dtype = "float64"
-    policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
-    if policy.name not in ("float32", "float64"):
-        raise ValueError(f"dtype = {policy.name!r}: must be float32 or float64")
-    return policy

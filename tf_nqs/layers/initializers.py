@@ -17,3 +17,15 @@ def uniform_by_fan_in(fan_in: int) -> keras.initializers.Initializer:
     """
     bound = fan_in**-0.5
     return keras.initializers.RandomUniform(-bound, bound, seed=keras.random.SeedGenerator())
+
+
+def several_scales(shape: tuple[int, ...], dtype: str | None = None) -> keras.KerasTensor:
+    """Returns numbers of alternating signs whose sizes are drawn log-uniformly from 1/4 to 4.
+
+    Args:
+        shape: of what is returned; signs alternate along its last axis.
+        dtype: of what is returned.
+    """
+    exponents = keras.random.uniform(shape, -1.0, 1.0, dtype=dtype, seed=keras.random.SeedGenerator())
+    signs = 1 - 2 * (keras.ops.arange(shape[-1]) % 2)
+    return keras.ops.cast(signs, dtype) * 4.0**exponents

@@ -18,10 +18,16 @@ from tf_nqs.runtime.startup import silenced_stderr
 REGISTERED = {
     "EquivariantLayer": "tf_nqs.layers",
     "FermionAnsatz": "tf_nqs.ansatz",
+    "GaussianFactor": "tf_nqs.layers",
+    "JastrowAnsatz": "tf_nqs.ansatz",
     "LogEnvelope": "tf_nqs.layers",
     "NaturalGradient": "tf_nqs.training",
     "OrbitalLayer": "tf_nqs.layers",
+    "PairMessages": "tf_nqs.layers",
+    "PairNetwork": "tf_nqs.layers",
     "SlaterDeterminant": "tf_nqs.layers",
+    "SymmetricHead": "tf_nqs.layers",
+    "VandermondeFactor": "tf_nqs.layers",
 }
 """Class that files of Keras may hold -> module to import it from."""
 

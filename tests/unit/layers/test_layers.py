@@ -18,6 +18,11 @@ CASES = {
     "orbitals": (layers.OrbitalLayer, {"n_orbitals": A, "n_determinants": D}, [(N_WALKERS, A, H)]),
     "envelope": (layers.LogEnvelope, {"n_orbitals": A, "n_determinants": D}, [(N_WALKERS, A)]),
     "slater_determinant": (layers.SlaterDeterminant, {}, [MATRICES, MATRICES]),
+    "pair_network": (layers.PairNetwork, {"n_features": H, "n_layers": 2, "length": 0.5}, [(N_WALKERS, A, A - 1)]),
+    "pair_messages": (layers.PairMessages, {}, [(N_WALKERS, A), (N_WALKERS, A, A - 1, H)]),
+    "symmetric_head": (layers.SymmetricHead, {}, [(N_WALKERS, A, H)]),
+    "gaussian": (layers.GaussianFactor, {}, [(N_WALKERS, A)]),
+    "vandermonde": (layers.VandermondeFactor, {"exponent": 1.5}, [(N_WALKERS, A)]),
 }
 DTYPES = ["float32", "float64"]
 
@@ -86,6 +91,10 @@ WRONG_ARGUMENTS = [
     (layers.OrbitalLayer, {"n_orbitals": 2}, "n_determinants"),
     (layers.LogEnvelope, {}, "n_orbitals"),
     (layers.LogEnvelope, {"n_orbitals": 2}, "n_determinants"),
+    (layers.PairNetwork, {}, "n_features"),
+    (layers.PairNetwork, {}, "n_layers"),
+    (layers.PairNetwork, {}, "length"),
+    (layers.VandermondeFactor, {}, "exponent"),
 ]
 
 

@@ -1,0 +1,219 @@
+"""The wave function that one dimension asks for: all nodes in one factor, and a positive network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.ansatz.close_pairs import sum_of_gradient_quotients
+from tf_nqs.ansatz.precision import chosen_dtype
+from tf_nqs.layers import (
+    EquivariantLayer,
+    GaussianFactor,
+    PairMessages,
+    PairNetwork,
+    SymmetricHead,
+    VandermondeFactor,
+)
+from tf_nqs.layers.pair_layout import differences_to_others
+from tf_nqs.types import Jet, LogDerivatives, Shape, SignedLog, Tensor
+from tf_nqs.whole_numbers import whole_number
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class JastrowAnsatz(keras.Model):
+    """Psi(x) = prod_(i<j) (x_i - x_j) exp(J(x) - w^2/2 sum_i x_i^2 - u/A sum_(i<j) (x_i - x_j)^2), J symmetric.
+
+    On a line the ground state of spinless fermions vanishes where two particles meet, and nowhere else. So one product
+    holds all nodes, and a positive network does the rest:
+
+    J(x) = sum_(i != j) v . t(x_i - x_j) + sum_i v' . h_i,
+
+    where t are the features of a pair (`PairNetwork`), and h_i come from equivariant layers that are given
+    [x_i, sum_(j != i) t(x_i - x_j)]. The heads v and v' start at zero, w at 1 and u at 0: at the start Psi is the
+    normalised ground state of free fermions, and needs no pretraining.
+
+    No weight's shape depends on A, and float32 holds for any A. The defaults make 5540 parameters.
+
+    Args:
+        n_particles: number of fermions A.
+        n_features: number of features H of each particle in the equivariant layers.
+        n_layers: number of equivariant layers L.
+        n_pair_features: number of tanh features of each pair.
+        n_pair_layers: number of layers of the pair network.
+        length: unit of the distances in the pair network, in a_ho; about twice the interaction's range is best.
+        contact_exponent: l of abs(x_i - x_j)^l sign(x_i - x_j), which replaces x_i - x_j; above 1 for an interaction
+            l (l - 1)/r^2.
+        **kwargs: arguments of `keras.Model` (name, dtype). The dtype is "float32" or "float64"; without one it is
+            float64 where `keras.config.set_floatx` or `set_dtype_policy` says so.
+
+    Call arguments:
+        positions: x in a_ho, shape (n_walkers, n_particles).
+
+    Returns:
+        SignedLog (sign, log_abs_psi) of shape (n_walkers,).
+
+    Raises:
+        ValueError: a number is below 1, length is not positive and finite, contact_exponent is below 1, or the dtype
+            is neither float32 nor float64.
+
+    Example:
+        >>> ansatz = JastrowAnsatz(n_particles=4)
+        >>> ansatz.count_params()
+        5540
+    """
+
+    def __init__(
+        self,
+        n_particles: int,
+        n_features: int = defaults.N_JASTROW_FEATURES,
+        n_layers: int = defaults.N_LAYERS,
+        n_pair_features: int = defaults.N_PAIR_FEATURES,
+        n_pair_layers: int = defaults.N_PAIR_LAYERS,
+        length: float = defaults.PAIR_LENGTH,
+        contact_exponent: float = defaults.CONTACT_EXPONENT,
+        **kwargs: Any,
+    ):
+        super().__init__(**{**kwargs, "dtype": chosen_dtype(kwargs.get("dtype"))})
+        self.n_particles = whole_number("n_particles", n_particles, 1)
+        self.n_features = n_features = whole_number("n_features", n_features, 1)
+        self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
+        self.n_pair_features = n_pair_features = whole_number("n_pair_features", n_pair_features, 1)
+        self.n_pair_layers = n_pair_layers = whole_number("n_pair_layers", n_pair_layers, 1)
+        if not contact_exponent >= 1:
+            raise ValueError(f"contact_exponent = {contact_exponent}: must be at least 1")
+        policy = {"dtype": self.dtype_policy}
+        self.vandermonde = VandermondeFactor(contact_exponent, name="vandermonde", **policy)
+        self.gaussian = GaussianFactor(name="gaussian", **policy)
+        self.pair_network = PairNetwork(n_pair_features, n_pair_layers, length, name="pair_network", **policy)
+        self.messages = PairMessages(name="messages", **policy)
+        self.particle_layers = [
+            EquivariantLayer(n_features, residual=layer > 0, name=f"equivariant_{layer + 1}", **policy)
+            for layer in range(n_layers)
+        ]
+        self.pair_head = SymmetricHead(name="pair_head", **policy)
+        self.particle_head = SymmetricHead(name="particle_head", **policy)
+        self.build((None, self.n_particles))
+
+    @property
+    def equivariant_layers(self) -> list[keras.layers.Layer]:
+        """The layers that make features, which freezing keeps as they are: the pair network and the equivariant ones.
+
+        What is left then are the two heads, w and u: 68 parameters by default.
+        """
+        return [self.pair_network, *self.particle_layers]
+
+    def build(self, input_shape: Shape) -> None:
+        self._check_shape(input_shape)
+        pairs = (None, self.n_particles, self.n_particles - 1)
+        self.vandermonde.build(input_shape)
+        self.gaussian.build(input_shape)
+        self.pair_network.build(pairs)
+        *_, n_pair_outputs = pair_features = self.pair_network.compute_output_shape(pairs)
+        self.messages.build(input_shape, pair_features)
+        for layer, n_inputs in zip(
+            self.particle_layers, [1 + n_pair_outputs] + [self.n_features] * self.n_layers, strict=False
+        ):
+            layer.build((None, self.n_particles, n_inputs))
+        self.pair_head.build((None, self.n_particles, n_pair_outputs))
+        self.particle_head.build((None, self.n_particles, self.n_features))
+        self.built = True
+
+    def call(self, positions: Tensor) -> SignedLog:
+        self._check_shape(positions.shape)
+        features = self.messages(positions, self.pair_network(differences_to_others(positions)))
+        exponent = self.pair_head(features[..., 1:])
+        for layer in self.particle_layers:
+            features = layer(features)
+        return self._with_other_factors(positions, exponent + self.particle_head(features))
+
+    def log_abs_psi(self, positions: Tensor) -> Tensor:
+        """Returns ln|Psi|, shape (n_walkers,), of positions (n_walkers, n_particles)."""
+        return self(positions).log_abs_psi
+
+    def forward_laplacian(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
+        """Returns Psi and its exact derivatives by the positions, carried through every layer in one pass.
+
+        With Psi = V exp(U), l the contact exponent, d_i ln|Psi| = d_i U + l sum_(j != i) 1/(x_i - x_j) and
+
+        (lap Psi)/Psi = lap U + |grad U|^2 + 2 l sum_(i<j) (d_i U - d_j U)/(x_i - x_j) + (lap V)/V.
+
+        For l = 1 no term diverges: the Vandermonde determinant is harmonic, lap V = 0.
+
+        Args:
+            positions: x in a_ho, shape (n_walkers, n_particles).
+
+        Returns:
+            SignedLog of shape (n_walkers,), and LogDerivatives: gradient (n_walkers, n_particles), laplacian
+            (n_walkers,).
+        """
+        psi, (gradient, laplacian) = self.regular_derivatives(positions)
+        positions = tf.cast(positions, self.compute_dtype)
+        singular = self.vandermonde.laplacian(positions)
+        return psi, LogDerivatives(gradient, laplacian + singular)
+
+    def regular_derivatives(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
+        """Returns the same as `forward_laplacian`, but for (lap V)/V = 2 l (l - 1) sum_(i<j) 1/(x_i - x_j)^2.
+
+        An interaction l (l - 1)/r^2 cancels this part of the kinetic energy exactly: what is left of both is finite
+        where two particles meet.
+
+        Args:
+            positions: x in a_ho, shape (n_walkers, n_particles).
+        """
+        self._check_shape(positions.shape)
+        positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
+        pairs = self.pair_network.derivatives(differences_to_others(positions))
+        exponent, (gradient, laplacian) = self._network(self.messages.forward_laplacian(positions, pairs))
+        quotients = self._quotients_of_gaussian(positions)
+        if self.n_particles > 1:
+            length = self.pair_network.length
+            quotients += sum_of_gradient_quotients(gradient, positions, length, self._curvature_along)
+        gaussian, _ = self.gaussian.derivatives(positions)
+        gradient += gaussian.gradient
+        laplacian += gaussian.laplacian + tf.reduce_sum(gradient**2, axis=1) + self.vandermonde.exponent * quotients
+        whole = gradient + self.vandermonde.gradient(positions)
+        return self._with_other_factors(positions, exponent), LogDerivatives(whole, laplacian)
+
+    def _curvature_along(self, positions: Tensor, direction: Tensor) -> Tensor:
+        """D^2 J along a direction d, with D = sum_i d_i (d/dx_i), shape (n_walkers,)."""
+        pairs = self.pair_network.derivatives(differences_to_others(positions))
+        return self._network(self.messages.derivatives_along(positions, pairs, direction))[1].laplacian
+
+    def _quotients_of_gaussian(self, positions: Tensor) -> Tensor:
+        """2 sum_(i<j) (d_i g - d_j g)/(x_i - x_j), without a division."""
+        _, quotient = self.gaussian.derivatives(positions)
+        return self.n_particles * (self.n_particles - 1) * quotient
+
+    def _network(self, inputs: Jet) -> tuple[Tensor, LogDerivatives]:
+        """J and its derivatives, from those of what `PairMessages` returns."""
+        by_pairs, pair_derivatives = self.pair_head.forward_laplacian(Jet(*(part[..., 1:] for part in inputs)))
+        jet = inputs
+        for layer in self.particle_layers:
+            jet = layer.forward_laplacian(jet)
+        by_particles, derivatives = self.particle_head.forward_laplacian(jet)
+        sums = (one + other for one, other in zip(pair_derivatives, derivatives, strict=True))
+        return by_pairs + by_particles, LogDerivatives(*sums)
+
+    def _with_other_factors(self, positions: Tensor, exponent: Tensor) -> SignedLog:
+        sign, log_abs = self.vandermonde(positions)
+        return SignedLog(sign, log_abs + (self.gaussian(positions) + exponent))
+
+    def _check_shape(self, shape: Shape) -> None:
+        if len(shape) != 2 or shape[1] != self.n_particles:
+            raise ValueError(f"positions of shape {tuple(shape)}: must be (n_walkers, {self.n_particles})")
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "n_particles": self.n_particles,
+            "n_features": self.n_features,
+            "n_layers": self.n_layers,
+            "n_pair_features": self.n_pair_features,
+            "n_pair_layers": self.n_pair_layers,
+            "length": self.pair_network.length,
+            "contact_exponent": self.vandermonde.exponent,
+        }

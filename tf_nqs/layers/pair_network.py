@@ -1,0 +1,131 @@
+"""The network of one distance: features of every pair of particles."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.layers.initializers import several_scales, uniform_by_fan_in
+from tf_nqs.types import Shape, Tensor
+from tf_nqs.whole_numbers import whole_number
+
+N_TAILS = 2
+"""Features that grow with the distance."""
+
+
+class PairJet(NamedTuple):
+    """Features of pairs with their derivatives by the distance r.
+
+    Attributes:
+        value: t(r), shape (..., features).
+        first: dt/dr, same shape.
+        second: d^2t/dr^2, same shape.
+    """
+
+    value: Tensor
+    first: Tensor
+    second: Tensor
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class PairNetwork(keras.layers.Layer):
+    """Features of a pair that depend on its signed distance r = x_i - x_j alone.
+
+    With s = r/length:
+
+    t_1 = tanh(k s + b),  t_(n+1) = t_n + tanh(t_n W_n + b_n), and two tails: ln(1 + s^2)/2 and sqrt(1 + s^2) - 1.
+
+    The kernel k of the first layer starts with several scales, from 1/4 to 4, of both signs. The tails grow far out,
+    where all tanh are constant: a bound state falls off exponentially, and no sum of bounded features does.
+
+    Args:
+        n_features: number of tanh features.
+        n_layers: number of tanh layers.
+        length: unit of the distances, in a_ho.
+        **kwargs: arguments of `keras.layers.Layer` (name, dtype, trainable).
+
+    Call arguments:
+        distances: r in a_ho, any shape.
+
+    Returns:
+        t, shape (..., n_features + 2).
+
+    Raises:
+        ValueError: a number is below 1, or length is not positive and finite.
+    """
+
+    def __init__(
+        self,
+        n_features: int = defaults.N_PAIR_FEATURES,
+        n_layers: int = defaults.N_PAIR_LAYERS,
+        length: float = defaults.PAIR_LENGTH,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.n_features = whole_number("n_features", n_features, 1)
+        self.n_layers = whole_number("n_layers", n_layers, 1)
+        if not 0 < length < math.inf:
+            raise ValueError(f"length = {length}: must be positive and finite")
+        self.length = float(length)
+
+    def build(self, input_shape: Shape) -> None:
+        n_features, start = self.n_features, uniform_by_fan_in(self.n_features)
+        self.scale = self.add_weight(shape=(n_features,), initializer=several_scales, name="scale")
+        self.kernels, self.biases = [], []
+        for layer in range(self.n_layers):
+            bias_start = start if layer else uniform_by_fan_in(1)
+            self.biases.append(self.add_weight(shape=(n_features,), initializer=bias_start, name=f"bias_{layer + 1}"))
+        for layer in range(1, self.n_layers):
+            shape = (n_features, n_features)
+            self.kernels.append(self.add_weight(shape=shape, initializer=start, name=f"kernel_{layer + 1}"))
+
+    def call(self, distances: Tensor) -> Tensor:
+        scaled = distances / self.length
+        features = tf.tanh(scaled[..., None] * self.scale + self.biases[0])
+        for kernel, bias in zip(self.kernels, self.biases[1:], strict=True):
+            features = features + tf.tanh(tf.tensordot(features, kernel, 1) + bias)
+        return tf.concat([features, _tails(scaled).value], axis=-1)
+
+    def derivatives(self, distances: Tensor) -> PairJet:
+        """Returns the features and their derivatives by the distances.
+
+        With t = tanh(z): t' = (1 - t^2) z' and t'' = (1 - t^2) (z'' - 2 t z'^2).
+
+        Args:
+            distances: r in a_ho, any shape.
+        """
+        scaled = distances / self.length
+        value = tf.tanh(scaled[..., None] * self.scale + self.biases[0])
+        first = (1 - value**2) * self.scale
+        second = -2 * value * first * self.scale
+        for kernel, bias in zip(self.kernels, self.biases[1:], strict=True):
+            output = tf.tanh(tf.tensordot(value, kernel, 1) + bias)
+            slope = 1 - output**2
+            inner = tf.tensordot(first, kernel, 1)
+            second += slope * (tf.tensordot(second, kernel, 1) - 2 * output * inner**2)
+            value, first = value + output, first + slope * inner
+        tails = _tails(scaled)
+        value, first, second = (tf.concat(parts, axis=-1) for parts in zip((value, first, second), tails, strict=True))
+        return PairJet(value, first / self.length, second / self.length**2)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape, self.n_features + N_TAILS)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"n_features": self.n_features, "n_layers": self.n_layers, "length": self.length}
+        return {**super().get_config(), **own}
+
+
+def _tails(scaled: Tensor) -> PairJet:
+    """ln(1 + s^2)/2 and sqrt(1 + s^2) - 1 with their derivatives by s, written so that small s lose no digits."""
+    square = scaled**2
+    root = tf.sqrt(1 + square)
+    return PairJet(
+        tf.stack([0.5 * tf.math.log1p(square), square / (1 + root)], axis=-1),
+        tf.stack([scaled / (1 + square), scaled / root], axis=-1),
+        tf.stack([(1 - square) / (1 + square) ** 2, 1 / ((1 + square) * root)], axis=-1),
+    )
