@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_nqs.ansatz.protocol import HasEquivariantLayers, WaveFunction
 from tf_nqs.types import Tensor
 
 _MOST_WALKERS = 128
@@ -36,11 +37,11 @@ DTYPES = ("float32", "float64")
 """What an ansatz may compute in."""
 
 
-def prepare_ansatz(ansatz: keras.Model, n_particles: int) -> None:
+def prepare_ansatz(ansatz: WaveFunction, n_particles: int) -> None:
     """Builds an ansatz whose layers build at their first call, so that a trainer knows all of its weights.
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        ansatz: the wave function.
         n_particles: A.
 
     Raises:
@@ -55,13 +56,14 @@ def prepare_ansatz(ansatz: keras.Model, n_particles: int) -> None:
         ansatz(tf.zeros((1, n_particles), ansatz.compute_dtype))
 
 
-def parts_of(ansatz: keras.Model) -> tuple[keras.Layer, ...]:
+def parts_of(ansatz: WaveFunction) -> tuple[keras.Layer, ...]:
     """Returns an ansatz and all of its layers."""
     # Keras does not list a layer that has been put into a list in place of another.
-    return (ansatz, *ansatz.layers, *getattr(ansatz, "equivariant_layers", ()))
+    listed = ansatz.equivariant_layers if isinstance(ansatz, HasEquivariantLayers) else ()
+    return (ansatz, *ansatz.layers, *listed)
 
 
-def is_from_package(ansatz: keras.Model) -> bool:
+def is_from_package(ansatz: WaveFunction) -> bool:
     """Whether an ansatz and all of its layers are classes of this package, which are known to be right."""
     return all(type(part).__module__.partition(".")[0] == "tf_nqs" for part in parts_of(ansatz))
 
@@ -73,14 +75,14 @@ def brief_name(value: object) -> str:
     )
 
 
-def check_wave_function(ansatz: keras.Model, positions: Tensor, at_start: bool) -> None:
+def check_wave_function(ansatz: WaveFunction, positions: Tensor, at_start: bool) -> None:
     """Checks an ansatz on some walkers.
 
     A wave function that is not antisymmetric is no state of fermions: its energy may lie below their ground state. An
     ansatz made of this package's classes alone is antisymmetric by construction, and passes without a call.
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        ansatz: the wave function.
         positions: walkers, in a_ho, shape (n_walkers, n_particles).
         at_start: whether the ansatz is as its author made it. Then it must be finite and not zero on some walkers.
             Weights that a training has spoiled are no error here: the training is rolled back.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import cast
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs.ansatz.check import is_from_package, parts_of
+from tf_nqs.ansatz.protocol import HasForwardLaplacian, WaveFunction
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.relations import second_derivative_along_ones
@@ -20,11 +21,11 @@ _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
 """Of the median relative difference: rounding next to a node is larger, a forgotten factor of Psi much larger."""
 
 
-def choose_laplacian(ansatz: keras.Model, laplacian: str, n_particles: int) -> str:
+def choose_laplacian(ansatz: WaveFunction, laplacian: str, n_particles: int) -> str:
     """Returns "forward" or "nested".
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        ansatz: the wave function.
         laplacian: "forward", "nested", or "auto": forward where the ansatz has a `forward_laplacian` that fits its
             `call`, else nested, which a warning in the log then says, with the reason. It does not fit if a subclass
             of the ansatz or of one of its layers has a new `call` and an old `forward_laplacian`; where not all of
@@ -46,10 +47,10 @@ def choose_laplacian(ansatz: keras.Model, laplacian: str, n_particles: int) -> s
     return "nested" if reason else "forward"
 
 
-def _why_not_forward(ansatz: keras.Model, n_particles: int) -> str:
+def _why_not_forward(ansatz: WaveFunction, n_particles: int) -> str:
     """Returns why the forward Laplacian cannot be used; nothing if it can."""
     name = type(ansatz).__name__
-    if not hasattr(ansatz, "forward_laplacian"):
+    if not isinstance(ansatz, HasForwardLaplacian):
         return f"{name} has no forward_laplacian"
     for part in parts_of(ansatz):
         if _has_newer_call(type(part)):
@@ -77,7 +78,7 @@ def _has_newer_call(kind: type) -> bool:
 
 
 def energy_derivatives(
-    ansatz: keras.Model, laplacian: str, system: TrappedFermions
+    ansatz: WaveFunction, laplacian: str, system: TrappedFermions
 ) -> Callable[[Tensor], LogDerivatives]:
     """Returns the derivatives that a system's kinetic energy is made of: `log_derivatives`, or the internal ones.
 
@@ -85,7 +86,7 @@ def energy_derivatives(
     is left out, exactly: H - P^2/(2A) has the Laplacian lap - D^2/A with D = sum_i d_i.
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        ansatz: the wave function.
         laplacian: as for `log_derivatives`.
         system: the Hamiltonian.
     """
@@ -101,16 +102,17 @@ def energy_derivatives(
     return internal
 
 
-def log_derivatives(ansatz: keras.Model, laplacian: str) -> Callable[[Tensor], LogDerivatives]:
+def log_derivatives(ansatz: WaveFunction, laplacian: str) -> Callable[[Tensor], LogDerivatives]:
     """Returns the callable that differentiates an ansatz by the positions.
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        ansatz: the wave function.
         laplacian: "forward" for `ansatz.forward_laplacian`, "nested" for GradientTapes.
 
     Returns:
         Callable, positions (n_walkers, n_particles) -> LogDerivatives.
     """
     if laplacian == "forward":
-        return lambda positions: ansatz.forward_laplacian(positions)[1]
+        forward = cast(HasForwardLaplacian, ansatz)
+        return lambda positions: forward.forward_laplacian(positions)[1]
     return lambda positions: nested_tapes(lambda x: ansatz(x)[1], positions)

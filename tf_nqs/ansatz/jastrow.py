@@ -99,6 +99,11 @@ class JastrowAnsatz(keras.Model):
         self.build((None, self.n_particles))
 
     @property
+    def contact_exponent(self) -> float:
+        """l of abs(x_i - x_j)^l."""
+        return self.vandermonde.exponent
+
+    @property
     def equivariant_layers(self) -> list[keras.layers.Layer]:
         """The layers that make features, which freezing keeps as they are: the pair network and the equivariant ones.
 
@@ -215,5 +220,5 @@ class JastrowAnsatz(keras.Model):
             "n_pair_features": self.n_pair_features,
             "n_pair_layers": self.n_pair_layers,
             "length": self.pair_network.length,
-            "contact_exponent": self.vandermonde.exponent,
+            "contact_exponent": self.contact_exponent,
         }
