@@ -35,7 +35,7 @@ LEVELS = (
     {"ansatz", "execution"},
     {"sampling"},
     {"analysis"},
-    {"measurement"},
+    {"diffusion", "measurement"},
     {"training"},
     {"callbacks", "observables"},
     {"saved_model"},

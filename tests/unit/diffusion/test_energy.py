@@ -1,0 +1,98 @@
+"""Energies by diffusion against closed forms, and the statistics that they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_nqs.diffusion.energy import (
+    TimeStepEnergy,
+    Walk,
+    blocked_error,
+    diffusion_energy,
+    extrapolated,
+    growth_corrected_mean,
+)
+from tf_nqs.diffusion.guides import free_fermion_guide
+from tf_nqs.physics import TrappedFermions
+
+
+def start(n_particles, n_walkers):
+    return 1.2 * tf.random.stateless_normal((n_walkers, n_particles), (0, 1), dtype=tf.float64)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Three particles bound by springs, from a guide that knows nothing of them."""
+    kappa = 0.3
+    system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * kappa * r**2)
+    results = diffusion_energy(
+        free_fermion_guide(system), start(3, 256), (0.08, 0.04), target_error=4e-3, max_seconds=60.0, seed=7
+    )
+    return 0.5 + np.sqrt(1 + 3 * kappa) * 4, *results
+
+
+def test_a_poor_guide_gives_the_exact_energy(measured):
+    exact, energy, error, _ = measured
+    assert error <= 4e-3 and abs(energy - exact) < 3 * error
+
+
+def test_a_time_step_without_extrapolation_is_above(measured):
+    """Or the extrapolation would have nothing to do."""
+    exact, _, _, results = measured
+    assert results[0].energy - exact > 5 * results[0].energy_error
+    assert 0.3 < (results[1].energy - exact) / (results[0].energy - exact) < 0.8
+
+
+def test_few_walkers_have_no_population_bias():
+    """Eight of them: without the growth put back their energy would be above by more than three errors."""
+    kappa = 0.3
+    system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * kappa * r**2)
+    walk = Walk(free_fermion_guide(system), start(3, 8), 0.04, seed=3)
+    walk.advance(900 * 0.8)
+    rows = np.concatenate(walk._rows)
+    corrected, error = growth_corrected_mean(rows[:, 0], rows[:, 1], round(8 / 0.08))
+    plain = rows[:, 0].mean()
+    assert plain - corrected > 3 * blocked_error(rows[:, 0] - plain)
+    reference = Walk(free_fermion_guide(system), start(3, 512), 0.04, seed=4)
+    reference.advance(24.0)
+    many = reference.result()
+    assert abs(corrected - many.energy) < 4 * np.hypot(error, many.energy_error)
+
+
+def test_the_error_of_a_correlated_series():
+    """An autoregressive series has sqrt((1 + rho)/(1 - rho)) times the error of an uncorrelated one."""
+    random, rho, n = np.random.default_rng(0), 0.9, 2**15
+    series = np.zeros(n)
+    for index in range(1, n):
+        series[index] = rho * series[index - 1] + random.normal()
+    exact = np.sqrt((1 + rho) / (1 - rho) / (1 - rho**2) / n)
+    assert blocked_error(series - series.mean()) == pytest.approx(exact, rel=0.25)
+
+
+def test_extrapolation_is_the_line_through_two_points():
+    results = [TimeStepEnergy(step, 3.0 + 0.5 * step, error, 1, 1.0, 1.0) for step, error in ((0.1, 0.02), (0.3, 0.01))]
+    energy, error = extrapolated(results)
+    assert energy == pytest.approx(3.0) and error == pytest.approx(np.hypot(1.5 * 0.02, 0.5 * 0.01))
+
+
+def test_three_points_off_a_line_lie_on_a_parabola():
+    results = [TimeStepEnergy(step, 3.0 + step**2, 1e-3, 1, 1.0, 1.0) for step in (0.1, 0.2, 0.4)]
+    assert extrapolated(results)[0] == pytest.approx(3.0)
+    assert extrapolated([one._replace(energy_error=1.0) for one in results])[0] < 2.99  # no reason to leave the line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"time_steps": (0.1,)}, r"^time_steps = \(0.1,\): must be two or more different numbers above 0, at most 1$"),
+        ({"time_steps": (0.1, -0.2)}, "^time_steps = "),
+        ({"positions": np.zeros((31, 2))}, "^n_walkers = 31: must be at least 32$"),
+        ({"target_error": 0.0}, "^target_error = 0.0: must be above 0 and finite$"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    guide = free_fermion_guide(TrappedFermions(2, 0.0))
+    with pytest.raises(ValueError, match=message):
+        diffusion_energy(**{"guide": guide, "positions": np.zeros((64, 2))} | arguments)
