@@ -1,4 +1,4 @@
-"""The guide's reference of all settings says what the settings say."""
+"""The guide describes all settings and rooms, and its links and paths lead to files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 from tf_nqs.config.search import SearchSettings
 from tf_nqs.config.settings import FIELDS, SECTIONS
 
-DOCS = Path(__file__).parents[2] / "docs"
-PACKAGE = DOCS.parent / "tf_nqs"
+ROOT = Path(__file__).parents[2]
+DOCS, PACKAGE = ROOT / "docs", ROOT / "tf_nqs"
 
 
 def reference():
@@ -45,3 +47,15 @@ def test_every_room_has_its_task():
     named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
     rooms = [path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
     assert sorted(named) == sorted({*rooms} - {"__init__"})
+
+
+PAGES = [ROOT / "README.md", *DOCS.glob("*.md"), *(ROOT / name / "README.md" for name in ("benchmarks", "export"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_lead_to_files(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    paths = re.findall(r"`((?:benchmarks|configs|docs|examples|export|tests|tf_nqs)/[\w/.]+)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
