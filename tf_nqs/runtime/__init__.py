@@ -1,1 +1,1 @@
-"""What surrounds a run: TensorFlow's start, signals, the terminal. Loads no TensorFlow when imported."""
+"""The environment of a run: TensorFlow's start, signals, the terminal. Loads no TensorFlow when imported."""

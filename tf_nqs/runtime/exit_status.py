@@ -1,4 +1,4 @@
-"""How every command ends: its exit status, and one line on stderr where it did not get to its own end.
+"""How every command ends: its exit status, and one line on stderr if it did not finish.
 
 0 done, 2 bad input, 3 the computation failed, 130 interrupted, 128 + signal terminated (143 for SIGTERM).
 """
@@ -17,15 +17,15 @@ EXIT_STATUS = {"failed": 3, "interrupted": 130}
 
 
 class WorkFailedError(Exception):
-    """The input was fine, but what was asked for could not be computed; the message is one line."""
+    """The input was valid, but the result could not be computed; the message is one line."""
 
 
 def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:
     """Does the work of a command and returns its exit status.
 
     Args:
-        work: what the command does; returns the status of a command that came to its end, None for 0.
-        interrupted: what Ctrl-C or a terminating signal has left behind, and how to go on.
+        work: does the work of the command; returns the exit status, None for 0.
+        interrupted: message after Ctrl-C or a terminating signal: the state of the files, and how to continue.
     """
     encode_anything()
     try:

@@ -1,4 +1,4 @@
-"""Lines on a terminal that change while something goes on: the progress of a training, a clock beside a wait."""
+"""Live lines on a terminal: the progress of a training, a clock next to a message."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rich.text import Text
 from tf_nqs.runtime.terminal import say
 
 GAP = "  "
-"""Between two parts of a line."""
+"""Text between two parts of a line."""
 
 _SHORTEST_BAR, _LONGEST_BAR = 10, 24
-"""Widths of the bar, which takes only the room that the parts leave."""
+"""Widths of the bar in characters; it uses the space that the parts leave free."""
 
 _REFRESHES_PER_SECOND = 4
 
 
 def fitted(parts: Sequence[str], width: int) -> str:
-    """Returns those parts of a line, most important first, that are not too wide; none of them is ever cut.
+    """Returns the parts of a line, most important first, that fit into its width; no part is cut.
 
     Args:
-        parts: what the line should say.
-        width: number of characters that it may take.
+        parts: the parts of the line.
+        width: maximum number of characters.
     """
     kept: list[str] = []
     for part in parts:
@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 
 class _Line:
-    """What Rich asks for the line whenever it draws it, so that it fits a terminal that changes its width.
+    """A renderable of Rich. Rich asks for it at every refresh, so the line fits a terminal that changes its width.
 
     Args:
         parts: returns the parts of the line, most important first.
@@ -72,12 +72,12 @@ class _Line:
 def live_line(
     parts: Callable[[], Sequence[str]], share: Callable[[], float] | None = None, console: Console | None = None
 ) -> Live:
-    """Returns a line that is drawn again several times a second from its `start` to its `stop`, and then vanishes.
+    """Returns a line that refreshes several times a second from its `start` to its `stop`, and then disappears.
 
     Args:
         parts: returns the parts of the line, most important first.
         share: returns which share of the work is done, for a bar; None for no bar.
-        console: where it is drawn; None for standard output.
+        console: where to draw the line; None for standard output.
     """
     console = console or Console(file=sys.stdout)
     return Live(_Line(parts, share), console=console, transient=True, refresh_per_second=_REFRESHES_PER_SECOND)
@@ -85,11 +85,11 @@ def live_line(
 
 @contextlib.contextmanager
 def clock_beside(text: str, quiet: bool = False) -> Iterator[None]:
-    """Says what goes on in the `with` block, on a terminal with the time it has taken so far.
+    """Prints a message before the `with` block; on a terminal a clock next to it runs until the block ends.
 
     Args:
-        text: e.g. "compiling ...".
-        quiet: whether nothing is said.
+        text: the message, e.g. "compiling ...".
+        quiet: whether to print nothing.
     """
     if quiet or not sys.stdout.isatty():
         if not quiet:

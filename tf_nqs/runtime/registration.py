@@ -1,6 +1,6 @@
-"""What follows from `import tf_nqs` alone, though it loads no TensorFlow: Keras knows our layers, and starts quietly.
+"""Registers our layers with Keras, and silences TensorFlow's start, when the two packages are imported.
 
-Both must happen when Keras and TensorFlow are imported, by whomever, so Python is asked to tell.
+`import tf_nqs` loads neither of them, so a hook in Python's import system waits for them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ REGISTERED = {
     "SymmetricHead": "tf_nqs.layers",
     "VandermondeFactor": "tf_nqs.layers",
 }
-"""Class that files of Keras may hold -> module to import it from."""
+"""Class that Keras' files may contain -> module to import it from."""
 
 PACKAGE = "tf_nqs"
-"""What the classes are registered under."""
+"""Name of the package under which the classes are registered."""
 
 
 def watch_imports() -> None:
-    """Lets Keras find our classes when it reads a file, and silences TensorFlow's start, now or once they are loaded.
+    """Lets Keras find our classes when it reads a file, and silences TensorFlow's start, now or when they are imported.
 
-    TensorFlow's start is left alone where the environment has a TF_CPP_MIN_LOG_LEVEL, or where it is over.
+    TensorFlow's start stays as it is if the environment sets TF_CPP_MIN_LOG_LEVEL, or if TensorFlow is loaded already.
     """
     if "keras" in sys.modules:
         register_stand_ins()
@@ -46,7 +46,7 @@ def watch_imports() -> None:
 
 
 def register_stand_ins() -> None:
-    """Registers, for each class that is not loaded yet, one that loads it when Keras makes an object of it."""
+    """Registers a stand-in for each class that is not loaded yet; it loads the class when Keras builds an object."""
     import keras
 
     known = keras.saving.get_custom_objects()  # the live dictionary, where a class later takes its stand-in's place
@@ -62,9 +62,9 @@ def _stand_in(name: str, module: str) -> type:
 
 
 class _Watcher:
-    """A finder that finds no module of its own, but adds to what the import of two others does.
+    """A finder that gives Keras and TensorFlow a `_Loader`, and finds no other module.
 
-    Not derived from `importlib.abc.MetaPathFinder`: to import that would double the time that `import tf_nqs` takes.
+    Not derived from `importlib.abc.MetaPathFinder`, whose import would double the time of `import tf_nqs`.
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
@@ -77,7 +77,7 @@ class _Watcher:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Executes a module without what C++ libraries write to standard error meanwhile."""
+    """Executes a module and discards the output of C++ libraries on standard error meanwhile."""
 
     def exec_module(self, module: ModuleType) -> None:
         with _quietly():

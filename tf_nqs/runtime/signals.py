@@ -1,4 +1,4 @@
-"""Signals that end a run: training stops after the present iterations instead of in the middle of something."""
+"""Graceful handling of SIGINT and of terminating signals: training completes the current iterations, then stops."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from types import FrameType
 logger = logging.getLogger(__name__)
 
 TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-"""Signals that terminate a run: sent by `kill`, a closed terminal, batch systems before the end, a CPU time limit."""
+"""Signals that terminate a run, sent by `kill`, a closed terminal, a batch system, a CPU time limit."""
 
 REASONS: dict[int, str] = {signal.SIGINT: "interrupted", **dict.fromkeys(TERMINATING, "terminated")}
 """Signal -> stop reason of the training that it ends."""
 
 
 class Terminated(SystemExit):
-    """Ends the process as a terminating signal asks, with the status that a shell reports for it.
+    """Ends the process after a terminating signal, with the exit status 128 + signal.
 
     Args:
-        number: of the signal.
-        advice: how to go on, where more is known than the command knows.
+        number: number of the signal.
+        advice: how to continue; None for the advice of the command.
     """
 
     def __init__(self, number: int, advice: str | None = None):
@@ -36,22 +36,22 @@ class Terminated(SystemExit):
 
     @property
     def signal_name(self) -> str:
-        """Such as SIGTERM."""
+        """Name of the signal, such as SIGTERM."""
         return signal.Signals(self.number).name
 
 
 @contextlib.contextmanager
 def termination_raised() -> Iterator[None]:
-    """Raises `Terminated` in the `with` block at the first terminating signal; signals that are ignored stay so.
+    """Raises `Terminated` in the `with` block at the first terminating signal; ignored signals stay ignored.
 
-    Outside of the main thread, to which Python gives all signals, nothing is done.
+    Does nothing outside the main thread, because Python delivers signals only there.
     """
     raised = False
 
     def end(number: int, frame: FrameType | None) -> None:
         nonlocal raised
         del frame
-        if not raised:  # some batch systems send it twice, and the first one is being obeyed
+        if not raised:  # some batch systems send it twice; the first one is already being handled
             raised = True
             raise Terminated(number)
 
@@ -66,7 +66,11 @@ def termination_raised() -> Iterator[None]:
 
 
 def _may_be_taken(number: int) -> bool:
-    """Whether a handler may be replaced: none that ignores, and of signals with no fixed meaning only our own."""
+    """Returns whether a handler may be replaced.
+
+    A handler that ignores its signal stays. For signals without a fixed meaning only the default and our own handlers
+    are replaced.
+    """
     handler = signal.getsignal(number)
     if handler in (signal.SIG_IGN, None):  # None: set by other code than Python's
         return False
@@ -75,18 +79,18 @@ def _may_be_taken(number: int) -> bool:
 
 
 class StopSignals:
-    """Context manager that notes SIGINT and the terminating signals; a Ctrl-C after one of them leaves at once.
+    """Context manager that records SIGINT and the terminating signals; a Ctrl-C after one of them exits at once.
 
-    Python's own handlers wait until compiled code returns, which may take minutes. So a thread of its own is told of
-    the signals as they come. Signals that are ignored stay so; outside of the main thread, to which Python gives all
-    signals, nothing is done.
+    Python's own handlers wait until compiled code returns, which may take minutes, so a separate thread reads the
+    signals as they arrive. Ignored signals stay ignored. Does nothing outside the main thread, because Python delivers
+    signals only there.
 
     Args:
-        say: is given a line when a signal comes.
+        say: called with a line when a signal arrives.
 
     Attributes:
-        reason: stop reason by the signal that has come, "interrupted" or "terminated"; None before.
-        terminated_by: number of the first terminating signal that has come; None before.
+        reason: stop reason of the training, "interrupted" or "terminated"; None before any signal.
+        terminated_by: number of the first terminating signal; None before any.
     """
 
     def __init__(self) -> None:
@@ -118,7 +122,7 @@ class StopSignals:
             os.close(self._writer)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Python's handler: so that the reason is known at the latest when the code that was interrupted goes on."""
+        """Records a signal in Python's handler, so that the interrupted code knows the reason when it continues."""
         del frame
         if self.terminated_by is None and number in TERMINATING:
             self.terminated_by = number
@@ -138,7 +142,7 @@ class StopSignals:
 
 
 def _leave(number: int) -> None:
-    """Ends the process in the way of a shell's child that was killed by a signal."""
+    """Ends the process with the exit status 128 + signal."""
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live progress line has hidden the cursor
     os._exit(128 + number)

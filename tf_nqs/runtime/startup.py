@@ -1,4 +1,4 @@
-"""TensorFlow imported without its start-up chatter, and a start that is no slower than it must be."""
+"""Imports TensorFlow quickly and without its log lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 
 XLA_FLAGS = "--xla_cpu_use_fusion_emitters=false"
-"""XLA's older code generator for the CPU: compiles the phases in four fifths of the time, to code as fast."""
+"""XLA's older code generator for the CPU: compiles the phases in four fifths of the time, to equally fast code."""
 
 
 @contextlib.contextmanager
@@ -34,14 +34,14 @@ def silenced_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def collection_paused(freeze: bool = False) -> Iterator[None]:
-    """Collects no garbage inside the `with` block.
+    """Pauses the garbage collector inside the `with` block.
 
-    For work that makes a million objects that stay, through which the collector would look again and again: tracing
-    takes nine tenths of its time so.
+    For work that creates a million objects that stay, which the collector would inspect again and again: tracing takes
+    nine tenths of its time with the collector paused.
 
     Args:
-        freeze: whether the collector never looks at what is in memory after the block either. For imports, as even
-            what turns to garbage is then kept.
+        freeze: whether the collector ignores all objects in memory after the block, too. For imports: objects that
+            become garbage are then never freed.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -56,15 +56,15 @@ def collection_paused(freeze: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeming_missing(package: str) -> Iterator[None]:
-    """Lets imports of a package fail inside the `with` block, as if it were not installed; after it they work.
+    """Blocks imports of a package inside the `with` block, as if it were not installed.
 
     Args:
-        package: its name; one that is loaded already stays so.
+        package: its name; a package that is loaded already stays available.
     """
     if package in sys.modules:
         yield
         return
-    sys.modules[package] = None  # type: ignore[assignment]  # what Python itself puts there to block an import
+    sys.modules[package] = None  # type: ignore[assignment]  # None is Python's way to block an import
     try:
         yield
     finally:
@@ -72,24 +72,24 @@ def seeming_missing(package: str) -> Iterator[None]:
 
 
 def import_tensorflow(optimise_graphs: bool = True) -> None:
-    """Imports TensorFlow silently, so that later imports of it find it loaded, and chooses how graphs are compiled.
+    """Imports TensorFlow without its log lines, and sets whether it optimises graphs.
 
-    Without Keras' wrappers for scikit-learn and its pictures of images: they would load scikit-learn, which only a
-    search has use for, and pyplot, which nothing here has; a second each.
+    Blocks scikit-learn and matplotlib meanwhile: Keras would load scikit-learn, which only a search needs, and pyplot,
+    which nothing here needs; each takes a second.
 
     Args:
-        optimise_graphs: whether TensorFlow optimises graphs (Grappler). Where XLA compiles the phases it is waited for
-            in vain, more than a second of a start; where it does not, iterations would take half as long again.
+        optimise_graphs: whether TensorFlow optimises graphs (Grappler). If XLA compiles the phases, this has no use and
+            costs more than a second at the start; without XLA it saves a third of the time of an iteration.
 
     Raises:
-        ImportError: TensorFlow is missing or broken; raised with standard error restored, so that it shows.
+        ImportError: TensorFlow is missing or broken; standard error works again before it is raised.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()  # the last one counts
-    # Where TensorFlow is loaded already, this loads all its parts; where it is not, each at its first use.
+    # TensorFlow Probability loads its parts at first use, unless TensorFlow is loaded already: then all of them here.
     import tensorflow_probability  # noqa: F401
 
-    warnings.filterwarnings("ignore", "TensorFloat-32", UserWarning)  # about GPUs, at that first use
+    warnings.filterwarnings("ignore", "TensorFloat-32", UserWarning)  # about GPUs, at first use
     with silenced_stderr(), seeming_missing("sklearn"), seeming_missing("matplotlib"):
         import tensorflow as tf
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimise_graphs})

@@ -1,4 +1,4 @@
-"""What is said on the terminal, and that nothing depends on whether it can be."""
+"""Printing to the terminal; a run never depends on whether its output can be written."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ _WORDS = {
     "⟩": ">",
     "—": "-",
 }
-"""Character that an encoding may lack -> what is printed instead; a question mark for all others."""
+"""Character that an encoding may lack -> its replacement; all others become a question mark."""
 
 SPELLED_OUT = "tf_nqs.spelled_out"
-"""Name of the error handler of encodings that does so."""
+"""Name of the error handler that makes these replacements."""
 
 
 def say(text: str) -> None:
     """Prints a line at once.
 
-    Where it cannot be written, as the reader of a pipe is gone, the terminal closed or the disk of a log full, nothing
-    is printed from then on: a training is worth more than what it says. Characters that the output's encoding lacks
-    are spelled out.
+    After a failed write (closed pipe or terminal, full disk of a log file), nothing more is printed: the training is
+    more important than its messages. Characters that the encoding lacks are replaced, see `_WORDS`.
     """
     _write(text, sys.stdout)
 
@@ -78,10 +77,10 @@ class _Printer(logging.Handler):
 
 
 def encode_anything() -> None:
-    """Lets standard output spell out the characters that its encoding lacks, whoever prints them.
+    """Lets standard output replace the characters that its encoding lacks, whatever code prints them.
 
-    Such as a square sign in ASCII, or the byte of a file name that is no UTF-8. Standard error escapes them already.
-    Streams that were closed before the start lead nowhere.
+    Examples are a square sign in ASCII, and a byte of a file name that is not UTF-8. Standard error escapes them
+    already. Streams that were closed before the start are connected to the null device.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -91,7 +90,7 @@ def encode_anything() -> None:
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
-    """The error handler: returns what stands for the characters that cannot be encoded, and where to go on."""
+    """The error handler: returns the replacement of the characters, and the position at which encoding continues."""
     assert isinstance(error, UnicodeEncodeError)  # it is used for writing alone
     text = error.object[error.start : error.end]
     return "".join(_WORDS.get(character, "?") for character in text), error.end
@@ -112,7 +111,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def _fall_silent(stream: TextIO) -> None:
-    """Lets a stream lead nowhere, for what is still in its buffer too."""
+    """Connects a stream to the null device; its buffer is discarded too."""
     with contextlib.suppress(OSError, ValueError):  # where it is no file, as in a notebook
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
