@@ -83,9 +83,7 @@ def compiled_samplers(vmc: VariationalMonteCarlo, flags: argparse.Namespace) -> 
     """
 
     def compiled(sampler: Sampler):
-        phase = compiled_phase(lambda state, steps: sampler.sample(vmc.ansatz.log_abs_psi, state, steps), True)
-        # As a tensor the number of steps needs no compilation of its own.
-        return lambda state, n_steps: phase(state, tf.constant(n_steps))
+        return compiled_phase(lambda state, steps: sampler.sample(vmc.ansatz.log_abs_psi, state, steps), True)
 
     names = dict.fromkeys(arm.partition(":")[0] for arm in flags.arms)
     return {name: compiled(make_sampler(name, n_walkers=flags.n_walkers, global_moves=False)) for name in names}

@@ -93,7 +93,7 @@ def test_positions_of_another_shape_are_refused_in_words(pair, names, shape):
 
 def test_fine_tuning_finds_the_ground_state_and_can_be_saved(tmp_path, names):
     model = gaussian(0.8, tmp_path / "start")
-    history = names["fine_tune"](model, 40, learning_rate=0.5, n_walkers=500, n_steps=100)
+    history = names["fine_tune"](model, 40, learning_rate=0.5, n_walkers=4000, n_steps=100)
     # <H> = (s^2 + 1/s^2)/4; the exact state has no statistical error at all, so descent must end there
     assert history[0] == pytest.approx((0.8**2 + 0.8**-2) / 4, abs=0.02)
     assert history[-1] == pytest.approx(0.5, abs=1e-6)

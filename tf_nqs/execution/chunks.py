@@ -118,8 +118,8 @@ def n_parts(n_walkers: int) -> int:
 
 
 def in_parts(rows: Tensor) -> list[Tensor]:
-    """Returns the walkers, shape (n_walkers, ...), cut into equal parts."""
-    return tf.split(rows, n_parts(rows.shape[0]))
+    """Returns the walkers, shape (n_walkers, ...), cut into equal parts; one part if their number is not known yet."""
+    return [rows] if rows.shape[0] is None else tf.split(rows, n_parts(rows.shape[0]))
 
 
 def _estimate_allowed(chunk_mebibytes: float, jit_compile: bool) -> float:

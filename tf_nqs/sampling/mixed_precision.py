@@ -1,4 +1,4 @@
-"""Sampling in another floating-point precision than the rest of an iteration."""
+"""Sampling an ansatz, in its own or in another floating-point precision."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_nqs.execution.chunks import in_parts
 from tf_nqs.sampling.protocol import SamplerProtocol
-from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+from tf_nqs.sampling.sampling_call import Sample, sampling_call
+from tf_nqs.types import LogAbsPsi, Tensor
 
 SAMPLING_DTYPES = ("ansatz", "float32", "float64")
 """What `sampling_dtype` may be; "ansatz" for the ansatz' own."""
@@ -22,21 +22,17 @@ def sampling_in(
     ansatz: keras.Model,
     n_particles: int,
     compiled: Callable[[Callable], Callable] = lambda walk: walk,
-) -> Callable[[WalkerState], tuple[WalkerState, Tensor]]:
-    """Returns the function that samples the wave function as it is when called: state -> (state, acceptance).
+) -> Sample:
+    """Returns the sampling call for an ansatz; it samples the wave function with the weights at the time of the call.
 
-    The random moves are drawn first, n_steps * n_walkers * n_particles numbers and those of a global move; then parts
-    of the walkers walk at the same time.
-
-    In another dtype than the ansatz' the chains sample |Psi|^2 as that dtype rounds it. Positions and acceptance have
-    the ansatz' dtype before and after; the proposal width stays as it is.
+    In another dtype than the ansatz' the chains sample |Psi|^2 as that dtype rounds it.
 
     Args:
         dtype: "ansatz", "float32" or "float64".
         sampler: how |Psi|^2 is sampled.
         ansatz: Keras model, positions -> (sign, log_abs_psi).
         n_particles: number of particles A.
-        compiled: compiles a function of tensors, here the steps of one part of the walkers.
+        compiled: compiles a function of tensors, see `sampling_call`.
 
     Raises:
         ValueError: dtype is unknown, or the ansatz cannot be built in it from its configuration.
@@ -46,38 +42,14 @@ def sampling_in(
     dtype = ansatz.compute_dtype if dtype == "ansatz" else dtype
     twin = None if dtype == ansatz.compute_dtype else _twin(ansatz, dtype, n_particles)
 
-    def walk(
-        positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, candidates: Tensor | None = None
-    ) -> Any:
-        log_abs_psi = _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
-        log_abs_psi = tf.function(log_abs_psi, autograph=False)  # traced once, though the kernels call it four times
-        state = WalkerState(positions, seed, proposal_width)
-        return sampler.walk(log_abs_psi, state, sampler.n_steps, lambda index: noise[:, index], candidates)
+    def current() -> LogAbsPsi:
+        return _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
 
-    walk = compiled(walk)
-
-    def sample(walkers: WalkerState) -> tuple[WalkerState, Tensor]:
-        own, (n_walkers, _) = walkers.positions.dtype, walkers.positions.shape
-        next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(walkers.seed, 4))
-        shape = (n_walkers, sampler.n_steps, n_particles if sampler.takes_noise else 0)
-        noise = in_parts(tf.random.stateless_normal(shape, noise_seed, dtype=dtype))
-        positions = in_parts(tf.cast(walkers.positions, dtype))
-        seeds = tf.unstack(tf.random.split(seed, len(noise)))
-        width = tf.cast(walkers.proposal_width, dtype)
-        rows = [positions, seeds, [width] * len(noise), noise]
-        if sampler.global_moves:
-            rows.append(in_parts(sampler.candidates(jump_seed, n_walkers, n_particles, dtype)))
-        ends = [walk(*row) for row in zip(*rows, strict=True)]
-        moved, acceptances = zip(*ends, strict=True)
-        positions = tf.cast(tf.concat(moved, axis=0), own)
-        acceptance = tf.cast(tf.add_n(acceptances) / len(acceptances), own)
-        return WalkerState(positions, next_seed, walkers.proposal_width), acceptance
-
-    return sample
+    return sampling_call(sampler, current, dtype, compiled=compiled)
 
 
 def _with_weights_of(ansatz: keras.Model, twin: keras.Model) -> LogAbsPsi:
-    """Returns ln|Psi| of the twin with the ansatz' weights of this moment; the twin's own weights are never read."""
+    """Returns ln|Psi| of the twin with the current weights of the ansatz; the twin's own weights are never read."""
     pairs = zip(twin.variables, ansatz.variables, strict=True)
     weights = [(variable, tf.cast(source, variable.dtype)) for variable, source in pairs]
 

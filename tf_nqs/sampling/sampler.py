@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 from tf_nqs import defaults
 from tf_nqs.sampling.global_moves import global_move, propose
+from tf_nqs.sampling.sampling_call import Sample, sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 from tf_nqs.whole_numbers import whole_number
 
@@ -123,31 +124,17 @@ class Sampler(abc.ABC):
     def sample(
         self, log_abs_psi: LogAbsPsi, state: WalkerState, n_steps: int | Tensor | None = None
     ) -> tuple[WalkerState, Tensor]:
-        """Moves every walker by n_steps steps, after a global move.
-
-        XLA compiles it, but draws the random numbers and the proposal of the global move slowly on a CPU, several times
-        as slowly as a graph does in float32: `walk` takes them from elsewhere.
+        """Moves every walker by a global move and n_steps steps, as training does, see `sampling_call`.
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
-            state: where the walkers stand.
-            n_steps: number of steps; None for the sampler's own.
+            state: the walkers.
+            n_steps: number of steps; None for the sampler's own. Memory grows with it: all moves are drawn first.
 
         Returns:
             The new state, and the accepted share of the moves that the steps proposed, a scalar.
         """
-        n_steps = self.n_steps if n_steps is None else n_steps
-        next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(state.seed, 4))
-        candidates = self.candidates(
-            jump_seed, tf.shape(state.positions)[0], state.positions.shape[1], state.positions.dtype.name
-        )
-
-        def noise_of(index: Tensor) -> Tensor:
-            key = tf.random.experimental.stateless_fold_in(noise_seed, index)
-            return tf.random.stateless_normal(tf.shape(state.positions), key, dtype=state.positions.dtype)
-
-        positions, acceptance = self.walk(log_abs_psi, state._replace(seed=seed), n_steps, noise_of, candidates)
-        return WalkerState(positions, next_seed, state.proposal_width), acceptance
+        return sampling_call(self, lambda: log_abs_psi, state.positions.dtype.name, n_steps)(state)
 
     def candidates(self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tensor | None:
         """Returns what a global move proposes, shape (n_walkers, n_particles); None for a sampler without."""
@@ -161,14 +148,14 @@ class Sampler(abc.ABC):
         noise_of: Callable[[Tensor], Tensor],
         candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Does what `sample` does, with random moves from elsewhere: XLA draws them slowly on a CPU.
+        """Takes the steps of one sampling call, with random moves that the caller has drawn.
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
-            state: where the walkers stand, and the seed of everything else that is random.
+            state: the walkers, and the seed of all other random numbers.
             n_steps: number of steps.
             noise_of: index of the step -> the kernel's noise; not called if the kernel draws its own.
-            candidates: of a global move before the steps, as `candidates` returns them.
+            candidates: of a global move before the steps, as `candidates` returns them; None for no global move.
 
         Returns:
             The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed.
@@ -211,7 +198,7 @@ class Sampler(abc.ABC):
         factor = tf.exp(_ADAPTATION_RATE * (acceptance - self.target_acceptance))
         return state._replace(proposal_width=state.proposal_width * factor)
 
-    def burn_in(self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], state: WalkerState) -> WalkerState:
+    def burn_in(self, sample: Sample, state: WalkerState) -> WalkerState:
         """Returns the state after n_burn_in steps, the width adapted every n_steps.
 
         Args:

@@ -184,9 +184,12 @@ def _sample(
     state = WalkerState(positions, seed, tf.constant(sampler.proposal_width, dtype))
     n_adaptations = n_steps // 2 // STEPS_PER_ADAPTATION
 
-    def adapt(index: Tensor, state: WalkerState) -> tuple[Tensor, WalkerState]:
-        return index + 1, sampler.adapt(*sampler.sample(log_abs_psi, state, STEPS_PER_ADAPTATION))
+    def call(index: Tensor, state: WalkerState) -> tuple[Tensor, WalkerState]:
+        moved, acceptance = sampler.sample(log_abs_psi, state, STEPS_PER_ADAPTATION)
+        is_frozen = index >= n_adaptations
+        return index + 1, tf.cond(is_frozen, lambda: moved, lambda: sampler.adapt(moved, acceptance))
 
-    _, state = tf.while_loop(lambda index, _: index < n_adaptations, adapt, (0, state))
-    state, _ = sampler.sample(log_abs_psi, state, n_steps - STEPS_PER_ADAPTATION * n_adaptations)
+    n_calls = n_steps // STEPS_PER_ADAPTATION  # a call draws all its moves first: many steps would need much memory
+    _, state = tf.while_loop(lambda index, _: index < n_calls, call, (0, state))
+    state, _ = sampler.sample(log_abs_psi, state, n_steps % STEPS_PER_ADAPTATION)
     return state.positions

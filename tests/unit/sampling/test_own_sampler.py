@@ -13,7 +13,7 @@ from tf_nqs import sampling
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import free_fermions
-from tf_nqs.sampling.protocol import check_sampler
+from tf_nqs.sampling.check import check_sampler
 from tf_nqs.sampling.sampler import Sampler
 from tf_nqs.training.vmc import VariationalMonteCarlo
 

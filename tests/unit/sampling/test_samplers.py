@@ -8,11 +8,14 @@ import scipy.stats
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.exact import free_fermion_density
+from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import free_fermions
 from tf_nqs.sampling.choice import SAMPLERS, make_sampler
 from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.training.vmc import VariationalMonteCarlo
 
 N_WALKERS = 12000
 """Enough to see 5 % in the width of a distribution: 8 error bars of its variance."""
@@ -61,6 +64,20 @@ def test_free_fermions_are_sampled(kind, n_particles):
     if n_particles == 2:
         # What only the pair knows: the relative coordinate r has the density r^2 exp(-r^2/2).
         assert_distributed(positions[:, 0] - positions[:, 1], lambda r: r**2 * np.exp(-(r**2) / 2), 8.0)
+
+
+def test_what_is_tested_here_is_what_trains(kind):
+    """The trainer's sampling and `Sampler.sample` are one call: the same moves of the same walkers, in parts too."""
+    ansatz = FermionAnsatz(2, 2, 1, dtype="float64")
+    vmc = VariationalMonteCarlo(ansatz, TrappedFermions(2), kind(512, n_steps=3))
+    vmc.compile("sgd", jit_compile=False)
+    trained, acceptance = vmc.sample(vmc.walkers)
+    tested, expected = tf.function(lambda state: vmc.sampler.sample(ansatz.log_abs_psi, state))(vmc.walkers)
+    # Two graphs may round differently; another move would differ by about a proposal width.
+    np.testing.assert_allclose(trained.positions, tested.positions, rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(trained.seed, tested.seed)
+    assert float(acceptance) == pytest.approx(float(expected), abs=1e-12)
+    assert 0 < acceptance < 1
 
 
 @pytest.mark.parametrize("width", [0.01, 20.0])
