@@ -102,7 +102,7 @@ def run_chains(
     for _ in range(flags.n_samples):
         state, acceptance = samplers[name](state, 1)
         acceptances.append(float(acceptance))
-        energies.append(vmc.local_energy(state.positions).total.numpy())
+        energies.append(vmc.phases.local_energy(state.positions).total.numpy())
         positions.append(state.positions.numpy())
     flat = tf.constant(np.ravel(energies))
     clipped = clip_local_energy(flat, tf.ones_like(flat), vmc.clip.deviations).numpy()
@@ -126,14 +126,15 @@ def measure_seconds(
     """
     walkers = vmc.walkers
     ones = tf.ones_like(walkers.positions[:, 0])
-    energies = vmc.local_energy(walkers.positions).total
+    energies = vmc.phases.local_energy(walkers.positions).total
 
     @tf.function(autograph=False)
     def gradient():
-        return vmc.natural_gradient.direction(vmc.scores(walkers.positions), energies, ones, tf.ones_like(ones[0]))
+        scores = vmc.phases.derivatives(walkers.positions, energies, ones)
+        return vmc.natural_gradient.direction(scores, energies, ones, tf.ones_like(ones[0]))
 
     jobs = {
-        "local_energy": lambda: vmc.local_energy(walkers.positions).total.numpy(),
+        "local_energy": lambda: vmc.phases.local_energy(walkers.positions).total.numpy(),
         "gradient": lambda: gradient().numpy(),
     }
     for name, sample in samplers.items():

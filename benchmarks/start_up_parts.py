@@ -46,10 +46,8 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
         vmc = builders.build_trainer(settings, builders.build_system(settings), ansatz)
     walkers = vmc.walkers
     positions, ones = walkers.positions, tf.ones_like(walkers.positions[:, 0])
-    calls = {"local energy": (vmc.local_energy, (positions,)), "sampling": (vmc.sample, (walkers,))}
-    calls["update"] = (
-        (vmc.scores, (positions,)) if vmc.natural_gradient else (vmc.energy_gradient, (positions, ones, ones))
-    )
+    calls = {"local energy": (vmc.phases.local_energy, (positions,)), "sampling": (vmc.phases.sample, (walkers,))}
+    calls["update"] = (vmc.phases.derivatives, (positions, ones, ones))
     for name, (phase, arguments) in calls.items():
         with watch.part(f"{name}: tracing"):
             tf.function(phase, autograph=False).get_concrete_function(*arguments)

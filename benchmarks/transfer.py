@@ -101,8 +101,7 @@ class Trainings:
         transfer_from(ansatz, vmc.ansatz)
         key = tf.constant([seed, 0])
         first = vmc.sampler.initial_state(settings.system.n_particles, key)
-        vmc.walkers = last._replace(seed=first.seed) if is_transfer else first
-        vmc.needs_burn_in = not is_transfer
+        vmc.place_walkers(last._replace(seed=first.seed) if is_transfer else first, burn_in=not is_transfer)
         self._strength.assign(strength)
 
     def _until_reached(self):

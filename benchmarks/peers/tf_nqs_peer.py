@@ -52,11 +52,11 @@ class TfNqsEngine:
         self.vmc.compile(keras.optimizers.Adam(problem.learning_rate))
         self.vmc.warm_up()
         self.vmc.positions.assign(draw_walkers(problem))
-        energies = self.vmc.local_energy(self.vmc.walkers.positions).total
+        energies = self.vmc.phases.local_energy(self.vmc.walkers.positions).total
         update = self._compiled_update(self.vmc.walkers.positions, energies)
         self.phases = {
-            "sampling": lambda: self.vmc.sample(self.vmc.walkers)[1].numpy(),
-            "local_energy": lambda: self.vmc.local_energy(self.vmc.walkers.positions).total.numpy(),
+            "sampling": lambda: self.vmc.phases.sample(self.vmc.walkers)[1].numpy(),
+            "local_energy": lambda: self.vmc.phases.local_energy(self.vmc.walkers.positions).total.numpy(),
             "update": lambda: update().numpy(),
             "iterations": lambda: self.vmc.fit(n_iterations),
         }
@@ -66,7 +66,7 @@ class TfNqsEngine:
 
         @tf.function
         def update():
-            self.vmc.optimizer.apply(self.vmc.energy_gradient(positions, energies, weights), variables)
+            self.vmc.optimizer.apply(self.vmc.phases.derivatives(positions, energies, weights), variables)
             return self.vmc.optimizer.iterations
 
         return update
@@ -74,7 +74,7 @@ class TfNqsEngine:
     def evaluate(self):
         """Returns ln|Psi| and the local energies, both (n_walkers,)."""
         positions = self.vmc.walkers.positions
-        return self.vmc.ansatz.log_abs_psi(positions).numpy(), self.vmc.local_energy(positions).total.numpy()
+        return self.vmc.ansatz.log_abs_psi(positions).numpy(), self.vmc.phases.local_energy(positions).total.numpy()
 
     def multiply(self, pairs):
         """Returns a callable that forms the products."""

@@ -34,6 +34,7 @@ LEVELS = (
     {"layers"},
     {"ansatz", "execution"},
     {"sampling"},
+    {"trainer"},
     {"analysis"},
     {"diffusion", "measurement"},
     {"training"},

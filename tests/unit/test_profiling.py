@@ -81,10 +81,9 @@ def test_calls_are_those_of_the_iterations(optimizer, policy, n_samplings, n_for
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     assert vars(vmc).keys() == attributes.keys()
-    for name in ("sample", "log_abs_psi", "local_energy", "energy_gradient", "scores", "train_function", "stop_reason"):
+    for name in ("phases", "train_function", "stop_reason"):
         assert getattr(vmc, name) is attributes[name]
     assert not vmc.run_eagerly
-    assert vmc.update_parameters.__func__ is VariationalMonteCarlo.update_parameters
 
 
 def test_samples_that_serve_longer_than_the_profile(monkeypatch):
@@ -99,9 +98,9 @@ def test_samples_that_serve_longer_than_the_profile(monkeypatch):
     trainer = SimpleNamespace(
         fit=lambda n_iterations: seconds["forward"].extend([5.0] * n_iterations),
         walkers=SimpleNamespace(positions=None),
-        sample=lambda walkers: call("sampling", 3.0),
+        phases=SimpleNamespace(sample=lambda walkers: call("sampling", 3.0)),
+        rehearsal=lambda: nullcontext(lambda: None),
     )
-    monkeypatch.setattr("tf_nqs.experiment.profiling._unchanged", lambda vmc: nullcontext(lambda: None))
     monkeypatch.setattr("tf_nqs.experiment.profiling._stopwatches", lambda vmc: nullcontext(seconds))
     monkeypatch.setattr("tf_nqs.experiment.profiling._seconds_of_iterations", lambda vmc, n_iterations: 6.0)
     monkeypatch.setattr("tf_nqs.experiment.profiling.time.perf_counter", lambda: clock[0])

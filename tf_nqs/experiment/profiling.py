@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,13 +22,13 @@ from tf_nqs.whole_numbers import whole_number
 logger = logging.getLogger(__name__)
 
 PHASES = {
-    "sampling": ("sample",),
-    "forward": ("log_abs_psi",),
-    "local_energy": ("local_energy",),
-    "gradient": ("energy_gradient", "scores"),
-    "update": ("update_parameters",),
+    "sampling": "sample",
+    "forward": "log_abs_psi",
+    "local_energy": "local_energy",
+    "gradient": "derivatives",
+    "update": "update",
 }
-"""Phase -> the attributes of the trainer that do it. The update of a natural gradient holds its linear system."""
+"""Phase -> its name in `Phases`. The update of a natural gradient includes its linear system."""
 
 N_ITERATIONS = 100
 """Iterations profiled where every one of them draws its samples."""
@@ -79,7 +80,7 @@ def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = No
     if n_iterations is None:
         n_iterations = enough_iterations(vmc)
     n_iterations = whole_number("n_iterations", n_iterations, 1)
-    with _unchanged(vmc) as restore:
+    with vmc.rehearsal() as restore:
         vmc.fit(_WARM_UPS)
         restore()
         whole = _seconds_of_iterations(vmc, n_iterations)
@@ -114,41 +115,15 @@ def enough_iterations(vmc: VariationalMonteCarlo) -> int:
 
 
 @contextlib.contextmanager
-def _unchanged(vmc: VariationalMonteCarlo) -> Iterator[Callable[[], None]]:
-    """Yields what puts all state back to what it is now, and does so at the end."""
-    variables = [*vmc.variables, *vmc.optimizer.variables]
-    values = [variable.numpy() for variable in variables]
-    stop_reason = getattr(vmc, "stop_reason", "iterations")
-
-    def restore() -> None:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        vmc.stop_reason = stop_reason
-
-    try:
-        yield restore
-    finally:
-        restore()
-
-
-@contextlib.contextmanager
 def _stopwatches(vmc: VariationalMonteCarlo) -> Iterator[dict[str, list[float]]]:
     """Yields phase -> seconds of each call so far; within, `fit` calls the phases one by one from Python."""
     seconds: dict[str, list[float]] = {phase: [] for phase in PHASES}
-    kept = {name: vars(vmc).get(name) for names in PHASES.values() for name in names}
-    run_eagerly, train_function = vmc.run_eagerly, vmc.train_function
-    # The other phases are compiled functions already; this one is a method, compiled as a part of the iteration.
-    vmc.update_parameters = tf.function(vmc.update_parameters, autograph=False)  # type: ignore[method-assign]
-    for phase, names in PHASES.items():
-        for name in names:
-            setattr(vmc, name, _timed(getattr(vmc, name), seconds[phase]))
-    vmc.run_eagerly, vmc.train_function = True, None
-    try:
+    functions = {name: getattr(vmc.phases, name) for name in PHASES.values()}
+    # The others are compiled functions already; this one is compiled as a part of the iteration.
+    functions["update"] = tf.function(functions["update"], autograph=False)
+    timed = {name: _timed(functions[name], seconds[phase]) for phase, name in PHASES.items()}
+    with vmc.calling(replace(vmc.phases, **timed)):
         yield seconds
-    finally:
-        vmc.run_eagerly, vmc.train_function = run_eagerly, train_function
-        for name, value in kept.items():
-            delattr(vmc, name) if value is None else setattr(vmc, name, value)
 
 
 def _timed(function: Callable, seconds: list[float]) -> Callable:
@@ -193,8 +168,8 @@ def _seconds_alone(vmc: VariationalMonteCarlo, phase: str) -> float:
     """Returns the seconds of a phase that no iteration has called, its median; nan if only an iteration can call it."""
     walkers = vmc.walkers
     calls: dict[str, Callable[[], object]] = {
-        "sampling": lambda: vmc.sample(walkers),
-        "forward": lambda: vmc.log_abs_psi(walkers.positions),
+        "sampling": lambda: vmc.phases.sample(walkers),
+        "forward": lambda: vmc.phases.log_abs_psi(walkers.positions),
     }
     if phase not in calls:
         return float("nan")

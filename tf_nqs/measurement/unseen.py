@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 
-import keras
 import numpy as np
 
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.physics.contact_zone import mean_spacing
 from tf_nqs.physics.potentials import in_working_dtype
+from tf_nqs.trainer import Trainer
 
 _INTERVALS_PER_SPACING = 8
 """The density of distances hardly changes along an interval so short."""
@@ -28,7 +28,7 @@ _FEW_SAMPLES = 30
 """A feature that fewer samples are expected to have met is not known to be in the mean."""
 
 
-def with_unseen_features(vmc: keras.Model, measurement: EnergyMeasurement) -> EnergyMeasurement:
+def with_unseen_features(vmc: Trainer, measurement: EnergyMeasurement) -> EnergyMeasurement:
     """Returns a measurement whose error holds what narrow features of a user's pair potential may have added.
 
     Distances are cut into intervals. In each, |v - median of v| times the number of pairs there is the energy of the

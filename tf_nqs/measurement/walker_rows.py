@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.physics.energy import is_potential_infinite
 from tf_nqs.sampling.near_pairs import sums_of_walkers
+from tf_nqs.trainer import Trainer
 from tf_nqs.types import LocalEnergy, Tensor
 
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray, float]
@@ -68,7 +68,7 @@ def variance_moments(record: ChainSums, origin: np.ndarray) -> Moments:
     return counts, sums + (own_origin - origin[0, 0]) * counts, squares[1] + squares[3] * counts, float(origin[0, 0])
 
 
-def refuse_infinite_potential(vmc: keras.Model) -> None:
+def refuse_infinite_potential(vmc: Trainer) -> None:
     """Raises ValueError where the potential is infinite at a trainer's walkers, and the wave function is not zero."""
     positions = vmc.walkers.positions
     samples = vmc.with_near_pairs(positions, tf.ones_like(positions[:, 0]), 0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs.observables.conditional import conditional_orbital
+from tf_nqs.trainer import Trainer
 
 _N_CALLS, _N_LOOKED_AT = 20, 64
 """Sampling calls that show how far particles go, and walkers whose orbitals must be resolved."""
@@ -33,7 +33,7 @@ class NothingMeasuredError(RuntimeError):
     """A wave function gives no finite number; the message is one line."""
 
 
-def choose_grid(vmc: keras.Model) -> np.ndarray:
+def choose_grid(vmc: Trainer) -> np.ndarray:
     """Returns places in a_ho, symmetric about 0, evenly spaced, 4 m + 1 of them; moves the trainer's walkers.
 
     They reach beyond the farthest particle that some sampling calls have shown, but not to one further out than 25
@@ -48,7 +48,8 @@ def choose_grid(vmc: keras.Model) -> np.ndarray:
     """
     farthest = 0.0
     for _ in range(_N_CALLS):
-        vmc.walkers, _ = vmc.sample(vmc.walkers)
+        walkers, _ = vmc.phases.sample(vmc.walkers)
+        vmc.place_walkers(walkers)
         distances = np.abs(np.asarray(vmc.walkers.positions))
         farthest = max(farthest, float(distances.max(initial=0.0, where=distances <= _LOST * np.median(distances))))
     half_width = farthest + _MARGIN

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,6 +20,7 @@ from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.relations import is_even
+from tf_nqs.trainer import Trainer
 from tf_nqs.types import LocalEnergy
 
 _MAX_GROUPS = 64
@@ -80,7 +80,7 @@ class _Sums(NamedTuple):
 
 
 def measure_observables(
-    vmc: keras.Model,
+    vmc: Trainer,
     max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
     max_samples: float = np.inf,
     report: Callable[[int, float], None] | None = None,
@@ -106,12 +106,13 @@ def measure_observables(
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
     x = choose_grid(vmc)
     grid = tf.constant(x, vmc.compute_dtype)
-    orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.gradient_numerics)
-    local_energy = walkers_energy(vmc) if vmc.zone else vmc.local_energy
+    orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.compilation)
+    local_energy = walkers_energy(vmc) if vmc.zone else vmc.phases.local_energy
     sums, n_rows = _empty(vmc.sampler.n_walkers, len(x)), 0
     chains = ChainSums(vmc.sampler.n_walkers)
     while True:
-        vmc.walkers, _ = vmc.sample(vmc.walkers)
+        walkers, _ = vmc.phases.sample(vmc.walkers)
+        vmc.place_walkers(walkers)
         # Particles are alike: each in turn is the one that is moved over the grid.
         positions = tf.roll(vmc.walkers.positions, n_rows, axis=1)
         _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbital(positions))))

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
+from tf_nqs.trainer import Trainer
 from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor, WalkerState
 
@@ -22,7 +23,7 @@ _KEY = 3
 """Folded into the seed, so that these samples are no other ones."""
 
 
-def start_in_cluster(vmc: keras.Model, size: float, seed: int) -> float:
+def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
     """Lets a trainer begin in a `tf_nqs.exact.cluster.Cluster`: all particles within a short distance of each other.
 
     Walkers that start in the trap come within the range s of a narrow well once in s^-3 samples, so that training
@@ -54,7 +55,7 @@ def start_in_cluster(vmc: keras.Model, size: float, seed: int) -> float:
     vmc.step_factor.assign(_STEP_FACTOR)
     loss = fit_orbitals(ansatz, positions_of, target_of, _ITERATIONS)
     positions = sample_cluster(_key(seed, -1), n_walkers, n_particles, size, dtype)
-    vmc.walkers = WalkerState(positions, vmc.walkers.seed, tf.constant(_FIRST_WIDTH * size, vmc.compute_dtype))
+    vmc.place_walkers(WalkerState(positions, vmc.walkers.seed, tf.constant(_FIRST_WIDTH * size, dtype)))
     return loss
 
 

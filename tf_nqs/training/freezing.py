@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 
 import keras
 import tensorflow as tf
 
 from tf_nqs.training.natural_gradient import NaturalGradient
-from tf_nqs.training.phases import make_gradients
 from tf_nqs.training.updates import build_optimizer, nadam_product
 from tf_nqs.types import Tensor
 
@@ -25,36 +25,46 @@ _NOT_IN_CONFIG = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_patt
 """What `exclude_from_weight_decay` sets."""
 
 
-def follow_trainable(vmc: keras.Model) -> None:
-    """Goes on with the ansatz' weights that are trainable now, after layers of it were frozen or released.
+def follow_trainable(
+    ansatz: keras.Model,
+    trained: Collection[int],
+    optimizer: keras.optimizers.Optimizer,
+    natural_gradient: NaturalGradient | None,
+) -> keras.optimizers.Optimizer:
+    """Lays optimiser and natural gradient out for the weights that are trainable now.
 
-    Weights that are not trainable leave the gradient, the scores, the optimiser's slots and the natural gradient's last
-    direction. What optimiser and natural gradient know of weights that stay is kept. If weights are released, training
-    begins anew for them: the schedules of learning rate and damping restart, as they do after a transfer.
-
-    Gradient and scores are compiled again when next used; sampling and local energy do not change. It may be called in
-    the middle of `fit`, between two calls.
+    Weights that are not trainable leave the optimiser's slots and the natural gradient's last direction. What both know
+    of weights that stay is kept. If weights are released, the schedules of learning rate and damping restart, as they
+    do after a transfer.
 
     Args:
-        vmc: a compiled `VariationalMonteCarlo`; it keeps in `trained` the identities of the weights that its gradient
-            is laid out for.
+        ansatz: some of its layers were perhaps frozen or released.
+        trained: identities of the weights that were trainable before.
+        optimizer: built for these.
+        natural_gradient: built for these; None for the plain gradient.
+
+    Returns:
+        Another optimiser, or the given one if the same weights are trainable.
 
     Raises:
         ValueError: no weights are trainable.
     """
-    known, now = set(vmc.trained), vmc.ansatz.trainable_variables
+    now = ansatz.trainable_variables
     if not now:
         raise ValueError("the ansatz has no trainable weights: at least one layer must be trainable")
-    if vmc.trained == [id(variable) for variable in now]:
-        return
-    before = [variable for variable in vmc.ansatz.variables if id(variable) in known]
-    restart = any(id(variable) not in known for variable in now)
-    vmc.energy_gradient, vmc.scores = make_gradients(vmc.ansatz, *vmc.gradient_numerics)
-    vmc.optimizer = rebuilt_optimizer(vmc.optimizer, now, restart)
-    if vmc.natural_gradient:
-        resize_natural_gradient(vmc.natural_gradient, before, now, restart)
-    vmc.trained = [id(variable) for variable in now]
-    vmc.make_train_function(force=True)
+    if list(trained) == identities(now):
+        return optimizer
+    before = [variable for variable in ansatz.variables if id(variable) in trained]
+    restart = any(id(variable) not in trained for variable in now)
+    rebuilt = rebuilt_optimizer(optimizer, now, restart)
+    if natural_gradient:
+        resize_natural_gradient(natural_gradient, before, now, restart)
+    return rebuilt
+
+
+def identities(variables: Iterable[keras.Variable]) -> list[int]:
+    """Returns what tells variables apart: a Keras model would take a list of variables for weights of its own."""
+    return [id(variable) for variable in variables]
 
 
 def rebuilt_optimizer(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.callbacks import History
 
+from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
 from tf_nqs.training.keras_callbacks import SkipRestoredCalls
+from tf_nqs.training.state import restore, state_of, values_of
+from tf_nqs.types import Tensor
 
 _NOT_SAVED = (
     "a VariationalMonteCarlo has no configuration to save: use ansatz.save('name.keras') for the wave function, "
@@ -19,7 +24,73 @@ _NOT_SAVED = (
 
 
 class ModelWithoutData(keras.Model):
-    """Runs Keras' loop over calls of `train_step`, and refuses what Keras does with data or with a configuration."""
+    """Runs Keras' loop over calls of `train_step`, and refuses what Keras does with data or with a configuration.
+
+    Attributes:
+        stop_reason: why the last training has ended: iterations, callback, or what `stop` was given.
+    """
+
+    stop_reason = "iterations"
+    phases: Phases
+    optimizer: keras.optimizers.Optimizer
+    stop_training: bool
+    run_eagerly: bool
+    train_function: Any
+
+    def stop(self, reason: str) -> None:
+        """Ends training after this call of `train_step`; the first reason that is given counts.
+
+        Keras' own `stop_training = True` does the same, for the reason "callback".
+
+        Args:
+            reason: early_stopping, time_limit, failed, interrupted or terminated.
+        """
+        if not self.stop_training:
+            self.stop_reason = reason
+        self.stop_training = True
+
+    def continue_training(self) -> None:
+        """Takes `stop` back, before it has ended the training."""
+        self.stop_training, self.stop_reason = False, "iterations"
+
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[Callable[[], None]]:
+        """Within it trainings count for nothing: yields what puts all state back to what it was; so does its end."""
+        values, stop_reason = values_of(state_of(self).whole), self.stop_reason
+
+        def start_again() -> None:
+            restore(state_of(self).whole, values)
+            self.stop_reason = stop_reason
+
+        try:
+            yield start_again
+        finally:
+            start_again()
+
+    @contextlib.contextmanager
+    def calling(self, phases: Phases) -> Iterator[None]:
+        """Within it `fit` calls other phases than its own, one by one from Python.
+
+        Args:
+            phases: they do what those of the trainer do.
+        """
+        kept = self.phases, self.run_eagerly, self.train_function
+        self.phases, self.run_eagerly, self.train_function = phases, True, None
+        try:
+            yield
+        finally:
+            self.phases, self.run_eagerly, self.train_function = kept
+
+    def _add_state(self, name: str, value: Tensor) -> keras.Variable:
+        variable = self.add_weight(
+            shape=value.shape, dtype=value.dtype.name, initializer="zeros", trainable=False, name=name
+        )
+        variable.assign(value)
+        return variable
+
+    def _check_compiled(self) -> None:
+        if not self.compiled:
+            raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
 
     def fit_calls(self, counts: list[int], callbacks: list[keras.callbacks.Callback]) -> History:
         """Returns the history of Keras' `fit`, with one epoch per call of `train_step`.

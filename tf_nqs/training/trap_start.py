@@ -13,6 +13,7 @@ from scipy.linalg import eigh_tridiagonal
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import in_working_dtype
+from tf_nqs.trainer import Trainer
 from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor, WalkerState
 
@@ -44,7 +45,7 @@ class TrapStates(NamedTuple):
     orbitals: NDArray[np.float64]
 
 
-def start_in_trap(vmc: keras.Model, seed: int = 0) -> float:
+def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
     """Lets a trainer begin where the lowest states of a trap of one's own are.
 
     Walkers and the wave function start at the origin else, and do not find a trap that is displaced by several a_ho, or
@@ -90,7 +91,7 @@ def start_in_trap(vmc: keras.Model, seed: int = 0) -> float:
     _place(vmc.ansatz, centre=np.sum(density * states.places) / np.sum(density), reach=np.max(np.abs(held)))
     loss = fit_orbitals(vmc.ansatz, lambda iteration: draw(iteration, shares), target_of, _ITERATIONS)
     walkers = vmc.walkers
-    vmc.walkers = WalkerState(draw(-1, density), walkers.seed, walkers.proposal_width)
+    vmc.place_walkers(WalkerState(draw(-1, density), walkers.seed, walkers.proposal_width))
     return loss
 
 

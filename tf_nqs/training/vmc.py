@@ -6,6 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -25,19 +26,21 @@ from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
-from tf_nqs.sampling.near_pairs import clip_influence, estimate_of_walkers, with_near_pairs
+from tf_nqs.sampling.near_pairs import WeightedPositions, clip_influence, estimate_of_walkers, with_near_pairs
 from tf_nqs.sampling.sample_reuse import SampleReuse
+from tf_nqs.trainer import Compilation
 from tf_nqs.training.clipping import Clipping
-from tf_nqs.training.freezing import follow_trainable
+from tf_nqs.training.freezing import follow_trainable, identities
+from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
 from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
 from tf_nqs.training.keras_model import ModelWithoutData
-from tf_nqs.training.natural_gradient import NaturalGradient, unflatten
+from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
-from tf_nqs.training.updates import apply_shortened, build_optimizer, checked_optimizer
+from tf_nqs.training.updates import build_optimizer, checked_optimizer
 from tf_nqs.types import Tensor, WalkerState
 from tf_nqs.whole_numbers import whole_number
 
@@ -150,22 +153,38 @@ class VariationalMonteCarlo(ModelWithoutData):
         optimizer = checked_optimizer(optimizer, natural_gradient)
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         build_optimizer(self.optimizer, self.ansatz.trainable_variables)
-        numerics = self.laplacian, self.sampling_dtype, jit_compile, chunk_mebibytes
-        phases = make_phases(self.ansatz, self.system, self.sampler, *numerics)
-        self.sample, self.log_abs_psi, self.local_energy, self.energy_gradient, self.scores = phases
-        self.with_near_pairs = lambda *samples: with_near_pairs(self.log_abs_psi, self.zone, *samples)
+        self.compilation = Compilation(jit_compile, chunk_mebibytes)
+        parts = self.ansatz, self.system, self.sampler, self.laplacian, self.sampling_dtype
+        self.phases = make_phases(*parts, self.compilation, self._gradient(natural_gradient))
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
             natural_gradient.build(n_parameters, self.compute_dtype)
-        self.gradient_numerics = jit_compile, chunk_mebibytes
-        self.trained = [id(weight) for weight in self.ansatz.trainable_variables]
+        self.trained = identities(self.ansatz.trainable_variables)
         self.seconds_compile = 0.0
 
+    def _gradient(self, layer: NaturalGradient | None) -> Gradient:
+        """The plain gradient, or the natural one that a layer makes, by the weights that are trainable now."""
+        return make_gradient(self.ansatz, self.optimizer, self.step_factor, layer, self.compilation)
+
     def follow_trainable(self) -> None:
-        """Goes on with the ansatz' weights that are trainable now, see `tf_nqs.training.freezing`."""
+        """Goes on with the ansatz' weights that are trainable now, after layers of it were frozen or released.
+
+        See `tf_nqs.training.freezing`. Derivatives are compiled again when next used; sampling and local energy do not
+        change. It may be called in the middle of `fit`, between two calls.
+
+        Raises:
+            ValueError: no weights are trainable.
+            RuntimeError: `compile` was not called.
+        """
         self._check_compiled()
-        follow_trainable(self)
+        optimizer = follow_trainable(self.ansatz, self.trained, self.optimizer, self.natural_gradient)
+        if optimizer is self.optimizer:
+            return
+        self.optimizer = optimizer
+        self.phases = replace(self.phases, **self._gradient(self.natural_gradient)._asdict())
+        self.trained = identities(self.ansatz.trainable_variables)
+        self.make_train_function(force=True)
 
     def warm_up(self) -> None:
         """Traces and compiles everything that `fit` needs; changes no state."""
@@ -186,13 +205,15 @@ class VariationalMonteCarlo(ModelWithoutData):
         """
 
         def iterate(index: Tensor) -> list[Tensor]:
-            samples, walkers = self.reuse.next_samples(self.walkers, self.sample, self.sampler.adapt, self.log_abs_psi)
+            samples, walkers = self.reuse.next_samples(
+                self.walkers, self.phases.sample, self.sampler.adapt, self.phases.log_abs_psi
+            )
             positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
-            local_energy = self.local_energy(positions)
+            local_energy = self.phases.local_energy(positions)
             weights = mask_non_finite(local_energy, raw_weights)
             clipped = self.clip(local_energy.total, weights, self.iteration)
-            derivatives = self._derivatives(positions, clipped, weights)
-            self.update_parameters(derivatives, clipped, weights)
+            derivatives = self.phases.derivatives(positions, clipped, weights)
+            self.phases.update(derivatives, clipped, weights)
             self._assign_walkers(walkers)
             estimate = estimate_of_walkers(local_energy, raw_weights, self.sampler.n_walkers)
             self._record(index, (*self.reuse.with_error(estimate), *samples.log))
@@ -202,20 +223,6 @@ class VariationalMonteCarlo(ModelWithoutData):
         means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
-
-    def _derivatives(self, positions: Tensor, local_energy: Tensor, weights: Tensor) -> list[Tensor] | Tensor:
-        """The energy's gradient, or the scores that a natural gradient is made of."""
-        gradient = self.energy_gradient
-        return self.scores(positions) if self.natural_gradient else gradient(positions, local_energy, weights)
-
-    def update_parameters(self, derivatives: list[Tensor] | Tensor, local_energy: Tensor, weights: Tensor) -> None:
-        """Gives the optimiser the energy's gradient, or the natural one with its sign turned."""
-        variables = self.ansatz.trainable_variables
-        if self.natural_gradient:
-            rate = self.optimizer.learning_rate
-            direction = self.natural_gradient.direction(derivatives, local_energy, weights, rate)
-            derivatives = unflatten(-direction, variables)
-        apply_shortened(self.optimizer, derivatives, variables, self.step_factor)
 
     def fit(
         self, iterations: int | None = None, callbacks: Any = None, done: int = 0, verbose: Any = 0, **kwargs: Any
@@ -255,7 +262,7 @@ class VariationalMonteCarlo(ModelWithoutData):
         if not self.seconds_compile:
             self.warm_up()
         if self.needs_burn_in and int(self.iteration) == 0:
-            self.walkers = self.sampler.burn_in(self.sample, self.walkers)
+            self.walkers = self.sampler.burn_in(self.phases.sample, self.walkers)
         refuse_infinite_potential(self)
         self.stop_reason = "iterations"
         periods = {one for callback in callbacks if (one := getattr(callback, "call_period", None)) is not None}
@@ -313,8 +320,23 @@ class VariationalMonteCarlo(ModelWithoutData):
 
     @walkers.setter
     def walkers(self, state: WalkerState) -> None:
+        self.place_walkers(state)
+
+    def place_walkers(self, state: WalkerState, burn_in: bool | None = None) -> None:
+        """Puts the walkers elsewhere, as setting `walkers` does; the next iteration draws new samples.
+
+        Args:
+            state: where they stand from now on.
+            burn_in: whether they must burn in before the very first iteration; None leaves that as it is.
+        """
         self._assign_walkers(state)
         self.reuse.forget()
+        if burn_in is not None:
+            self.needs_burn_in = burn_in
+
+    def with_near_pairs(self, positions: Tensor, weights: Tensor, number: Tensor | int) -> WeightedPositions:
+        """Returns walkers, and behind them the samples that a short-ranged interaction needs; see `near_pairs`."""
+        return with_near_pairs(self.phases.log_abs_psi, self.zone, positions, weights, number)
 
     def _assign_walkers(self, state: WalkerState) -> None:
         for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
@@ -323,17 +345,6 @@ class VariationalMonteCarlo(ModelWithoutData):
     def call(self, positions: Tensor) -> Any:
         return self.ansatz(positions)
 
-    def _check_compiled(self) -> None:
-        if not self.compiled:
-            raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
-
     def _record(self, index: Tensor, numbers: tuple[Tensor, ...]) -> None:
         self.iteration.assign_add(1)
         self.record.assign(with_row(self.record, index, (self.iteration, *numbers)))
-
-    def _add_state(self, name: str, value: Tensor) -> keras.Variable:
-        variable = self.add_weight(
-            shape=value.shape, dtype=value.dtype.name, initializer="zeros", trainable=False, name=name
-        )
-        variable.assign(value)
-        return variable

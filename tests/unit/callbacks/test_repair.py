@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -30,7 +31,7 @@ class Switches:
     def __init__(self, vmc):
         self.n_bad, self.offset = tf.Variable(0), tf.Variable(0.0)
         self.holds = tf.Variable(False)
-        local_energy, sample = vmc.local_energy, vmc.sample
+        local_energy, sample = vmc.phases.local_energy, vmc.phases.sample
 
         def faulty_energy(positions):
             energy = local_energy(positions)
@@ -42,7 +43,7 @@ class Switches:
             sticks = (tf.range(N_WALKERS) == 0) & self.holds
             return moved._replace(positions=tf.where(sticks[:, None], walkers.positions, moved.positions)), acceptance
 
-        vmc.local_energy, vmc.sample = faulty_energy, sticking
+        vmc.phases = replace(vmc.phases, local_energy=faulty_energy, sample=sticking)
 
     def spoil(self, n_bad, offset):
         self.n_bad.assign(n_bad)

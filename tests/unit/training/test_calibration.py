@@ -94,8 +94,8 @@ def test_small_steps_are_as_honest_as_large_ones(no_r_hat):
     walkers = vmc.walkers._replace(positions=start)
     records = [ChainSums(n_walkers) for _ in range(n_evaluations)]
     for _ in range(n_rows):
-        walkers, _ = vmc.sample(walkers)
-        energies = np.asarray(vmc.local_energy(walkers.positions).total)
+        walkers, _ = vmc.phases.sample(walkers)
+        energies = np.asarray(vmc.phases.local_energy(walkers.positions).total)
         for record, row in zip(records, energies.reshape(n_evaluations, 1, n_walkers), strict=True):
             record.add(row)
     estimates = [record.estimate() for record in records]

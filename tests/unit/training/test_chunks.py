@@ -13,6 +13,8 @@ from tf_nqs.execution.compilation import compiled_phase
 from tf_nqs.execution.memory import peak_bytes
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.trainer import Compilation
+from tf_nqs.training.gradients import make_gradient, scores_phase
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.phases import make_phases
 from tf_nqs.training.vmc import VariationalMonteCarlo
@@ -124,9 +126,13 @@ def test_phases_do_not_depend_on_chunks(laplacian, jit_compile):
     energies, weights = tf.constant(RANDOM.normal(size=N)), tf.constant(np.r_[0.0, RANDOM.uniform(0.5, 2, N - 1)])
     results = []
     for bound in (EVERYTHING, 20 * KIBIBYTE):
-        phases = make_phases(ansatz, system, MetropolisHastings(N), laplacian, "ansatz", jit_compile, bound)
-        gradient = phases.energy_gradient(positions, energies, weights)
-        results.append((phases.local_energy(positions), gradient, phases.scores(positions)))
+        compilation = Compilation(jit_compile, bound)
+        gradient = make_gradient(ansatz, None, None, None, compilation)
+        parts = ansatz, system, MetropolisHastings(N), laplacian, "ansatz"
+        phases = make_phases(*parts, compilation, gradient)
+        scores = scores_phase(ansatz, compilation)
+        derivatives = [phase(positions, energies, weights) for phase in (phases.derivatives, scores)]
+        results.append((phases.local_energy(positions), *derivatives))
     for one, other in zip(*map(tf.nest.flatten, results), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12 * np.max(np.abs(one)))
 

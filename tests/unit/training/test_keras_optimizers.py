@@ -75,7 +75,7 @@ def compile_with_fixed_gradient(vmc, optimizer):
 
     def train_step(n_iterations):
         def iterate(index):
-            vmc.update_parameters(gradient, ones, ones)
+            vmc.phases.update(gradient, ones, ones)
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [0])

@@ -576,7 +576,8 @@ def test_frozen_layers_stay_and_plain_sgd_takes_the_direction():
     # The walkers still stand where the step was computed.
     ansatz.set_weights(before)
     positions = vmc.walkers.positions
-    system = vmc.scores(positions).numpy(), vmc.local_energy(positions).total.numpy(), np.ones(16)
+    energies = vmc.phases.local_energy(positions).total
+    system = vmc.phases.derivatives(positions, energies, tf.ones_like(energies)).numpy(), energies.numpy(), np.ones(16)
     expected = 0.1 * dense_solution(system)
     expected *= min(1.0, vmc.natural_gradient.max_step_norm / np.linalg.norm(dense_system(*system)[0] @ expected))
     # The learning rate is kept in float32.

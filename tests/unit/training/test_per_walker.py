@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.training.natural_gradient import scores
-from tf_nqs.training.phases import make_gradients
+from tf_nqs.trainer import Compilation
+from tf_nqs.training import gradients
+from tf_nqs.training.gradients import scores_phase
 
 
 class AttentionAnsatz(keras.Model):
@@ -30,9 +31,9 @@ def test_scores_of_an_attention_ansatz_are_right():
     keras.utils.set_random_seed(1)
     ansatz, positions = AttentionAnsatz(), tf.random.stateless_normal((64, 2), (1, 2))
     ansatz(positions)
-    _, graph_scores = make_gradients(ansatz, jit_compile=False, chunk_mebibytes=512.0)
+    graph_scores, nothing = scores_phase(ansatz, Compilation(jit_compile=False, chunk_mebibytes=512.0)), tf.zeros(64)
     for _ in range(20):
-        rows = graph_scores(positions).numpy()
+        rows = graph_scores(positions, nothing, nothing).numpy()
     for walker in (0, 41, 63):
         with tf.GradientTape() as tape:
             value = ansatz(positions[walker : walker + 1])[1][0]
@@ -44,13 +45,11 @@ def test_scores_of_an_attention_ansatz_are_right():
 
 def test_models_of_the_package_and_xla_go_the_short_way(monkeypatch):
     from tf_nqs.ansatz import FermionAnsatz
-    from tf_nqs.training import phases
 
     taken = []
-    monkeypatch.setattr(phases, "with_each_row_twice", lambda function: taken.append(1) or function)
-    monkeypatch.setattr(phases, "scores", scores)
-    phases.make_gradients(FermionAnsatz(2, 4), jit_compile=False, chunk_mebibytes=512.0)
-    phases.make_gradients(AttentionAnsatz(), jit_compile=True, chunk_mebibytes=512.0)
+    monkeypatch.setattr(gradients, "with_each_row_twice", lambda function: taken.append(1) or function)
+    scores_phase(FermionAnsatz(2, 4), Compilation(jit_compile=False, chunk_mebibytes=512.0))
+    scores_phase(AttentionAnsatz(), Compilation(jit_compile=True, chunk_mebibytes=512.0))
     assert taken == []
-    phases.make_gradients(AttentionAnsatz(), jit_compile=False, chunk_mebibytes=512.0)
+    scores_phase(AttentionAnsatz(), Compilation(jit_compile=False, chunk_mebibytes=512.0))
     assert taken == [1]

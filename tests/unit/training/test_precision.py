@@ -97,7 +97,7 @@ def test_training_goes_on_from_what_was_sampled(jit_compile):
     vmc.fit(3)
     positions = vmc.walkers.positions
     np.testing.assert_array_equal(positions, positions.numpy().astype("float32"))
-    assert vmc.local_energy(positions).total.dtype == tf.float64
+    assert vmc.phases.local_energy(positions).total.dtype == tf.float64
     assert all(np.all(old != new) for old, new in zip(before, vmc.ansatz.get_weights(), strict=True))
     assert np.all(np.isfinite(vmc.recent_iterations()["energy"]))
 

@@ -106,12 +106,12 @@ def test_the_gradient_is_that_of_the_true_energy():
     system = TrappedFermions(2, STRENGTH, RANGE)
     vmc = trainer(system, n_walkers=1024, natural=False)
     pretrain(vmc.ansatz, 60, 128, 0)
-    vmc.walkers = vmc.sampler.burn_in(vmc.sample, vmc.walkers)
+    vmc.walkers = vmc.sampler.burn_in(vmc.phases.sample, vmc.walkers)
     gradients = []
     for number in range(6):
-        vmc.walkers, _ = vmc.sample(vmc.walkers)
+        vmc.walkers, _ = vmc.phases.sample(vmc.walkers)
         positions, weights = vmc.with_near_pairs(vmc.walkers.positions, tf.ones(1024), number)
-        gradients.append(vmc.energy_gradient(positions, vmc.local_energy(positions).total, weights))
+        gradients.append(vmc.phases.derivatives(positions, vmc.phases.local_energy(positions).total, weights))
     variables = vmc.ansatz.trainable_variables
     norm = tf.linalg.global_norm(gradients[0])
     direction = [one / norm for one in gradients[0]]  # another sample's, so that its noise is none of the others'

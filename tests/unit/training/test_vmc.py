@@ -123,10 +123,10 @@ def test_one_step_is_sampling_energy_and_the_gradient_of_the_loss():
     """SGD of one iteration against the parts called by hand."""
     vmc = make_vmc(dtype="float64", clip_deviations=0.0)
     vmc.compile(keras.optimizers.SGD(0.1), jit_compile=False)
-    vmc.walkers = vmc.sampler.burn_in(vmc.sample, vmc.walkers)
+    vmc.walkers = vmc.sampler.burn_in(vmc.phases.sample, vmc.walkers)
     vmc.sampler.n_burn_in = 0
     before, width = vmc.ansatz.get_weights(), float(vmc.proposal_width)
-    walkers, acceptance = vmc.sample(vmc.walkers)
+    walkers, acceptance = vmc.phases.sample(vmc.walkers)
     energy = vmc.system.local_energy(walkers.positions, vmc.ansatz.forward_laplacian(walkers.positions)[1]).total
     with tf.GradientTape() as tape:
         log_abs = vmc.ansatz.log_abs_psi(walkers.positions)

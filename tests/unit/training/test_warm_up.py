@@ -13,7 +13,7 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.execution.compilation import warm_up
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.training import phases
+from tf_nqs.training import gradients
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
@@ -37,7 +37,7 @@ def test_every_phase_is_traced_once(monkeypatch, natural):
     sampler, system = MetropolisHastings(n_walkers=8, n_steps=2, n_burn_in=4), TrappedFermions(2)
     sampler.walk = counted(traced, "sample", sampler.walk)
     system.local_energy = counted(traced, "local_energy", system.local_energy)
-    monkeypatch.setattr(phases, "scores", counted(traced, "scores", phases.scores))
+    monkeypatch.setattr(gradients, "scores", counted(traced, "scores", gradients.scores))
     vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), system, sampler, iterations_per_call=2)
     vmc.train_step = counted(traced, "train_step", vmc.train_step)
     vmc.compile(keras.optimizers.SGD(0.1), NaturalGradient() if natural else None, jit_compile=False)
