@@ -193,6 +193,24 @@ def test_public_names_resolve(package):
     assert [name for name in names if not hasattr(module, name)] == []
 
 
+OF_THE_TRAINER = {f"tf_nqs.training.{name}" for name in ("keras_model", "vmc", "walker_model")}
+"""The files that are the trainer."""
+
+
+@pytest.mark.parametrize("module", sorted(FILES.keys() - OF_THE_TRAINER))
+def test_nobody_else_sets_an_attribute_of_the_trainer(module):
+    """It is called `vmc`, and `self.model` in callbacks; its variables are assigned to by their own `assign`."""
+    nodes = list(ast.walk(syntax_tree(FILES[module])))
+    calls = [ast.unparse(node.args[0]) for node in nodes if isinstance(node, ast.Call) and _is_setattr(node)]
+    stored = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)]
+    owners = [ast.unparse(node.value) for node in stored]
+    assert {"vmc", "self.model", "self.vmc", "run.vmc"}.isdisjoint({*owners, *calls})
+
+
+def _is_setattr(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr")
+
+
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="no attribute 'FermionAnsatzz'"):
         tf_nqs.FermionAnsatzz  # noqa: B018

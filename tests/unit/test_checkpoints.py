@@ -16,6 +16,7 @@ import tensorflow as tf
 from tf_nqs.config import RunFolderError
 from tf_nqs.storage import checkpoints
 from tf_nqs.storage.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
+from tf_nqs.training.state import state_of
 
 FACTS = {
     "iteration": 7,
@@ -34,7 +35,17 @@ def make_model(value, size=3):
     optimizer.build(layer.trainable_variables)
     for variable in (*layer.variables, record, *optimizer.variables):
         variable.assign(np.full(variable.shape, value))
-    return SimpleNamespace(variables=[*layer.variables, record], record=record, optimizer=optimizer)
+    counts = [keras.Variable(np.float32(value), name=name) for name in ("iteration", "n_samplings", "positions")]
+    iteration, n_samplings, positions = counts
+    return SimpleNamespace(
+        variables=[*layer.variables, *counts, record],
+        record=record,
+        optimizer=optimizer,
+        iteration=iteration,
+        positions=positions,
+        natural_gradient=None,
+        reuse=SimpleNamespace(n_samplings=n_samplings, of_samples=()),
+    )
 
 
 def values(model):
@@ -47,7 +58,7 @@ def values(model):
 def folder(tmp_path):
     """Three checkpoints, of the values 1, 2 and 3, of which two are kept."""
     for value in (1, 2, 3):
-        save_checkpoint(tmp_path / "checkpoints", make_model(value), FACTS | {"iteration": value}, 2)
+        save_checkpoint(tmp_path / "checkpoints", state_of(make_model(value)).saved, FACTS | {"iteration": value}, 2)
     return tmp_path / "checkpoints"
 
 
@@ -63,13 +74,13 @@ def refusal(action):
 def test_a_folder_may_be_named_like_a_pattern(name, tmp_path):
     folder = tmp_path / name / "checkpoints"
     for value in (1, 2, 3):
-        save_checkpoint(folder, make_model(value), FACTS | {"iteration": value}, 2)
+        save_checkpoint(folder, state_of(make_model(value)).saved, FACTS | {"iteration": value}, 2)
     assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-2.index", "ckpt-3.index"]
     assert "/proc" not in (folder / "checkpoint").read_text()  # which is no place for another process
     found = newest_checkpoint(folder)
     assert (found.path, found.facts["iteration"]) == (folder / "ckpt-3", 3)
     model = make_model(0)
-    restore_checkpoint(found, model)
+    restore_checkpoint(found, state_of(model).saved)
     assert values(model) == {3}
 
 
@@ -83,7 +94,7 @@ def test_everything_comes_back_and_the_oldest_is_gone(folder, messages):
     assert state["weights"][1].shape == (3, 0)
     assert (found.facts["bound"], found.facts["nothing"], found.facts["iteration"]) == (math.inf, None, 3)
     model = make_model(0)  # its layer has another number in its name
-    restore_checkpoint(found, model)
+    restore_checkpoint(found, state_of(model).saved)
     assert values(model) == {3.0}
     assert not np.any(model.record.numpy())
 
@@ -115,14 +126,14 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder, messages
         "going on from ckpt-2, the one before"
     )
     model = make_model(0)
-    restore_checkpoint(found, model)
+    restore_checkpoint(found, state_of(model).saved)
     assert values(model) == {2.0}
     assert not (folder / DATA).exists() or not (folder / INDEX).exists()
     for value in (4, 5):
-        save_checkpoint(folder, make_model(value), FACTS, 2)
+        save_checkpoint(folder, state_of(make_model(value)).saved, FACTS, 2)
     messages.clear()
     again = newest_checkpoint(folder)
-    restore_checkpoint(again, model)
+    restore_checkpoint(again, state_of(model).saved)
     assert values(model) == {5.0} and not messages
     assert len(list(folder.glob("*.index"))) == 2
 
@@ -135,7 +146,7 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder, messages
 def test_the_list_of_checkpoints_may_be_lost(damage, folder):
     damage(folder / "checkpoint")
     assert newest_checkpoint(folder).path.name == "ckpt-3"
-    save_checkpoint(folder, make_model(4), FACTS, 2)
+    save_checkpoint(folder, state_of(make_model(4)).saved, FACTS, 2)
     assert newest_checkpoint(folder).path.name == "ckpt-4"
 
 
@@ -148,17 +159,17 @@ def test_all_damaged_is_refused(folder):
 
 def test_another_network_is_refused(folder):
     found = newest_checkpoint(folder)
-    assert "ckpt-3 does not fit" in refusal(lambda: restore_checkpoint(found, make_model(0, size=4)))
+    assert "ckpt-3 does not fit" in refusal(lambda: restore_checkpoint(found, state_of(make_model(0, size=4)).saved))
 
 
 def test_a_full_disk_leaves_the_last_one_whole(folder, largest_file, messages):
     model = make_model(4)
     with largest_file(64):
-        line = refusal(lambda: save_checkpoint(folder, model, FACTS, 2))
+        line = refusal(lambda: save_checkpoint(folder, state_of(model).saved, FACTS, 2))
     assert "no checkpoint can be written (File too large)" in line and "--resume goes on from the last one" in line
     assert newest_checkpoint(folder).path.name == "ckpt-3" and not messages
     assert not list(folder.glob("*temp*"))
-    save_checkpoint(folder, model, FACTS, 2)
+    save_checkpoint(folder, state_of(model).saved, FACTS, 2)
     assert newest_checkpoint(folder).path.name == "ckpt-4" and not messages
 
 
@@ -167,16 +178,18 @@ def test_a_read_only_folder_is_refused_in_one_line(folder, monkeypatch):
         raise tf.errors.PermissionDeniedError(None, None, f"{300 * 'x'}/checkpoints; Read-only file system")
 
     monkeypatch.setattr(tf.train.CheckpointManager, "save", denied)  # root may write everywhere
-    line = refusal(lambda: save_checkpoint(folder, make_model(4), FACTS, 2))
+    line = refusal(lambda: save_checkpoint(folder, state_of(make_model(4)).saved, FACTS, 2))
     assert "(Read-only file system); those before are whole" in line
-    line = refusal(lambda: save_checkpoint(folder.parent / "new" / "checkpoints", make_model(4), FACTS, 2))
+    line = refusal(
+        lambda: save_checkpoint(folder.parent / "new" / "checkpoints", state_of(make_model(4)).saved, FACTS, 2)
+    )
     assert "there is none before, must be trained in another folder" in line
 
 
 def test_what_a_kill_while_writing_left_is_deleted(folder):
     (folder / "ckpt-4_temp").mkdir()
     (folder / "ckpt-4_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
-    restore_checkpoint(newest_checkpoint(folder), make_model(0))
+    restore_checkpoint(newest_checkpoint(folder), state_of(make_model(0)).saved)
     assert not list(folder.glob("*temp*"))
 
 
@@ -184,7 +197,7 @@ def test_reading_runs_no_pickled_code(folder, monkeypatch):
     """Arrays of Python objects, which NumPy could only unpickle, are damage."""
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, lambda *arguments: pytest.fail("unpickled"))
-    restore_checkpoint(newest_checkpoint(folder), make_model(0))
+    restore_checkpoint(newest_checkpoint(folder), state_of(make_model(0)).saved)
     trap = {"dtype": "|O", "shape": [1], "base64": "gASVAAAAAAAAAAA="}
     with pytest.raises(ValueError):
         checkpoints._read_facts(json.dumps({"trap": trap}).encode())

@@ -13,12 +13,12 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs.storage.files import error_number
 from tf_nqs.storage.run_folder import EVENTS_FOLDER
+from tf_nqs.trainer import Trainer
 
 REFERENCE_FOLDER, MEASURED_FOLDER = "reference", "measured"
 
@@ -62,7 +62,7 @@ class Events:
                 with self._writer.as_default():
                     tf.summary.text("settings", _as_code(settings), step=iteration)
 
-    def write(self, columns: Mapping[str, float], model: keras.Model) -> None:
+    def write(self, columns: Mapping[str, float], model: Trainer) -> None:
         """Writes a point of every curve.
 
         Args:
@@ -87,7 +87,7 @@ class Events:
                 self._reference.close()
 
 
-def optimiser_values(model: keras.Model) -> dict[str, float]:
+def optimiser_values(model: Trainer) -> dict[str, float]:
     """Returns TensorBoard's name -> value of the learning rate and of what else makes steps longer or shorter.
 
     Args:

@@ -65,7 +65,7 @@ class _Switch(IterationCallback):
         # Another callback may have ended training in the same call, for a better reason.
         has_converged = self.when_converged and self.early_stopping and self.early_stopping.has_stopped
         if has_converged and self.model.stop_reason == "early_stopping":
-            self.model.stop_training, self.model.stop_reason = False, "iterations"
+            self.model.continue_training()
             self._switch()
         elif self._n_done == self.at_iteration and not self.model.stop_training:
             self._switch()

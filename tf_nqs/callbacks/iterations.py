@@ -66,9 +66,6 @@ class IterationCallback(keras.callbacks.Callback):
         """Ends training after this call.
 
         Args:
-            reason: what `VariationalMonteCarlo.stop_reason` becomes: early_stopping, time_limit, failed,
-                interrupted or terminated.
+            reason: what `VariationalMonteCarlo.stop_reason` becomes, see `VariationalMonteCarlo.stop`.
         """
-        if not self.model.stop_training:
-            self.model.stop_reason = reason
-        self.model.stop_training = True
+        self.model.stop(reason)

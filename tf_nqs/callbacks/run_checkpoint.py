@@ -13,6 +13,7 @@ import numpy as np
 from tf_nqs import defaults
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.storage.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
+from tf_nqs.training.state import state_of
 from tf_nqs.whole_numbers import whole_number
 
 
@@ -62,7 +63,7 @@ class RunCheckpoint(IterationCallback):
         self._started = now - (self.resumed.facts["seconds"] if self.resumed else 0.0)
         self._last = now
         if self.resumed:
-            restore_checkpoint(self.resumed, self.model)
+            restore_checkpoint(self.resumed, state_of(self.model).saved)
         else:
             self._save()
 
@@ -83,7 +84,7 @@ class RunCheckpoint(IterationCallback):
             "stop_reason": None if stop_reason in ("interrupted", "terminated", "failed") else stop_reason,
             "callbacks": {name: callback.get_state() for name, callback in self._callbacks.items()},
         }
-        save_checkpoint(self.folder, self.model, self._facts | facts, self.n_kept)
+        save_checkpoint(self.folder, state_of(self.model).saved, self._facts | facts, self.n_kept)
         self._last = time.monotonic()
 
 

@@ -190,7 +190,7 @@ def fit_from(
     )
     everything = [*callbacks, saving]
     if start.checkpoint:
-        vmc.needs_burn_in = False
+        vmc.place_walkers(vmc.walkers, burn_in=False)  # those of the checkpoint, restored when training begins, have
         resume_callbacks(callbacks, start.checkpoint.facts["callbacks"])
     if start.checkpoint is None or not start.is_over:
         try:
@@ -202,7 +202,7 @@ def fit_from(
     hooks = keras.callbacks.CallbackList(everything, model=vmc)
     hooks.on_train_begin()
     ended_by = "iterations" if start.iteration >= iterations else "time_limit"
-    vmc.stop_reason = start.checkpoint.facts["stop_reason"] or ended_by
+    vmc.stop(start.checkpoint.facts["stop_reason"] or ended_by)
     hooks.on_train_end()
 
 

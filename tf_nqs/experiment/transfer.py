@@ -244,8 +244,7 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     if sampler != vmc.sampler.name:
         width = float(vmc.proposal_width)
     carried = np.resize(positions, (n_walkers, n_particles)).astype(vmc.compute_dtype)
-    vmc.walkers = WalkerState(carried, vmc.seed, width)
-    vmc.needs_burn_in = len(positions) < n_walkers
+    vmc.place_walkers(WalkerState(carried, vmc.seed, width), burn_in=len(positions) < n_walkers)
     return "carried over" + (", repeated and burnt in" if vmc.needs_burn_in else "")
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 _NAME, _STATE_FILE = "ckpt", "checkpoint"
 _FACTS_KEY = "facts/.ATTRIBUTES/py_state"
 """Where TensorFlow keeps the `PythonState` of that name."""
+
+
+State = Mapping[str, Mapping[str, keras.Variable]]
+"""Group -> name -> variable: what the files hold."""
 
 
 class Checkpoint(NamedTuple):
@@ -55,12 +60,12 @@ class _Facts(tf.train.experimental.PythonState):
         self.facts = _read_facts(string_value)
 
 
-def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_kept: int) -> None:
+def save_checkpoint(folder: Path, state: State, facts: dict[str, Any], n_kept: int) -> None:
     """Writes a checkpoint, then deletes the oldest ones.
 
     Args:
         folder: of the checkpoints; need not exist.
-        model: the compiled trainer.
+        state: the variables, see `tf_nqs.training.state.TrainingState.saved`.
         facts: what JSON can hold, and NumPy arrays.
         n_kept: how many of the last checkpoints stay.
 
@@ -74,7 +79,7 @@ def save_checkpoint(folder: Path, model: keras.Model, facts: dict[str, Any], n_k
         # A new manager each time: after layers were released, the variables are others. It reads what there is.
         folder.mkdir(parents=True, exist_ok=True)
         with plain_path(folder) as place:
-            manager = tf.train.CheckpointManager(_saved(model, facts), place, n_kept, checkpoint_name=_NAME)
+            manager = tf.train.CheckpointManager(_saved(state, facts), place, n_kept, checkpoint_name=_NAME)
             manager.save(checkpoint_number=max(numbers, default=0) + 1)
     except (OSError, tf.errors.OpError) as error:
         _delete_unfinished(folder)
@@ -116,12 +121,12 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
+def restore_checkpoint(checkpoint: Checkpoint, state: State) -> None:
     """Gives a trainer the state of a checkpoint, and deletes the damaged ones after it.
 
     Args:
         checkpoint: as `newest_checkpoint` returned it.
-        model: a compiled trainer with the same variables.
+        state: variables of the same names and shapes.
 
     Raises:
         RunFolderError: it has others.
@@ -129,7 +134,7 @@ def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
     folder = checkpoint.path.parent
     try:
         with plain_path(folder) as place:
-            restored = _saved(model, {}).restore(str(place / checkpoint.path.name))
+            restored = _saved(state, {}).restore(str(place / checkpoint.path.name))
             restored.assert_existing_objects_matched()
     except (AssertionError, LookupError, ValueError, tf.errors.OpError) as error:
         raise RunFolderError(
@@ -143,28 +148,13 @@ def restore_checkpoint(checkpoint: Checkpoint, model: keras.Model) -> None:
                 file.unlink()
 
 
-def _saved(model: keras.Model, facts: dict[str, Any]) -> tf.train.Checkpoint:
-    """All variables by name, those of the optimiser by number; but for the record, which each call writes anew.
+def _saved(state: State, facts: dict[str, Any]) -> tf.train.Checkpoint:
+    """Groups of variables by name, and the facts.
 
     Not simply the model: TensorFlow follows attributes, but not Keras' lists of layers, and would lose the weights of
     the equivariant ones without a word.
     """
-    return tf.train.Checkpoint(model=model_variables(model), optimizer=optimizer_variables(model), facts=_Facts(facts))
-
-
-def model_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns name -> variable of a trainer, the same in every process; without the record."""
-    saved = [variable for variable in model.variables if variable is not model.record]
-    # Keras numbers the models of a process: fermion_ansatz_2/orbitals/bias.
-    variables = {re.sub(r"^(\w+?)(_\d+)?/", r"\1/", variable.path): variable for variable in saved}
-    if len(variables) < len(saved):
-        raise ValueError("two variables of the trainer have the same path")
-    return variables
-
-
-def optimizer_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns number -> variable of a trainer's optimiser."""
-    return {str(number): variable for number, variable in enumerate(model.optimizer.variables)}
+    return tf.train.Checkpoint(**state, facts=_Facts(facts))
 
 
 def _all_checkpoints(folder: Path) -> list[Path]:

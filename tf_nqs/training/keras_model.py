@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -13,8 +13,6 @@ from keras.callbacks import History
 from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
 from tf_nqs.training.keras_callbacks import SkipRestoredCalls
-from tf_nqs.training.state import restore, state_of, values_of
-from tf_nqs.types import Tensor
 
 _NOT_SAVED = (
     "a VariationalMonteCarlo has no configuration to save: use ansatz.save('name.keras') for the wave function, "
@@ -30,12 +28,15 @@ class ModelWithoutData(keras.Model):
         stop_reason: why the last training has ended: iterations, callback, or what `stop` was given.
     """
 
-    stop_reason = "iterations"
     phases: Phases
     optimizer: keras.optimizers.Optimizer
     stop_training: bool
     run_eagerly: bool
     train_function: Any
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.stop_reason = "iterations"
 
     def stop(self, reason: str) -> None:
         """Ends training after this call of `train_step`; the first reason that is given counts.
@@ -54,20 +55,6 @@ class ModelWithoutData(keras.Model):
         self.stop_training, self.stop_reason = False, "iterations"
 
     @contextlib.contextmanager
-    def rehearsal(self) -> Iterator[Callable[[], None]]:
-        """Within it trainings count for nothing: yields what puts all state back to what it was; so does its end."""
-        values, stop_reason = values_of(state_of(self).whole), self.stop_reason
-
-        def start_again() -> None:
-            restore(state_of(self).whole, values)
-            self.stop_reason = stop_reason
-
-        try:
-            yield start_again
-        finally:
-            start_again()
-
-    @contextlib.contextmanager
     def calling(self, phases: Phases) -> Iterator[None]:
         """Within it `fit` calls other phases than its own, one by one from Python.
 
@@ -80,13 +67,6 @@ class ModelWithoutData(keras.Model):
             yield
         finally:
             self.phases, self.run_eagerly, self.train_function = kept
-
-    def _add_state(self, name: str, value: Tensor) -> keras.Variable:
-        variable = self.add_weight(
-            shape=value.shape, dtype=value.dtype.name, initializer="zeros", trainable=False, name=name
-        )
-        variable.assign(value)
-        return variable
 
     def _check_compiled(self) -> None:
         if not self.compiled:
@@ -104,8 +84,13 @@ class ModelWithoutData(keras.Model):
         if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
             skipped = tf.Variable(0, dtype=tf.int64)
             callbacks = [*callbacks, SkipRestoredCalls(skipped)]
+        self.stop_reason = "iterations"
         options = {"callbacks": callbacks, "verbose": 0, "shuffle": False}
-        return keras.Model.fit(self, dataset_of(counts, skipped), epochs=len(counts), steps_per_epoch=1, **options)
+        data = dataset_of(counts, skipped)
+        history = keras.Model.fit(self, data, epochs=len(counts), steps_per_epoch=1, **options)
+        if self.stop_training and self.stop_reason == "iterations":
+            self.stop_reason = "callback"
+        return history
 
     def trace_train_step(self) -> None:
         """Traces a call of no iterations. Not by Keras' `fit`, the end of which may write averages over the weights."""

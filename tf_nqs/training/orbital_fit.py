@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_nqs.types import Tensor
 
 _LEARNING_RATE = 1e-2
-"""Of Adam, falling to nothing."""
+"""Of Adam at the start, where it falls to nothing."""
 
 
 def fit_orbitals(
@@ -18,8 +18,9 @@ def fit_orbitals(
     positions_of: Callable[[Tensor], Tensor],
     target_of: Callable[[Tensor], Tensor],
     iterations: int,
+    learning_rate: float | None = None,
 ) -> float:
-    """Fits the generalised Slater matrices of an ansatz to given orbitals.
+    """Fits the generalised Slater matrices of an ansatz to given orbitals, by Adam.
 
     loss = mean over walkers, determinants, particles i and orbitals j of (phi_ij - target_ij)^2.
 
@@ -28,12 +29,14 @@ def fit_orbitals(
         positions_of: number of the update -> positions, shape (n_walkers, n_particles).
         target_of: positions -> orbitals, shape (n_walkers, n_particles, n_particles).
         iterations: number of updates.
+        learning_rate: a constant one; None for one that falls from 1e-2 to nothing.
 
     Returns:
         The last loss.
     """
     variables = ansatz.trainable_variables
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, iterations))
+    falling = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, iterations)
+    optimizer = keras.optimizers.Adam(falling if learning_rate is None else learning_rate)
     optimizer.build(variables)
 
     def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:

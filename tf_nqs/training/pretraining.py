@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
+from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
 
@@ -46,23 +45,12 @@ def pretrain(
     if not iterations:
         return float("nan")
     n_particles, dtype = ansatz.n_particles, ansatz.compute_dtype
-    variables = ansatz.trainable_variables
-    optimizer = keras.optimizers.Adam(_LEARNING_RATE)
-    optimizer.build(variables)
 
-    def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-        del loss
+    def positions_of(iteration: Tensor) -> Tensor:
         key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 1], tf.int32), iteration)
-        positions = sample_free_fermions(key, n_walkers, n_particles, dtype)
-        target = oscillator_orbitals(positions, n_particles)[:, None]
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((ansatz.orbitals(positions) - target) ** 2)
-        gradient = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply(gradient, variables)
-        return iteration + 1, loss
+        return sample_free_fermions(key, n_walkers, n_particles, dtype)
 
-    @tf.function(autograph=False)
-    def updates() -> Any:
-        return tf.while_loop(lambda iteration, _: iteration < iterations, update, (0, tf.zeros((), dtype)))[1]
+    def target_of(positions: Tensor) -> Tensor:
+        return oscillator_orbitals(positions, n_particles)
 
-    return float(updates.get_concrete_function()())
+    return fit_orbitals(ansatz, positions_of, target_of, iterations, _LEARNING_RATE)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras.callbacks import History
 
@@ -35,17 +34,17 @@ from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
 from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
-from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
-from tf_nqs.training.record import COLUMNS, columns_of_last_call, empty_record, with_row
+from tf_nqs.training.record import COLUMNS
 from tf_nqs.training.updates import build_optimizer, checked_optimizer
-from tf_nqs.types import Tensor, WalkerState
+from tf_nqs.training.walker_model import ModelWithWalkers
+from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
 
 
-class VariationalMonteCarlo(ModelWithoutData):
+class VariationalMonteCarlo(ModelWithWalkers):
     """Minimises the energy of a wave function by sampling it.
 
     The ansatz is one Keras model, this trainer another that holds what training needs besides: the walkers, their
@@ -113,14 +112,8 @@ class VariationalMonteCarlo(ModelWithoutData):
         self.sampling_dtype = sampling_dtype
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
         start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0], tf.int32), self.compute_dtype)
-        self.positions = self._add_state("positions", start.positions)
-        self.seed = self._add_state("seed", start.seed)
-        self.proposal_width = self._add_state("proposal_width", start.proposal_width)
-        self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
-        self.step_factor = self._add_state("step_factor", tf.ones(()))
-        self.record = self._add_state("record", empty_record(self.iterations_per_call))
+        self._add_variables(start, self.iterations_per_call)
         self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=ansatz.dtype_policy)
-        self.needs_burn_in = True
         self.built = True
 
     def compile(
@@ -203,17 +196,18 @@ class VariationalMonteCarlo(ModelWithoutData):
         Returns:
             Means over these iterations of what Keras' callbacks may monitor.
         """
+        phases = self.phases
 
         def iterate(index: Tensor) -> list[Tensor]:
             samples, walkers = self.reuse.next_samples(
-                self.walkers, self.phases.sample, self.sampler.adapt, self.phases.log_abs_psi
+                self.walkers, phases.sample, self.sampler.adapt, phases.log_abs_psi
             )
             positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
-            local_energy = self.phases.local_energy(positions)
+            local_energy = phases.local_energy(positions)
             weights = mask_non_finite(local_energy, raw_weights)
             clipped = self.clip(local_energy.total, weights, self.iteration)
-            derivatives = self.phases.derivatives(positions, clipped, weights)
-            self.phases.update(derivatives, clipped, weights)
+            derivatives = phases.derivatives(positions, clipped, weights)
+            phases.update(derivatives, clipped, weights)
             self._assign_walkers(walkers)
             estimate = estimate_of_walkers(local_energy, raw_weights, self.sampler.n_walkers)
             self._record(index, (*self.reuse.with_error(estimate), *samples.log))
@@ -264,18 +258,10 @@ class VariationalMonteCarlo(ModelWithoutData):
         if self.needs_burn_in and int(self.iteration) == 0:
             self.walkers = self.sampler.burn_in(self.phases.sample, self.walkers)
         refuse_infinite_potential(self)
-        self.stop_reason = "iterations"
         periods = {one for callback in callbacks if (one := getattr(callback, "call_period", None)) is not None}
         if verbose:
             callbacks = [*callbacks, IterationProgress(iterations, done, verbose)]
-        history = self.fit_calls(call_lengths(iterations, self.iterations_per_call, periods, done), callbacks)
-        if self.stop_training and self.stop_reason == "iterations":
-            self.stop_reason = "callback"
-        return history
-
-    def recent_iterations(self) -> dict[str, np.ndarray]:
-        """Returns the columns of the iterations of the last call, in float64."""
-        return columns_of_last_call(self.record.numpy())
+        return self.fit_calls(call_lengths(iterations, self.iterations_per_call, periods, done), callbacks)
 
     def evaluate_energy(
         self,
@@ -313,38 +299,9 @@ class VariationalMonteCarlo(ModelWithoutData):
         refuse_keras_arguments("evaluate", ["x"] * bool(data) + [name for name in kwargs if name not in known])
         return self.evaluate_energy(**kwargs)._asdict()
 
-    @property
-    def walkers(self) -> WalkerState:
-        """Where the Markov chains stand; setting them makes the next iteration draw new samples."""
-        return WalkerState(*map(tf.convert_to_tensor, (self.positions, self.seed, self.proposal_width)))
-
-    @walkers.setter
-    def walkers(self, state: WalkerState) -> None:
-        self.place_walkers(state)
-
-    def place_walkers(self, state: WalkerState, burn_in: bool | None = None) -> None:
-        """Puts the walkers elsewhere, as setting `walkers` does; the next iteration draws new samples.
-
-        Args:
-            state: where they stand from now on.
-            burn_in: whether they must burn in before the very first iteration; None leaves that as it is.
-        """
-        self._assign_walkers(state)
-        self.reuse.forget()
-        if burn_in is not None:
-            self.needs_burn_in = burn_in
-
     def with_near_pairs(self, positions: Tensor, weights: Tensor, number: Tensor | int) -> WeightedPositions:
         """Returns walkers, and behind them the samples that a short-ranged interaction needs; see `near_pairs`."""
         return with_near_pairs(self.phases.log_abs_psi, self.zone, positions, weights, number)
 
-    def _assign_walkers(self, state: WalkerState) -> None:
-        for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
-            variable.assign(value)
-
     def call(self, positions: Tensor) -> Any:
         return self.ansatz(positions)
-
-    def _record(self, index: Tensor, numbers: tuple[Tensor, ...]) -> None:
-        self.iteration.assign_add(1)
-        self.record.assign(with_row(self.record, index, (self.iteration, *numbers)))

@@ -99,12 +99,18 @@ def make_rows(first=1, count=10, energy=2.4, **columns):
     return {**rows, **whole, **numbers, "n_non_finite": np.zeros(count), **columns}
 
 
+class Model(SimpleNamespace):
+    """A trainer without training: it can be told to stop."""
+
+    stop, continue_training = VariationalMonteCarlo.stop, VariationalMonteCarlo.continue_training
+
+
 class Training:
     """Stands for the trainer: gives a callback rows of which the test knows every number."""
 
     def __init__(self, *callbacks, ansatz=None):
         self.callbacks = callbacks
-        self.model = SimpleNamespace(
+        self.model = Model(
             stop_training=False, stop_reason="iterations", ansatz=ansatz, recent_iterations=lambda: self.rows
         )
         for callback in callbacks:

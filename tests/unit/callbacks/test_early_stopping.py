@@ -34,12 +34,18 @@ class Weights:
         self.value = float(weights[0])
 
 
+class Model(SimpleNamespace):
+    """A trainer without training: it can be told to stop."""
+
+    stop, continue_training = VariationalMonteCarlo.stop, VariationalMonteCarlo.continue_training
+
+
 class Training:
     """Stands for the trainer: the test names every energy; windows need not end on calls."""
 
     def __init__(self, *callbacks):
         self.callbacks = callbacks
-        self.model = SimpleNamespace(stop_training=False, stop_reason="iterations", ansatz=Weights())
+        self.model = Model(stop_training=False, stop_reason="iterations", ansatz=Weights())
         self.model.recent_iterations = lambda: self.rows
         self.n_done = 0
         for callback in callbacks:

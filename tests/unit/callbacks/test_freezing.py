@@ -126,12 +126,18 @@ def test_264_of_8712():
 # When they act: on a trainer whose every move the test makes
 
 
+class Model(SimpleNamespace):
+    """A trainer without training: it can be told to stop."""
+
+    stop, continue_training = VariationalMonteCarlo.stop, VariationalMonteCarlo.continue_training
+
+
 class Training:
     """Stands for the trainer, and counts how often the trainable weights were laid out anew."""
 
     def __init__(self, *callbacks, reason="early_stopping"):
         self.callbacks, self.n_done, self.n_followed = callbacks, 0, 0
-        self.model = SimpleNamespace(stop_training=False, stop_reason="iterations", follow_trainable=self.follow)
+        self.model = Model(stop_training=False, stop_reason="iterations", follow_trainable=self.follow)
         self.model.recent_iterations = lambda: self.rows
         for callback in callbacks:
             callback.set_model(self.model)

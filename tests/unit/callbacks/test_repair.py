@@ -18,6 +18,7 @@ from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.storage.checkpoints import _Facts, newest_checkpoint, restore_checkpoint
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 from tf_nqs.training.record import COLUMNS
+from tf_nqs.training.state import state_of
 from tf_nqs.training.updates import apply_shortened
 
 STRENGTH, N_WALKERS, N_STEPS, STUCK_CALLS = 10.0, 128, 10, 12
@@ -228,7 +229,7 @@ def test_repairs_are_bounded_and_the_last_good_state_stays(trainer, tmp_path, me
     assert float(vmc.step_factor) == 0.25
     spoil_weights(vmc, np.nan)
     found = newest_checkpoint(tmp_path)
-    restore_checkpoint(found, vmc)
+    restore_checkpoint(found, state_of(vmc).saved)
     assert (found.facts["iteration"], found.facts["stop_reason"]) == (start + 40, None)  # it can be resumed
     for one, other in zip(before, vmc.ansatz.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
