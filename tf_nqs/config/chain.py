@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
-from tf_nqs.config.settings import Settings
+from tf_nqs.config.settings import Settings, checked
 
 STAGES = "stage"
 """Name of the tables, written [[stage]]."""
@@ -62,7 +62,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
     if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
         raise SettingsError(f"{STAGES}: must be one table or more in {name}, each written [[{STAGES}]]")
     leaves, overrides = leaves_of(table, name), dict(overrides)
-    run_dir = _checked_run_dir({"run_dir": run_dir, **leaves, **overrides}["run_dir"])
+    run_dir = _chain_folder(checked("run_dir", {"run_dir": run_dir, **leaves, **overrides}["run_dir"]))
     # Where training starts from is not handed down from stage to stage.
     start = [given.pop("transfer_from") for given in (overrides, leaves) if "transfer_from" in given]
     stages: list[Settings] = []
@@ -92,10 +92,7 @@ def chain_to_toml(chain: Chain) -> str:
     return "\n".join(blocks)
 
 
-def _checked_run_dir(given: Any) -> str:
-    """The folder of the chain, checked as that of a run is, whatever else the settings are."""
-    run_dir = settings_from(None, {"n_particles": 1, "run_dir": given}).run.run_dir
-    assert run_dir is not None  # TOML and flags cannot say None
+def _chain_folder(run_dir: str) -> str:
     try:
         return str(Path(run_dir).expanduser())
     except RuntimeError:  # no such user; the folder is refused when it is claimed

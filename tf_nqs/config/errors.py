@@ -1,4 +1,4 @@
-"""What is said about bad input: always one line that names the setting and what is allowed."""
+"""Errors about bad input: always one line that names the setting and what is allowed."""
 
 from __future__ import annotations
 
@@ -62,6 +62,28 @@ class RunFolderError(SettingsError):
     """A folder, mostly that of a run, that cannot be used; its text is one line for the user."""
 
 
+def must_be(name: str, value: object, allowed: str) -> SettingsError:
+    """Returns the error about a value that is not allowed: name = value: must be allowed."""
+    return SettingsError(f"{name} = {shown(value)}: must be {allowed}")
+
+
+def must_be_given(name: str, allowed: str) -> SettingsError:
+    """Returns the error about a setting that is missing."""
+    return SettingsError(f"{name}: must be given; {allowed}")
+
+
+def no_such_setting(name: object, known: Iterable[str], where: str = "", otherwise: str = ELSE_LISTED) -> SettingsError:
+    """Returns the error about a name that is not known.
+
+    Args:
+        name: the name.
+        known: the names that are.
+        where: continues "no such setting", e.g. with the file that it was found in.
+        otherwise: end of the line where no known name is close.
+    """
+    return SettingsError(f"{named(name)}: no such setting{where}{suggestion(str(name), known) or otherwise}")
+
+
 def shown(value: object) -> str:
     """Returns a value as a short text.
 
@@ -83,6 +105,11 @@ def shown(value: object) -> str:
 def shown_setting(value: object) -> str:
     """Returns what `shown` does, but "(not set)" for None, where two values of a setting are compared."""
     return "(not set)" if value is None else shown(value)
+
+
+def why(error: BaseException) -> str:
+    """Returns the system's reason for an error, such as "No space left on device", else its text; in one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 def brief(reason: object) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tf_nqs.config.errors import ELSE_LISTED, LONGEST_SHOWN, SettingsError, named, shown, suggestion
-from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings, allowed
+from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, no_such_setting, shown, suggestion, why
+from tf_nqs.config.fields import first_problem
+from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
 
 PRESET_FOLDER = "configs"
 
@@ -116,13 +117,12 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
         if leaf not in FIELDS:
-            closest = suggestion(str(leaf), FIELDS) or ELSE_LISTED
-            raise SettingsError(f"{named(leaf)}: no such setting{closest}")
+            raise no_such_setting(leaf, FIELDS)
         sections[SECTION_OF[leaf]][leaf] = value
     try:
         return Settings.model_validate(sections)
     except ValidationError as error:
-        raise SettingsError(_first_problem(error, leaves)) from error
+        raise first_problem(error, leaves, FIELDS) from error
 
 
 def to_toml(settings: Settings, within: str = "") -> str:
@@ -206,8 +206,7 @@ def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | N
                 f"[{named(leaf)}]: no such section in {name}; must be one of {', '.join(SECTIONS)}"
                 f"{suggestion(leaf, SECTIONS)}"
             )
-        closest = suggestion(leaf, FIELDS) or ELSE_LISTED
-        raise SettingsError(f"{named(leaf)}: no such setting, but it is given in {name}{closest}")
+        raise no_such_setting(leaf, FIELDS, f", but it is given in {name}")
     if section not in (None, SECTION_OF[leaf]):
         raise SettingsError(f"{leaf}: given in [{section}] of {name}, must be in [{SECTION_OF[leaf]}] or at the top")
     if leaf in leaves:
@@ -217,7 +216,7 @@ def _add_leaf(leaves: dict[str, Any], leaf: str, value: object, section: str | N
 
 def _reason(error: Exception) -> str:
     """Returns the cause of an error in one line, cut short in its middle where it is long: its end says where."""
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    text = why(error)
     return text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ... {text[-LONGEST_SHOWN:]}"
 
 
@@ -228,19 +227,3 @@ def _quoted_line(text: str, message: str) -> str:
         return ""
     lines = text.split("\n")
     return f": {shown(lines[int(found[1]) - 1].strip())}"
-
-
-def _first_problem(error: ValidationError, leaves: Mapping[str, Any]) -> str:
-    """Returns one line for the first thing that pydantic found wrong.
-
-    Args:
-        error: from validating `Settings`.
-        leaves: what was given, leaf name -> value.
-    """
-    problem = error.errors(include_url=False, include_input=False)[0]
-    if problem["type"] == "value_error":  # from a model validator, which names the settings itself
-        return str(problem["ctx"]["error"])
-    leaf = str(problem["loc"][1])
-    if leaf not in leaves:
-        return f"{leaf}: must be given; {allowed(leaf)}"
-    return f"{leaf} = {shown(leaves[leaf])}: must be {allowed(leaf)}"

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from tf_nqs.config.errors import ELSE_LISTED, SettingsError, named, shown, shown_setting, suggestion
-from tf_nqs.config.fields import field_allowed
+from tf_nqs.config.errors import SettingsError, must_be, no_such_setting, shown, shown_setting
+from tf_nqs.config.fields import checked_value, first_problem
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
@@ -34,7 +34,7 @@ class SearchSettings(Section):
         description="How trials are chosen: at random, by successive halving (hyperband), or by a Gaussian process "
         "(bayesian).",
     )
-    max_trials: Count = Field(20, description="Number of trials; a finished search goes on with a larger one.")
+    max_trials: Count = Field(20, description="Number of trials; a finished search continues with a larger one.")
     search_seconds: float | None = Field(
         None, gt=0, description="Time in seconds after which no new trial starts; default: no limit."
     )
@@ -161,7 +161,7 @@ def search_to_toml(search: Search) -> str:
 def changed_setting(old: Search, new: Search) -> str | None:
     """Returns what differs between two searches, as 'name: was ..., is ...'; None if nothing that matters does.
 
-    A search may go on to more trials, and for other search_seconds, which each command counts anew.
+    A search may continue to more trials, and for other search_seconds, which each command counts from zero.
 
     Args:
         old: the search that was begun.
@@ -205,23 +205,17 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
     fields = SearchSettings.model_fields
     for key in given:
         if key not in fields:
-            guess = suggestion(key, fields) or ELSE_LISTED
-            raise SettingsError(f"{named(key)}: no such setting, but it is in [search] of {name}{guess}")
+            raise no_such_setting(key, fields, f", but it is in [search] of {name}")
     try:
         return SearchSettings.model_validate(given)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        if problem["type"] == "value_error":  # from the model validator, which names the settings itself
-            raise SettingsError(str(problem["ctx"]["error"])) from error
-        key = str(problem["loc"][0])
-        raise SettingsError(f"{key} = {shown(given[key])}: must be {field_allowed(fields[key])}") from error
+        raise first_problem(error, given, fields) from error
 
 
 def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
     """Returns what is searched for one setting, its values known to be allowed each by itself."""
     if leaf not in FIELDS:
-        closest = suggestion(leaf, FIELDS) or "; train.py --help=all lists all"
-        raise SettingsError(f"{named(leaf)}: no such setting, but it is in [search.space]{closest}")
+        raise no_such_setting(leaf, FIELDS, ", but it is in [search.space]", "; train.py --help=all lists all")
     if leaf in SET_BY_SEARCH:
         raise SettingsError(
             f"{leaf}: cannot be searched, trials end after seconds_per_trial of [search]; must be left out"
@@ -237,28 +231,32 @@ def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choic
     if keys == {"choices"}:
         return _choices(leaf, given["choices"])
     if not {"low", "high"} <= keys <= set(Range._fields):
-        raise SettingsError(f"[search.space] {leaf} = {shown(given)}: must be {_SPACE_FORMS}")
+        raise must_be(f"[search.space] {leaf}", given, _SPACE_FORMS)
     return _range(leaf, **given)
 
 
 def _choices(leaf: str, values: Any) -> Choices:
-    checked = [_allowed_value(leaf, value) for value in values] if isinstance(values, list) else []
+    checked = [_checked(leaf, value) for value in values] if isinstance(values, list) else []
     if len(set(checked)) < 2 or len(set(checked)) < len(checked):
-        raise SettingsError(f"[search.space] {leaf}: choices = {shown(values)}: must be a list of different values")
+        raise must_be(f"[search.space] {leaf}: choices", values, "a list of different values")
     return Choices(tuple(checked))
+
+
+def _checked(leaf: str, value: Any) -> Any:
+    return checked_value(f"[search.space] {leaf}", value, FIELDS[leaf])
 
 
 def _range(leaf: str, low: Any, high: Any, scale: Any = "linear", step: Any = None) -> Range:
     start, kind = f"[search.space] {leaf}:", value_type(leaf)
     if kind not in (int, float):
         raise SettingsError(f"{start} has no low and high; must be {{choices = [...]}}, each {allowed(leaf)}")
-    low, high = _allowed_value(leaf, low), _allowed_value(leaf, high)
+    low, high = _checked(leaf, low), _checked(leaf, high)
     if not low < high:
-        raise SettingsError(f"{start} low = {low}: must be below high = {high}")
+        raise must_be(f"{start} low", low, f"below high = {high}")
     if scale not in ("linear", "log"):
-        raise SettingsError(f"{start} scale = {shown(scale)}: must be one of linear, log")
+        raise must_be(f"{start} scale", scale, "one of linear, log")
     if scale == "log" and low <= 0:
-        raise SettingsError(f"{start} low = {low}: must be above 0 where scale is log")
+        raise must_be(f"{start} low", low, "above 0 where scale is log")
     if step is None:
         return Range(low, high, scale)
     least, most = (1, high / low) if scale == "log" else (0, high - low)
@@ -266,24 +264,5 @@ def _range(leaf: str, low: Any, high: Any, scale: Any = "linear", step: Any = No
     is_number = isinstance(step, int | kind) and not isinstance(step, bool)
     if not (is_number and least < step <= most):  # comparisons also refuse nan, and integers too large for a float
         what = f"an integer above {least}" if kind is int else f"a number above {least}"
-        raise SettingsError(f"{start} step = {shown(step)}: must be {what}, at most {most:g}")
+        raise must_be(f"{start} step", step, f"{what}, at most {most:g}")
     return Range(low, high, scale, kind(step))
-
-
-def _allowed_value(leaf: str, value: Any) -> Any:
-    """Returns a value of a setting in its own type.
-
-    Raises:
-        SettingsError: it is not allowed, whatever the other settings are.
-    """
-    field = FIELDS[leaf]
-    strict = ConfigDict(strict=True, allow_inf_nan=False)
-    annotation: Any = Annotated[field.annotation, field]
-    adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=strict)
-    try:
-        checked = adapter.validate_python(value)
-    except ValidationError as error:
-        raise SettingsError(f"[search.space] {leaf} = {shown(value)}: must be {allowed(leaf)}") from error
-    if checked is None:
-        raise SettingsError(f"[search.space] {leaf} = None: must be {allowed(leaf)}")
-    return checked

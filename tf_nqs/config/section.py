@@ -25,13 +25,14 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_python(cls, values: Any) -> Any:
+    def _values_of_python(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {name: _of_python(value) for name, value in values.items()}
+        return {name: of_python(value) for name, value in values.items()}
 
 
-def _of_python(value: Any) -> Any:
+def of_python(value: Any) -> Any:
+    """Returns a scalar of NumPy as a number of Python, a path as its text, and anything else as it is."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item")  # NumPy itself need not be loaded

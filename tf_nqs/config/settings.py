@@ -5,14 +5,14 @@ The descriptions of the fields are the help texts of the flags. Lengths are in a
 
 from __future__ import annotations
 
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
 from tf_nqs.config.checkpoint import CheckpointSettings
-from tf_nqs.config.fields import field_allowed, field_type
+from tf_nqs.config.fields import checked_value, field_allowed, field_type
 from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
@@ -269,6 +269,15 @@ FIELDS: dict[str, FieldInfo] = {
 
 SECTION_OF: dict[str, str] = {leaf: section for section, model in SECTIONS.items() for leaf in model.model_fields}
 """Leaf name -> the name of its section."""
+
+
+def checked(leaf: str, value: Any) -> Any:
+    """Returns the value of a setting in its own type, whatever the other settings are.
+
+    Raises:
+        SettingsError: it is not allowed.
+    """
+    return checked_value(leaf, value, FIELDS[leaf])
 
 
 def value_type(leaf: str) -> type:

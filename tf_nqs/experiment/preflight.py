@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tf_nqs.config import Settings, SettingsError, settings_from
+from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.chain import Chain
 from tf_nqs.config.errors import shown
 from tf_nqs.experiment.memory import check_model, check_training
@@ -72,7 +72,7 @@ def config_of_run(run_dir: str | None) -> str:
     Raises:
         SettingsError: there is no such run, or only the mark of a chain.
     """
-    run_dir = given_run_dir(settings_from(None, {"n_particles": 1, "run_dir": run_dir}).run.run_dir)
+    run_dir = given_run_dir(run_dir)
     try:
         folder = Path(run_dir).expanduser()
         if (folder / CONFIG_FILE).is_file():
