@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.ansatz.derivatives import choose_laplacian, log_derivatives
+from tf_nqs.ansatz.protocol import HasOrbitals
 from tf_nqs.diffusion.walk import Guide, GuideValues
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.types import LogDerivatives, Tensor
@@ -43,9 +44,17 @@ def ansatz_guide(ansatz: keras.Model, system: TrappedFermions) -> Guide:
     """Returns a trained wave function as a guide.
 
     Args:
-        ansatz: Keras model, positions -> (sign, log_abs_psi), without other nodes than those where particles meet.
+        ansatz: Keras model, positions -> (sign, log_abs_psi), such as `JastrowAnsatz`.
         system: the Hamiltonian.
+
+    Raises:
+        ValueError: the ansatz is made of orbitals, so that it has more nodes than those where particles meet.
     """
+    if isinstance(ansatz, HasOrbitals):
+        raise ValueError(
+            f"ansatz = {type(ansatz).__name__}: has nodes between those where particles meet, which would bound the "
+            "walkers; must be a JastrowAnsatz, or use free_fermion_guide"
+        )
     laplacian = choose_laplacian(ansatz, "auto", system.n_particles)
     derivatives = log_derivatives(ansatz, laplacian)
 
@@ -57,3 +66,22 @@ def ansatz_guide(ansatz: keras.Model, system: TrappedFermions) -> Guide:
         return GuideValues(log_abs_psi, found.gradient, system.local_energy(positions, found).total)
 
     return guide
+
+
+def check_nodes(ansatz: keras.Model, positions: Tensor) -> None:
+    """Checks that a wave function keeps its sign as long as particles keep their order.
+
+    Args:
+        ansatz: Keras model, positions -> (sign, log_abs_psi).
+        positions: some walkers, shape (n_walkers, n_particles), in a_ho.
+
+    Raises:
+        ValueError: on some walkers it has the opposite sign.
+    """
+    sign = np.asarray(ansatz(tf.sort(positions, axis=1))[0])
+    n_other = int(min(np.sum(sign > 0), np.sum(sign < 0)))
+    if n_other:
+        raise ValueError(
+            f"ansatz = {type(ansatz).__name__}: changes its sign where no particles meet, on {n_other} of {len(sign)} "
+            "walkers; must vanish only where particles meet, as a JastrowAnsatz"
+        )
