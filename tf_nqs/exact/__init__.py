@@ -1,4 +1,4 @@
-"""Reference ground states of trapped fermions, computed in the run, never looked up."""
+"""Reference ground states of trapped fermions; every run computes them, no table holds them."""
 
 from tf_nqs.exact.cluster import Cluster, best_cluster, gaussian_cluster, narrow_well
 from tf_nqs.exact.convergence import best_frequency, diagonalised_energy

@@ -1,4 +1,4 @@
-"""Checks of the arguments that every reference method shares."""
+"""Checks of the arguments that all reference methods share."""
 
 import math
 import numbers
@@ -7,7 +7,7 @@ from tf_nqs.whole_numbers import as_integer
 
 
 def check_n_particles(n_particles: int) -> int:
-    """Returns `n_particles` as an int, or says what is allowed.
+    """Returns `n_particles` as an int.
 
     Args:
         n_particles: number of fermions.
@@ -25,7 +25,7 @@ def check_n_particles(n_particles: int) -> int:
 
 
 def check_finite(name: str, value: float) -> float:
-    """Returns `value` as a float, or names the argument that is not finite.
+    """Returns `value` as a float; refuses one that is not finite.
 
     Args:
         name: the argument's name, for the message.
@@ -43,7 +43,7 @@ def check_finite(name: str, value: float) -> float:
 
 
 def check_positive(name: str, value: float) -> float:
-    """Returns `value` as a float, or names the argument that is not positive.
+    """Returns `value` as a float; refuses one that is not positive.
 
     Args:
         name: the argument's name, for the message.

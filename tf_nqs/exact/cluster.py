@@ -1,4 +1,4 @@
-"""A simple bound state, from which an upper bound on the ground-state energy of any number of particles follows."""
+"""A simple bound state: an upper bound on the ground-state energy of any number of particles."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positi
 from tf_nqs.exact.free_fermions import oscillator_orbitals
 
 _SMALLEST, _LARGEST, _N_SIZES = 1e-4, 4.0, 120
-"""Sizes that are tried, in a_ho, evenly spaced in their logarithm."""
+"""Sizes tried, in a_ho, evenly spaced in their logarithm."""
 
 _LARGEST_NARROW = 0.2
-"""Ranges, and sizes of a cluster, in a_ho, below which it is looked for on purpose."""
+"""Maximum range and maximum size of the cluster, in a_ho, for which training starts in the cluster."""
 
 _N_DISTANCES, _N_CENTRES = 500, 160
-"""Places on which the pair distribution is computed; its curvature is that of the A-th oscillator function."""
+"""Number of points of the pair distribution; it varies on the scale of the A-th oscillator function."""
 
 _N_QUADRATURE = 3000
 
 
 class Cluster(NamedTuple):
-    """Free fermions in an oscillator of their own size about a common centre of mass, which moves freely in the trap.
+    """Free fermions in an oscillator of variable size around their centre of mass, which moves freely in the trap.
 
     Attributes:
         energy: expectation value of the Hamiltonian in hbar*omega, an upper bound on the ground-state energy; without a
-            trap that of the internal motion alone.
-        size: length of the oscillator in a_ho, at which the energy is lowest.
+            trap, of the internal motion alone.
+        size: length of the oscillator in a_ho that minimises the energy.
     """
 
     energy: float
@@ -63,8 +63,8 @@ def best_cluster(
     """Returns the `Cluster` whose size s gives the lowest energy, up to quadrature.
 
     E(s) = (A^2 - 1)/4 (1/s^2 + s^2) + 1/2 + integral dr P(r) v(s r), with P the distribution of pairs over their
-    distance for s = 1; without a trap the terms s^2 and 1/2 are not there. The state is a product of an internal one
-    and the centre of mass', so E(s) is never below the ground-state energy.
+    distance for s = 1; without a trap the terms s^2 and 1/2 are absent. The state is a product of an internal state
+    and the ground state of the centre of mass, so E(s) is never below the ground-state energy.
 
     Args:
         n_particles: number of fermions A.
@@ -87,10 +87,10 @@ def best_cluster(
 
 
 def pair_distribution(n_particles: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns distances r > 0 and the number of pairs of free fermions in the trap that belong to each of them.
+    """Returns distances r > 0 and the number of pairs of free fermions in the trap at each of them.
 
-    P(r) = integral dX [n(x_1) n(x_2) - n(x_1, x_2)^2], x_1 and x_2 = X +- r/2, with the one-body density matrix n; the
-    distances crowd at 0, so that a short-ranged function is integrated as well.
+    P(r) = integral dX [n(x_1) n(x_2) - n(x_1, x_2)^2], x_1 and x_2 = X +- r/2, with the one-body density matrix n. The
+    distances are dense near 0, so that short-ranged functions are integrated accurately too.
 
     Args:
         n_particles: number of fermions A.
@@ -98,7 +98,7 @@ def pair_distribution(n_particles: int) -> tuple[NDArray[np.float64], NDArray[np
     Returns:
         Two arrays of the same length; the second sums up to A(A-1)/2.
     """
-    reach = np.sqrt(2.0 * n_particles) + 5.0  # behind the turning point, where exp(-x^2) has fallen to 1e-11
+    reach = np.sqrt(2.0 * n_particles) + 5.0  # beyond the turning point, where exp(-x^2) is 1e-11
     r = np.linspace(1e-3, 2.0 * reach, _N_DISTANCES)
     centres, spacing = np.linspace(-reach, reach, _N_CENTRES, retstep=True)
     first, second = (oscillator_orbitals(n_particles, centres + sign * r[:, None]) for sign in (0.5, -0.5))
@@ -114,10 +114,10 @@ def pair_distribution(n_particles: int) -> tuple[NDArray[np.float64], NDArray[np
 def narrow_well(
     n_particles: int, interaction_strength: float, interaction_range: float, trap: bool = True
 ) -> Cluster | None:
-    """Returns the `Cluster` of a well that walkers in the trap would hardly ever find, None where there is none.
+    """Returns the `Cluster` of a well that walkers in the trap would hardly ever find, None if there is no such well.
 
-    Free fermions come within a short range sigma0 of each other once in sigma0^-3 samples. From 0.2 a_ho on a few of
-    some hundred walkers are always there.
+    Free fermions come within a short range sigma0 of each other once in sigma0^-3 samples. For ranges above 0.2 a_ho, a
+    few of some hundred walkers are always within the range.
 
     Args:
         n_particles: number of fermions A, an integer >= 1.

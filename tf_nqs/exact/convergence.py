@@ -1,4 +1,4 @@
-"""The sequence of cuts: frequency of the basis, cost of a cut, and what the last leaves out."""
+"""The sequence of energy cuts: frequency of the basis, cost of a cut, and the remainder of the last one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from tf_nqs.exact.two_body import relative_hamiltonian
 _CUT_STEP = 4
 _FIRST_CUT = 24
 _SEARCH_CUT = 36
-# Small against any Monte Carlo error a run will reach.
+# Small compared with any Monte Carlo error of a run.
 _WANTED_REMAINDER = 5e-5
-# What a pair may lack in a second sequence: a tenth of the above, for ten pairs' worth of it.
+# Allowed remainder of a pair in a second sequence: a tenth of the above, enough for ten pairs.
 _WANTED_OF_PAIR = 2e-6
 _LARGEST_MEMORY = 4e9
 _SECONDS_BETWEEN_REPORTS = 3.0
-# Falls below this are the eigensolver's, and so would be their ratios.
+# Smaller falls, and their ratios, are errors of the eigensolver.
 _SOLVER_NOISE = 1e-8
-# cut^-p has no finite rest for p <= 1, and no trustworthy one close to it.
+# cut^-p has no finite remainder for p <= 1, and an unreliable one close to it.
 _LOWEST_POWER = 1.2
 
 
@@ -36,9 +36,9 @@ class Bound(NamedTuple):
 
     Attributes:
         energy: the bound; infinite if there was no time for one.
-        uncertainty: how far below it the energy may lie; infinite if that is unknown.
-        cut: of the basis.
-        is_stalled: whether the pair says that more is left than the falls of the energy do.
+        uncertainty: maximum distance of the energy below the bound; infinite if unknown.
+        cut: energy cut of the basis.
+        is_stalled: whether the pair estimates a larger remainder than the falls of the energy do.
     """
 
     energy: float
@@ -55,19 +55,19 @@ def diagonalised_energy(
     max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
     report: Callable[[str], None] | None = None,
 ) -> tuple[float, float]:
-    """Returns an upper bound of the ground-state energy and what the cut leaves out of it.
+    """Returns an upper bound of the ground-state energy and its estimated distance from the true energy.
 
-    The frequency is chosen at a low cut, then the cut is raised until the remainder is small, or
-    the next cut would not fit into the time or the memory. A narrow repulsion needs a higher
-    frequency at a high cut: where the energy stalls, a second sequence is made with the frequency
-    that suits two particles at a cut that is enough for them.
+    The frequency is chosen at a low cut. Then the cut is raised until the remainder is small, or
+    until the next cut would exceed the time or the memory. A narrow repulsion needs a higher
+    frequency at a high cut: if the energy stalls, a second sequence uses the best frequency of two
+    particles at a sufficient cut.
 
     Args:
         n_particles: number of fermions A, an integer >= 2.
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
-        max_seconds: wall time allowed.
-        report: called every few seconds with a line that says how far it is.
+        max_seconds: maximum wall time.
+        report: called every few seconds with a line of progress.
 
     Returns:
         The energy of the highest cut, and the estimated remainder (infinite if unknown).
@@ -94,7 +94,7 @@ def _raise_cut(
     report: Callable[[str], None] | None,
     may_stall: bool,
 ) -> Bound:
-    """Returns the bound of the highest cut that is needed, or that time and memory allow; ends early if it stalls."""
+    """Returns the bound of the highest necessary cut within time and memory; ends early if the energy stalls."""
     energies: list[float] = []
     pairs: list[float] = []
     exact_pair, state, predicted, told = two_particle_energy(*system[1:])[0], None, 0.0, time.monotonic()
@@ -106,7 +106,7 @@ def _raise_cut(
         pairs.append(pair_energy(*system[1:], cut, frequency))
         own, from_pair = remainder(energies, cut), pair_remainder(energies, pairs, exact_pair)
         is_stalled = may_stall and from_pair > max(own, _WANTED_REMAINDER)
-        # Where a second sequence stalls as well, its own falls tell nothing, those of the pair do.
+        # If a second sequence stalls as well, only the falls of the pair are reliable.
         known = 2.0 * from_pair if np.isinf(own) and not may_stall else max(own, from_pair)
         bound = Bound(state.energy, known, cut, is_stalled)
         if report and (now := time.monotonic()) - told > _SECONDS_BETWEEN_REPORTS:
@@ -124,16 +124,16 @@ def _raise_cut(
 
 
 def pair_remainder(energies: Sequence[float], pairs: Sequence[float], exact_pair: float) -> float:
-    """Returns an estimate of how far the energy would still fall, from two particles in the same basis.
+    """Returns an estimate of the remaining fall of the energy, from two particles in the same basis.
 
-    Whatever the number of particles, a cut leaves out what happens where two of them are close, so
-    that their energies fall in proportion to that of a pair, whose exact energy is known. The falls
-    alone can deceive: the error of a narrow repulsion oscillates with the cut, so that the energy
-    stalls and falls on later.
+    For any number of particles, a cut limits the accuracy where two of them are close, so the
+    energy falls in proportion to that of a pair, whose exact energy is known. The falls alone can
+    mislead: the error of a narrow repulsion oscillates with the cut, so that the energy stalls and
+    falls again later.
 
     Args:
         energies: bounds for ascending cuts, in hbar omega.
-        pairs: those of two particles with the same interaction, frequencies and cuts.
+        pairs: bounds of two particles with the same interaction, frequencies and cuts.
         exact_pair: exact energy of two particles.
 
     Returns:
@@ -150,7 +150,7 @@ def pair_remainder(energies: Sequence[float], pairs: Sequence[float], exact_pair
 
 
 def pair_energy(interaction_strength: float, interaction_range: float, cut: int, frequency: float) -> float:
-    """Returns the energy of two particles below a cut, that of `ground_state`, from their relative motion alone.
+    """Returns the energy of two particles below a cut, equal to `ground_state`, from their relative motion alone.
 
     Args:
         interaction_strength: V0 in hbar omega a_ho.
@@ -163,7 +163,7 @@ def pair_energy(interaction_strength: float, interaction_range: float, cut: int,
 
 
 def pair_frequency(interaction_strength: float, interaction_range: float, cut: int) -> float:
-    """Returns the frequency that suits two particles at a cut that is high enough for them.
+    """Returns the best frequency of two particles at a sufficient cut.
 
     Particles share the quanta, so that each pair of many has fewer than the cut: the frequency is
     the best one at three quarters of it.
@@ -171,7 +171,7 @@ def pair_frequency(interaction_strength: float, interaction_range: float, cut: i
     Args:
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho.
-        cut: lowest cut to try; at most four times as much is tried.
+        cut: lowest cut to try; the highest is four times this cut.
 
     Returns:
         Frequency in units of the trap's, to 20 %.
@@ -201,7 +201,7 @@ def best_frequency(
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho.
         cut: largest number of oscillator quanta above the free ground state.
-        deadline: no further try after this time of `time.monotonic`.
+        deadline: time of `time.monotonic` after which no further frequency is tried.
 
     Returns:
         Frequency in units of the trap's, to about 10 %.
@@ -219,7 +219,7 @@ def best_frequency(
         frequency = float(np.exp(log_frequency))
         return ground_state(n_particles, strength, width, cut=cut, frequency=frequency).energy
 
-    # The stiffest intrinsic motion there can be: all particles at the bottom of each other's well.
+    # The stiffest possible intrinsic motion: all particles at the bottom of each other's well.
     curvature = n_particles * abs(strength) / (np.sqrt(2 * np.pi) * width**3)
     step = 0.4
     grid = np.arange(-1.2, 0.5 * np.log1p(curvature) + 2.0 * step, step)
@@ -231,15 +231,15 @@ def best_frequency(
 
 
 def remainder(energies: Sequence[float], cut: int) -> float:
-    """Returns a careful estimate of how far the energy would still fall, in hbar omega.
+    """Returns a cautious estimate of the remaining fall of the energy, in hbar omega.
 
-    Falls that shrink like cut^-p leave fall * cut / (step (p - 1)), more than a geometric series of
-    the same last ratio would. Twice that is returned, for the largest of the last three falls and
-    the slower of the last two ratios, at best 1/2: falls come in waves (short waves converge fast,
-    long ones slowly), so that the last fall alone can be far too small.
+    Falls that shrink like cut^-p leave fall * cut / (step (p - 1)), more than a geometric series
+    with the same last ratio. The estimate is twice this number, for the largest of the last three
+    falls and the slower of the last two ratios, at best 1/2: falls come in waves (short waves
+    converge fast, long ones slowly), so that the last fall alone can be far too small.
 
     Args:
-        energies: bounds for cuts `_CUT_STEP` apart, ascending cuts.
+        energies: bounds for ascending cuts, `_CUT_STEP` apart.
         cut: the last of these cuts.
 
     Returns:

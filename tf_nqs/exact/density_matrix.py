@@ -25,8 +25,8 @@ def one_body_density_matrix(state: GroundState) -> NDArray[np.float64]:
         Symmetric array of shape (n_orbitals, n_orbitals).
 
     Raises:
-        ValueError: if the basis has another frequency than the trap, for then the centre of mass
-            of the state is not the trap's.
+        ValueError: if the basis has another frequency than the trap, because the centre of mass
+            is then not in the ground state of the trap.
     """
     if state.frequency != 1.0:
         raise ValueError(
@@ -39,12 +39,12 @@ def one_body_density_matrix(state: GroundState) -> NDArray[np.float64]:
 def density(state: GroundState, x: ArrayLike) -> NDArray[np.float64]:
     """Returns the one-body density in the trap, which integrates to A.
 
-    A basis of higher frequency holds the centre of mass too tightly: the rest of its zero-point
-    motion, of variance (1 - 1 / frequency) / (2 A), is put back by a convolution.
+    A basis of higher frequency makes the distribution of the centre of mass too narrow: a convolution
+    of variance (1 - 1 / frequency) / (2 A) corrects it.
 
     Args:
         state: a ground state of frequency >= 1.
-        x: places in units of a_ho, any shape.
+        x: positions in units of a_ho, any shape.
 
     Returns:
         Array of the shape of `x`, in units of 1 / a_ho.

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 def determinant_list(n_particles: int, cut: int, parity: int) -> NDArray[np.int64]:
     """Returns the occupied orbitals of all determinants up to an energy cut.
 
-    Sorted by energy, so that the list of a lower cut is the head of the list of a higher one.
+    Sorted by energy, so that the list of a lower cut is the beginning of the list of a higher one.
 
     Args:
         n_particles: number of fermions A.
@@ -38,7 +38,7 @@ def determinant_list(n_particles: int, cut: int, parity: int) -> NDArray[np.int6
 
 
 def count_determinants(n_particles: int, cut: int) -> NDArray[np.int64]:
-    """Returns how many determinants have exactly 0, 1, ..., cut quanta.
+    """Returns the number of determinants with exactly 0, 1, ..., cut quanta.
 
     Args:
         n_particles: number of fermions A.
@@ -59,7 +59,7 @@ class Block(NamedTuple):
     """Pair x rest states whose rest, the other A - 2 particles, has one sum of orbitals.
 
     Attributes:
-        n_pairs: number of pairs: the head of the list of pairs of their parity by ascending sum.
+        n_pairs: number of pairs: the first ones of their parity by ascending sum.
         n_rests: number of determinants of the other particles.
         parity: parity of the pairs' sum of orbitals.
         start: first slot of the block; its slots are an (n_pairs, n_rests) table in C order.
@@ -96,7 +96,7 @@ def remove_pairs(
     for column, pair in enumerate(places):
         rest = np.delete(occupations, pair, axis=1)
         rest_sums[:, column] = keys[:, column] = rest.sum(axis=1)
-        for orbital in rest.T:  # the sum leads the key, so that equal sums lie together
+        for orbital in rest.T:  # the sum is the leading part of the key, so that equal sums are adjacent
             keys[:, column] = keys[:, column] * n_orbitals + orbital
     _, first, rest_index = np.unique(keys, return_index=True, return_inverse=True)
     sums_of_rests = rest_sums.ravel()[first]
@@ -141,7 +141,7 @@ def count_pairs(largest_sum: int) -> int:
 
 
 def _pair_index(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns where the pairs (low, high) stand in the rows of `pair_matrix`."""
+    """Returns the rows of `pair_matrix` that belong to the pairs (low, high)."""
     total = low + high
     half = total // 2
     before = np.where(total % 2 == 0, half * (half - 1) // 2, half * (half + 1) // 2)

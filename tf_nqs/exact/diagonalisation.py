@@ -1,8 +1,9 @@
-"""A few particles: the intrinsic Hamiltonian in an energy-cut oscillator basis.
+"""Diagonalisation for a few particles: the intrinsic Hamiltonian in an energy-cut oscillator basis.
 
 H = H_cm + H_intrinsic, and the lowest level of H_cm is 1/2. The space of all determinants up to an
-energy cut holds each intrinsic state times the unmoved centre of mass, for any frequency of the
-basis; so the frequency is free to suit the intrinsic state, and E is an upper bound for each cut.
+energy cut contains each intrinsic state times the lowest centre-of-mass state, for any frequency of
+the basis. So the frequency can be chosen for the intrinsic state, and E is an upper bound for each
+cut.
 """
 
 import numbers
@@ -19,12 +20,12 @@ from tf_nqs.exact.determinants import (
 )
 from tf_nqs.exact.two_body import oscillator_brackets, pair_matrix, relative_hamiltonian
 
-# Below this a dense solver is quicker than ARPACK, which also wants more states than vectors.
+# Below this a dense solver is faster than ARPACK, which also needs more states than vectors.
 _SMALLEST_SPARSE = 64
 
 
 class GroundState(NamedTuple):
-    """A variational ground state, its centre of mass in the basis' own lowest level.
+    """A variational ground state whose centre of mass is in the lowest level of the basis.
 
     Attributes:
         energy: upper bound of the ground-state energy, in hbar omega.
@@ -105,7 +106,7 @@ def ground_state(
         interaction_range: sigma0 in a_ho, > 0.
         cut: largest number of oscillator quanta above the free ground state, >= 0.
         frequency: frequency of the basis in units of the trap's, > 0.
-        start: amplitudes of a lower cut to start from, shape (at most n_states,).
+        start: initial amplitudes, of a lower cut, shape (at most n_states,).
 
     Returns:
         The state; its energy falls with the cut.
@@ -133,7 +134,7 @@ def lowest_state(hamiltonian: LinearOperator, guess: NDArray[np.float64]) -> tup
 
     Args:
         hamiltonian: operator of shape (n_states, n_states).
-        guess: vector of norm 1 to start from, shape (n_states,).
+        guess: initial vector of norm 1, shape (n_states,).
 
     Returns:
         The eigenvalue, and the normalised eigenvector of shape (n_states,).
@@ -142,7 +143,7 @@ def lowest_state(hamiltonian: LinearOperator, guess: NDArray[np.float64]) -> tup
     if n_states < _SMALLEST_SPARSE:
         levels, vectors = np.linalg.eigh(hamiltonian @ np.eye(n_states))
         return float(levels[0]), vectors[:, 0]
-    # ARPACK's tolerance is relative to the eigenvalue: keep that away from zero. The energy's
+    # ARPACK's tolerance is relative to the eigenvalue: keep it away from zero. The energy's
     # error is the square of the residual, 1e-6 here, over the gap: about 1e-12.
     offset = float(guess @ (hamiltonian @ guess)) + 10.0
     shifted = LinearOperator(hamiltonian.shape, matvec=lambda v: hamiltonian @ v - offset * v, dtype=np.float64)

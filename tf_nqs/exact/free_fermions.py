@@ -10,7 +10,7 @@ def oscillator_orbitals(n_orbitals: int, x: ArrayLike) -> NDArray[np.float64]:
     """Returns the orthonormal eigenfunctions of the trap, lowest first.
 
     phi_n(x) = H_n(x) exp(-x^2 / 2) / sqrt(2^n n! sqrt(pi)), by the recursion
-    phi_n = sqrt(2 / n) x phi_(n-1) - sqrt((n-1) / n) phi_(n-2), which never forms H_n nor n!.
+    phi_n = sqrt(2 / n) x phi_(n-1) - sqrt((n-1) / n) phi_(n-2), which avoids H_n and n!.
 
     Args:
         n_orbitals: number of orbitals, an integer >= 1.

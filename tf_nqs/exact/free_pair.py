@@ -1,4 +1,4 @@
-"""Two particles without a trap: whether the interaction binds them, and how deeply."""
+"""Two particles without a trap: their binding energy, if the interaction binds them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from scipy.optimize import brentq
 from tf_nqs.exact.arguments import check_finite, check_positive
 
 _REACH = 7.0
-"""In ranges: behind it exp(-t^2) is below 1e-21, and the wave function is exp(-k t)."""
+"""End of the integration, in ranges: beyond it exp(-t^2) is below 1e-21, and the wave function is exp(-k t)."""
 
 _TOLERANCE, _COARSER = 1e-12, 1e-9
 
 
 def bound_pair_energy(interaction_strength: float, interaction_range: float) -> tuple[float, float] | None:
-    """Returns the internal energy of two bound fermions without a trap and its uncertainty, None if nothing binds them.
+    """Returns the internal energy of two bound fermions without a trap and its uncertainty, None if they are not bound.
 
     The lowest odd level e < 0 of -1/2 u'' + V0 / (sqrt(2 pi) sigma0) exp(-r^2 / sigma0^2) u = e u on the half line,
-    r = (x_1 - x_2) / sqrt(2) and u(0) = 0. The centre of mass is left out: at rest it has no energy.
+    r = (x_1 - x_2) / sqrt(2) and u(0) = 0. The centre of mass is left out: at rest its energy is 0.
 
     Args:
         interaction_strength: V0 in hbar omega a_ho.
@@ -53,16 +53,16 @@ def critical_strength(interaction_range: float) -> float:
 
 @functools.cache
 def _critical_depth() -> float:
-    """The depth at which a state of energy 0 leaves the well with u' = 0; below 1 nothing is bound, above 5 it is."""
+    """Returns the depth at which u' of the state of energy 0 vanishes outside the well; it is between 1 and 5."""
     return float(brentq(lambda depth: _angle(depth, 0.0, _TOLERANCE) - 0.5 * np.pi, 1.0, 5.0, xtol=1e-12))
 
 
 @functools.cache
 def _lowest_level(depth: float, tolerance: float) -> float:
-    """The lowest e of -u'' - depth exp(-t^2) u = e u, u(0) = 0, bounded far out.
+    """Returns the lowest e of -u'' - depth exp(-t^2) u = e u with u(0) = 0 and u bounded.
 
-    The angle of (u', u) at the reach rises with e, and pi - arctan(1/k), that of exp(-k t) with k^2 = -e, falls: they
-    meet once.
+    The angle of (u', u) at the end of the integration rises with e. The angle of exp(-k t), pi - arctan(1/k) with
+    k^2 = -e, falls. They are equal once.
     """
 
     def excess(level: float) -> float:
@@ -73,7 +73,7 @@ def _lowest_level(depth: float, tolerance: float) -> float:
 
 
 def _angle(depth: float, level: float, tolerance: float) -> float:
-    """The angle of (u', u) at the reach, from 0 at t = 0: d angle = cos^2 + (e + depth exp(-t^2)) sin^2."""
+    """Returns the angle of (u', u) at the end, from 0 at t = 0: d angle = cos^2 + (e + depth exp(-t^2)) sin^2."""
 
     def slope(t: float, angle: np.ndarray) -> np.ndarray:
         return np.cos(angle) ** 2 + (level + depth * np.exp(-t * t)) * np.sin(angle) ** 2

@@ -1,4 +1,4 @@
-"""One- and two-body observables of exact ground states on a grid: free fermions, and up to four that interact."""
+"""One- and two-body observables of exact ground states on a grid: free fermions, and up to four interacting ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CUTS = {2: 120, 3: 60, 4: 44}
 
 _SEARCH_CUT = 30
 _NODES_PER_FREQUENCY = 6
-"""Gauss-Hermite nodes of the centre of mass, times the frequency: Psi is then right to about 1e-7 of its maximum."""
+"""Number of Gauss-Hermite nodes of the centre of mass, per unit frequency; Psi is exact to 1e-7 of its maximum."""
 
 _LEAST_OCCUPATION = 1e-300
 
@@ -30,7 +30,7 @@ class ExactObservables(NamedTuple):
     """Observables of an exact ground state.
 
     Attributes:
-        x: places in a_ho, symmetric about 0 and evenly spaced, shape (n_places,).
+        x: positions in a_ho, symmetric about 0 and evenly spaced, shape (n_places,).
         density: n(x) in 1/a_ho, of integral A.
         one_body_density_matrix: spacing * rho(x, x'), of trace A; its eigenvectors are natural orbitals.
         occupations: its eigenvalues, descending.
@@ -55,7 +55,7 @@ class ExactObservables(NamedTuple):
 
 
 def entropy_of(occupations: NDArray[np.float64]) -> float:
-    """Returns -sum_k n_k ln n_k, of numbers n_k that are not below zero but for rounding."""
+    """Returns -sum_k n_k ln n_k of numbers n_k that are not negative, up to rounding."""
     kept = np.maximum(occupations, _LEAST_OCCUPATION)
     return float(-np.sum(kept * np.log(kept)))
 
@@ -69,7 +69,7 @@ def exact_observables(
         n_particles: number of fermions A.
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
-        x: places in a_ho: symmetric about 0, evenly spaced, 4 m + 1 of them; they must hold and resolve the state.
+        x: positions in a_ho: symmetric about 0, evenly spaced, 4 m + 1 of them; they must cover and resolve the state.
 
     Returns:
         In closed form for V0 = 0 or A = 1, by diagonalisation for A = 2 to 4, else None.
@@ -93,7 +93,7 @@ def exact_observables(
 
 
 def free_fermion_observables(n_particles: int, x: NDArray[np.float64]) -> ExactObservables:
-    """Returns those of A free fermions: rho = sum_(n < A) phi_n phi_n, n_2 = n(x) n(x') - rho(x, x')^2."""
+    """Returns the observables of A free fermions: rho = sum_(n < A) phi_n phi_n, n_2 = n(x) n(x') - rho(x, x')^2."""
     orbitals = oscillator_orbitals(n_particles, x)
     rho = orbitals.T @ orbitals
     density = np.diag(rho).copy()
@@ -113,34 +113,33 @@ def free_fermion_observables(n_particles: int, x: NDArray[np.float64]) -> ExactO
 
 
 def wave_function_bytes(n_particles: int, n_places: int) -> int:
-    """Returns about how much memory `exact_observables` takes for a diagonalised wave function on the grid, in bytes.
+    """Returns the approximate memory of `exact_observables` for a diagonalised wave function on the grid, in bytes.
 
     Args:
-        n_particles: number of fermions A; 0 bytes for one that is not diagonalised there.
-        n_places: of the grid.
+        n_particles: number of fermions A; 0 bytes if the system is not diagonalised.
+        n_places: number of points of the grid.
     """
     if n_particles not in CUTS:
         return 0
     n_rests = math.comb(n_places if n_particles == 3 else (n_places + 1) // 2, n_particles - 2)
-    return 2 * 8 * n_rests * n_places**2  # and as much again for one term of its sum
+    return 2 * 8 * n_rests * n_places**2  # twice: for the sum and for one of its terms
 
 
 def state_observables(
     state: GroundState, x: NDArray[np.float64], pair_energy: Callable[[np.ndarray], np.ndarray]
 ) -> ExactObservables:
-    """Returns the observables of a diagonalised ground state of two to four particles, its centre of mass the trap's.
+    """Returns the observables of a diagonalised ground state of two to four particles in the trap.
 
-    Psi(x, x', rest) is put on the grid, and summed over the rest: trapezoid sums of such a smooth function that
-    vanishes at the ends are as exact as the grid resolves it. With two particles in the rest every second point is
-    taken for them.
+    Psi(x, x', rest) is computed on the grid and summed over the rest: for a smooth function that vanishes at the ends,
+    trapezoid sums are exact to the resolution of the grid. If the rest has two particles, they use every second point.
 
     Args:
-        state: of a frequency >= 1.
+        state: a state of frequency >= 1.
         x: as for `exact_observables`.
         pair_energy: v, callable, distances in a_ho -> energies in hbar omega.
 
     Raises:
-        ValueError: the places are others.
+        ValueError: x is not such a grid.
     """
     is_even = len(x) % 4 == 1 and len(x) > 1 and np.allclose(x, -x[::-1]) and np.allclose(np.diff(x), x[1] - x[0])
     if not is_even:
@@ -152,7 +151,7 @@ def state_observables(
     pair_density = n_particles * (n_particles - 1) * measure * np.einsum("rxy,rxy->xy", psi, psi)
     rows = np.moveaxis(psi[:, :, ::stride], 0, 1).reshape(len(x), -1)
     gamma = n_particles * measure * stride * spacing**2 * (rows @ rows.T)
-    # The basis' norm is 1; what the shifts of the centre of mass have made of it is undone here.
+    # The norm in the basis is 1; this undoes its change by the shifts of the centre of mass.
     norm = np.trace(gamma) / n_particles
     gamma, pair_density = gamma / norm, pair_density / norm
     density = np.diag(gamma) / spacing
@@ -176,9 +175,9 @@ def state_observables(
 def _wave_function(state: GroundState, x: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
     """Returns Psi(rest, x, x') up to a factor, shape (n_rests, n_places, n_places); rests ascending, of x[::stride].
 
-    A basis of higher frequency w holds the centre of mass X too tightly, exp(-A w X^2 / 2) instead of
-    exp(-A X^2 / 2). The latter is the former convolved with a Gaussian of variance (1 - 1/w) / A: a sum of copies of
-    Psi, moved as a whole.
+    A basis of higher frequency w makes the centre of mass X too narrow, exp(-A w X^2 / 2) instead of
+    exp(-A X^2 / 2). The latter is the former convolved with a Gaussian of variance (1 - 1/w) / A: a sum of shifted
+    copies of Psi.
     """
     n_particles = state.occupations.shape[1]
     amplitudes = _antisymmetric_tensor(state)
@@ -193,7 +192,7 @@ def _wave_function(state: GroundState, x: NDArray[np.float64], stride: int) -> N
         orbitals = oscillator_orbitals(len(amplitudes), (x - shift) * np.sqrt(state.frequency))
         few = orbitals[:, ::stride]
         term = amplitudes
-        for _ in range(n_particles - 2):  # the last axis becomes a place, and goes to the front
+        for _ in range(n_particles - 2):  # the last axis becomes a position and moves to the front
             term = np.moveaxis(term @ few, -1, 0)
         places = tuple(rests.T[::-1])
         term = term[places] if places else term[np.newaxis]  # (n_rests, n_orbitals, n_orbitals)

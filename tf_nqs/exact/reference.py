@@ -1,4 +1,4 @@
-"""Which reference a system has, and its energy, computed in the run."""
+"""The reference energy of a system."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from tf_nqs.exact.free_pair import bound_pair_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
 LARGEST_DIAGONALISED = 6
-# A larger remainder would make a run's distance from the reference meaningless.
+# With a larger remainder the distance from the reference would be meaningless.
 _LARGEST_UNCERTAINTY = 1e-2
 
 
 class Reference(NamedTuple):
-    """A ground-state energy to compare with.
+    """A ground-state energy for comparison.
 
     Attributes:
-        energy: in hbar omega; of kind "diagonalisation" it is an upper bound. None if there is no
+        energy: in hbar omega; an upper bound for the kind "diagonalisation". None if there is no
             reference.
         kind: "free_fermions", "relative_coordinate", "diagonalisation" or "none".
-        uncertainty: in hbar omega; of kind "diagonalisation" how far below `energy` the ground
-            state may lie. None if there is no reference.
+        uncertainty: in hbar omega; for the kind "diagonalisation" the maximum distance of the
+            ground state below `energy`. None if there is no reference.
     """
 
     energy: float | None
@@ -40,20 +40,20 @@ def reference_energy(
     trap: bool = True,
     report: Callable[[str], None] | None = None,
 ) -> Reference:
-    """Returns the best ground-state energy this package can compute for the system.
+    """Returns the best ground-state energy that this package can compute for the system.
 
     Args:
         n_particles: number of fermions A, an integer >= 1.
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
-        max_seconds: wall time allowed to the diagonalisation, > 0.
-        trap: whether the harmonic trap holds the particles. Without it the energy is that of the internal motion,
-            which is known for two particles that are bound.
-        report: called every few seconds of a diagonalisation with a line that says how far it is.
+        max_seconds: maximum wall time of the diagonalisation, > 0.
+        trap: whether the harmonic trap holds the particles. Without it, the reference is the energy of the internal
+            motion, which is known for two bound particles.
+        report: called every few seconds of a diagonalisation with a line of progress.
 
     Returns:
         Free fermions for V0 = 0 or A = 1, the relative coordinate for A = 2, a diagonalisation for
-        A = 3 to 6, and no reference beyond, or where the cut leaves out more than 0.01.
+        A = 3 to 6; no reference for larger A, or if the uncertainty exceeds 0.01.
 
     Raises:
         ValueError: if an argument is out of its range.

@@ -9,7 +9,7 @@ from tf_nqs.exact.arguments import check_finite, check_positive
 _FIRST_N_FUNCTIONS = 64
 _LAST_N_FUNCTIONS = 1024
 _WANTED_CHANGE = 1e-10
-# Where the oscillator tail exp(-r^2 / 2) has fallen to 1e-31.
+# Here the oscillator tail exp(-r^2 / 2) is 1e-31.
 _TAIL_LENGTH = 12.0
 
 
@@ -18,14 +18,14 @@ def two_particle_energy(interaction_strength: float, interaction_range: float) -
 
     E = 1/2 + e, where 1/2 is the centre of mass and e the lowest odd level of
     -1/2 u'' + (r^2 / 2 + V0 / (sqrt(2 pi) sigma0) exp(-r^2 / sigma0^2)) u = e u,
-    r = (x_1 - x_2) / sqrt(2). The number of functions is doubled until e stands still.
+    r = (x_1 - x_2) / sqrt(2). The number of functions is doubled until e does not change.
 
     Args:
         interaction_strength: V0 in hbar omega a_ho.
         interaction_range: sigma0 in a_ho, > 0.
 
     Returns:
-        The energy, and the change by the last doubling plus rounding.
+        The energy, and its change by the last doubling plus rounding.
 
     Raises:
         ValueError: if an argument is not finite, or the range is not positive.
@@ -40,7 +40,7 @@ def two_particle_energy(interaction_strength: float, interaction_range: float) -
         change = abs(level - previous)
         if change < _WANTED_CHANGE or n_functions >= _LAST_N_FUNCTIONS:
             break
-    # Rounding is relative to the largest term of the potential that `level` is the rest of.
+    # Rounding is relative to the largest term of the potential, which `level` is the remainder of.
     rounding = 1e-13 * (1.0 + abs(strength) / width)
     return 0.5 + level, change + rounding
 
@@ -49,7 +49,8 @@ def _lowest_odd_level(strength: float, width: float, n_functions: int) -> float:
     """Returns the lowest level of the half line r in [0, length], u = 0 at both ends.
 
     Galerkin with integrated Legendre polynomials (P_(k+1) - P_(k-1)) / sqrt(4k + 2): the kinetic
-    matrix is the identity, and the functions crowd at r = 0, where a short interaction sits.
+    matrix is the identity, and the functions resolve the region near r = 0, where a short-ranged
+    interaction acts.
 
     Args:
         strength: V0 in hbar omega a_ho.
@@ -60,7 +61,7 @@ def _lowest_odd_level(strength: float, width: float, n_functions: int) -> float:
         The level in hbar omega: an upper bound up to quadrature and rounding.
     """
     height = strength / (np.sqrt(2.0 * np.pi) * width)
-    # A repulsive core pushes the minimum of the potential outwards, and the tail with it.
+    # A repulsive core shifts the minimum of the potential outwards, and the tail with it.
     squared_minimum = width**2 * np.log(max(1.0, 2.0 * height / width**2))
     length = np.sqrt(squared_minimum) + _TAIL_LENGTH
     nodes, weights = legendre.leggauss(2 * n_functions + 2)

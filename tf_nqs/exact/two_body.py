@@ -1,4 +1,4 @@
-"""Two-body matrix elements of an oscillator basis, by way of the pair's relative motion."""
+"""Two-body matrix elements of an oscillator basis, from the relative motion of the pair."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ def relative_gaussian(
 ) -> NDArray[np.float64]:
     """Returns <n| V |m> of the pair interaction in the relative oscillator basis, in hbar omega.
 
-    V = V0 / (sqrt(2 pi) sigma0) exp(-r^2 / sigma0^2), r = (x_1 - x_2) / sqrt(2). The Gaussian goes
-    into the weight of the Gauss-Hermite rule, which is then exact for the polynomial that is left.
+    V = V0 / (sqrt(2 pi) sigma0) exp(-r^2 / sigma0^2), r = (x_1 - x_2) / sqrt(2). The Gaussian becomes
+    part of the weight of the Gauss-Hermite rule, which is then exact for the remaining polynomial.
 
     Args:
         n_levels: number of levels n = 0, 1, ...
@@ -26,7 +26,7 @@ def relative_gaussian(
     """
     sharpness = 1.0 / (frequency * interaction_range**2)
     nodes = roots_hermite(n_levels)[0]
-    # Christoffel's form of weight * exp(node^2): no underflow, however many nodes.
+    # Christoffel's form of weight * exp(node^2): no underflow for any number of nodes.
     weights = 1.0 / np.sum(oscillator_orbitals(n_levels, nodes) ** 2, axis=0)
     r = nodes / np.sqrt(1.0 + sharpness)
     height = interaction_strength / (np.sqrt(2.0 * np.pi) * interaction_range)
@@ -44,8 +44,8 @@ def relative_hamiltonian(
 ) -> NDArray[np.float64]:
     """Returns each pair's share of the intrinsic Hamiltonian in the relative oscillator basis.
 
-    H - H_cm = sum_(i<j) h(r_ij), h = (p^2 + r^2) / A + V(r): kinetic energy and trap, less the
-    centre of mass, are a sum over pairs too.
+    H - H_cm = sum_(i<j) h(r_ij), h = (p^2 + r^2) / A + V(r): kinetic energy and trap energy without
+    the centre of mass are sums over pairs, too.
 
     Args:
         n_levels: number of levels n = 0, 1, ...
@@ -72,8 +72,8 @@ def oscillator_brackets(largest_sum: int) -> list[NDArray[np.float64]]:
 
     brackets[S][n_1, n] = <n_1, S - n_1 | n, S - n>, with n quanta in r = (x_1 - x_2) / sqrt(2) and
     S - n in (x_1 + x_2) / sqrt(2). Built shell by shell from
-    S |n, N> = (sqrt(n) a_r^+ |n-1, N> + sqrt(N) a_c^+ |n, N-1>); the mean of the two ways up damps
-    rounding, either way alone lets it grow.
+    S |n, N> = (sqrt(n) a_r^+ |n-1, N> + sqrt(N) a_c^+ |n, N-1>); the mean of the two recursions damps
+    rounding errors, which grow in each of them alone.
 
     Args:
         largest_sum: largest n_1 + n_2.
@@ -108,7 +108,7 @@ def pair_matrix(relative: NDArray[np.float64], brackets: list[NDArray[np.float64
 
     Returns:
         Array of shape (n_pairs, n_pairs); pairs n_1 < n_2 by ascending n_1 + n_2, then n_1, so that
-        the matrix of a lower largest sum is the head of this one.
+        the matrix of a lower largest sum is the upper left corner of this one.
     """
     sums = [total for total in range(parity, len(brackets), 2) if total > 0]
     sizes = [(total + 1) // 2 for total in sums]
