@@ -1,1 +1,1 @@
-"""How functions of walkers are compiled and cut into chunks, and how much memory they take."""
+"""Compilation of functions of walkers, their division into chunks, and their peak memory."""

@@ -1,11 +1,12 @@
-"""Phases that take so many walkers at a time that their working memory stays under a bound.
+"""Phases that process walkers in chunks, so that their working memory stays within a limit.
 
-Walkers do not depend on each other: a phase is a loop over chunks of equal size. The last chunk may reach back into
-the one before it, so that all have one shape and the phase is compiled once; what it repeats gives the same rows
-again, and counts nothing in a sum.
+Walkers do not depend on each other: a phase is a loop over chunks of equal size. The last chunk may overlap with the
+one before it, so that all chunks have one shape and the phase is compiled once; repeated walkers give the same rows
+again, and have the coefficient 0 in a sum.
 
-Where one chunk holds all walkers, a phase still runs in equal parts, all at the same time: one part's arrays
-fit a core's cache, and operations that XLA does not share out among the cores run beside those of another part.
+If one chunk holds all walkers, a phase still runs in equal parts, in parallel: the arrays of one part fit into the
+cache of a core, and operations that XLA does not distribute over the cores run at the same time as those of other
+parts.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from tf_nqs.execution.memory import peak_bytes
 from tf_nqs.types import Tensor
 
 _WALKERS_PER_PART = 512
-"""Measured for A = 4, H = 64, on two cores: 4096 walkers in parts of 512 sample in 0.8 of the time; 512 in two of 256
-in 0.76 of it, so that there are two parts wherever one of them keeps `_FEWEST_WALKERS_PER_PART`."""
+"""Measured for A = 4, H = 64, on two cores: sampling 4096 walkers in parts of 512 takes 0.8 of the time, 512 walkers
+in two parts of 256 takes 0.76 of it. So there are at least two parts if each keeps `_FEWEST_WALKERS_PER_PART`."""
 
 _FEWEST_WALKERS_PER_PART = 256
 
 _SHARE_IN_GRAPH_MODE = 0.5
-"""Without XLA the estimate is too low by up to this factor: operations run at the same time."""
+"""Share of the limit that an estimate may use without XLA: operations in parallel need more memory than estimated."""
 
 
 def phase_of_rows(phase: Callable, jit_compile: bool, chunk_mebibytes: float) -> Callable:
     """Returns a compiled phase whose arguments and results have one row per walker.
 
-    All rows of the results are kept: the bound is on what is needed to compute them.
+    The results stay in memory as a whole: the limit is on the working memory that computes them.
 
     Args:
         phase: function of tensors (n_walkers, ...), to tensors (n_walkers, ...) in any structure.
-        jit_compile: whether XLA compiles it.
-        chunk_mebibytes: bound on the working memory, in MiB.
+        jit_compile: whether XLA compiles the phase.
+        chunk_mebibytes: maximum working memory, in MiB.
     """
     compiled = compiled_phase(phase, jit_compile)
     bound = _estimate_allowed(chunk_mebibytes, jit_compile)
@@ -67,8 +68,8 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     Args:
         phase: function of (positions, coefficients), shapes (n_walkers, n_particles) and (n_walkers,), linear in the
             coefficients, to tensors in any structure.
-        jit_compile: whether XLA compiles it.
-        chunk_mebibytes: bound on the working memory, in MiB.
+        jit_compile: whether XLA compiles the phase.
+        chunk_mebibytes: maximum working memory, in MiB.
     """
     compiled = compiled_phase(phase, jit_compile)
     bound = _estimate_allowed(chunk_mebibytes, jit_compile)
@@ -97,12 +98,12 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
 def walkers_per_chunk(
     compiled: tf.types.experimental.PolymorphicFunction, rows: tuple[Tensor, ...], max_bytes: float
 ) -> int:
-    """Returns how many walkers at a time keep a phase under a bound: all, or the least even chunks, at least 1.
+    """Returns the number of walkers per chunk: all, or as few equal chunks as the memory limit allows; at least 1.
 
     Args:
-        compiled: the phase as a `tf.function`; tracing it tells its memory, nothing runs.
-        rows: its arguments, of a number of walkers that is known when traced.
-        max_bytes: bound on the estimated memory of a chunk.
+        compiled: the phase as a `tf.function`; it is traced to estimate its memory, but does not run.
+        rows: its arguments, with a static number of walkers.
+        max_bytes: maximum estimated memory of a chunk.
     """
     n_walkers = rows[0].shape[0]
     traced = n_walkers // n_parts(n_walkers)
@@ -112,7 +113,7 @@ def walkers_per_chunk(
 
 
 def n_parts(n_walkers: int) -> int:
-    """Returns how many equal parts of about 512 walkers there are; 1 where the number of walkers cannot be cut so."""
+    """Returns the number of equal parts of about 512 walkers; 1 if the number of walkers cannot be divided so."""
     at_least = 2 if n_walkers >= 2 * _FEWEST_WALKERS_PER_PART else 1
     return math.gcd(n_walkers, max(n_walkers // _WALKERS_PER_PART, at_least))
 
@@ -131,7 +132,7 @@ def _specs(rows: tuple[Tensor, ...], n_walkers: int) -> list[tf.TensorSpec]:
 
 
 def _over_chunks(add: Callable, start: Any, rows: tuple[Tensor, ...], size: int) -> Any:
-    """Folds add(results, first walker, rows of a chunk, which of them are new) over the chunks."""
+    """Applies add(results, first walker, rows of a chunk, which rows are new) to all chunks, one after the other."""
     n_walkers = rows[0].shape[0]
 
     def step(index: Tensor, results: Any) -> tuple[Tensor, Any]:
@@ -141,21 +142,21 @@ def _over_chunks(add: Callable, start: Any, rows: tuple[Tensor, ...], size: int)
         return index + 1, add(results, first, chunk, is_new)
 
     n_chunks = math.ceil(n_walkers / size)
-    # One after the other: chunks that ran at the same time would need the memory of all.
+    # One after the other: chunks in parallel would need the memory of all.
     return tf.while_loop(lambda index, _: index < n_chunks, step, (0, start), parallel_iterations=1)[1]
 
 
 def _unwritten(one: Tensor, n_walkers: int) -> Tensor:
-    """A tensor of n_walkers rows like those of `one`, every one still to be written.
+    """Returns a tensor of n_walkers rows like those of `one`, not initialised.
 
-    TensorFlow copies what it is started from once: zeros would take the memory of the results a second time.
+    TensorFlow copies the start value of a loop once: zeros would take the memory of the results a second time.
     """
     shape = (n_walkers, *one.shape[1:])
     return tf.ensure_shape(tf.raw_ops.Empty(shape=shape, dtype=one.dtype), shape)
 
 
 def _with_rows(old: Tensor, new: Tensor, first: Tensor) -> Tensor:
-    """`old` with the rows from `first` on replaced by `new`, in place where TensorFlow can."""
+    """Returns `old` with `new` in the rows from `first` on; TensorFlow replaces them in place if it can."""
     last = first + new.shape[0]
     updated = tf.raw_ops.TensorStridedSliceUpdate(input=old, begin=[first], end=[last], strides=[1], value=new)
     return tf.ensure_shape(updated, old.shape)

@@ -1,4 +1,4 @@
-"""How the phases of an iteration are compiled, and when."""
+"""Compilation of the phases of an iteration."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tf_nqs.types import Tensor
 
 
 def compiled_phase(phase: Callable, jit_compile: bool) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the phase as a graph that calls its XLA-compiled self.
+    """Returns the phase as a graph that calls the XLA-compiled phase.
 
-    XLA keeps what it compiled for eager calls apart from what it compiled for graphs; through the outer graph a call
-    from Python and one from `train_step` share one compilation.
+    XLA compiles separately for eager calls and for graphs; because of the outer graph, a call from Python and one from
+    `train_step` share one compilation.
 
-    As in Keras' own training step, Python's `if` and `for` are not translated to graphs: that would read and rewrite
-    the source of everything called, which takes longer than tracing it.
+    As in Keras' own training step, AutoGraph is off: it would read and rewrite the source of every called function,
+    which takes longer than tracing it.
 
     Args:
         phase: function of tensors.
@@ -34,13 +34,13 @@ def compiled_phase(phase: Callable, jit_compile: bool) -> tf.types.experimental.
 def warm_up(
     calls: Iterable[tuple[Callable, tuple[Tensor, ...]]], meanwhile: Callable[[], object] = lambda: None
 ) -> None:
-    """Traces functions one after the other, while XLA compiles those traced already.
+    """Traces functions one after the other, while XLA compiles those that are already traced.
 
-    Tracing is Python, which one thread at a time may run; compilation is not.
+    Tracing is Python code, which only one thread can run at a time; compilation is not.
 
     Args:
-        calls: functions, each with the arguments to call it with; those that compile longest first.
-        meanwhile: more Python to run during the last compilations; it may use the functions.
+        calls: functions, each with the arguments of the call; those with the longest compilation first.
+        meanwhile: Python code to run during the last compilations; it may use the functions.
     """
     with collection_paused(), ThreadPoolExecutor() as pool:
         compilations = []
@@ -54,10 +54,10 @@ def warm_up(
 
 @contextlib.contextmanager
 def explained_xla_failures(ansatz: keras.Model) -> Iterator[None]:
-    """Turns XLA's failure to compile an operation inside the `with` block into one line that says what to do.
+    """Converts XLA's failure to compile an operation inside the `with` block into one line with a remedy.
 
     Args:
-        ansatz: whose operations they most likely are.
+        ansatz: the model that most likely needs the operation.
 
     Raises:
         ValueError: XLA lacks an operation.
@@ -66,11 +66,11 @@ def explained_xla_failures(ansatz: keras.Model) -> Iterator[None]:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
         lacking = sorted(set(re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))))
-        # Infinities are no faults: ln 0 is -inf in TFP's Metropolis step and in determinants. A NaN is passed on.
+        # Infinities are valid: ln 0 is -inf in TFP's Metropolis step and in determinants. NaN is an error.
         if "DebugNumericSummaryV2" in lacking or ("CheckNumerics" in str(error) and "Inf values" in str(error)):
             raise ValueError(
                 "tf.debugging.enable_check_numerics() cannot be used here: XLA has no such checks, and without XLA it "
-                "stops at ln 0 = -inf, which is right; look at n_non_finite in recent_iterations()"
+                "stops at ln 0 = -inf, which is valid; look at n_non_finite in recent_iterations()"
             ) from error
         if not lacking:
             raise

@@ -1,4 +1,4 @@
-"""How much memory a graph needs while it runs, read off the shapes of its tensors."""
+"""Peak memory of a graph, estimated from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _VIEWS = frozenset({"ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze",
 """Operations whose outputs share the memory of their inputs."""
 
 _NOT_COUNTED = _VIEWS | {"Const", "Placeholder", "ReadVariableOp"}
-"""Operations without memory of their own: views, and what exists before the graph runs."""
+"""Operations that allocate no memory: views, and tensors that exist before the graph runs."""
 
 
 def peak_bytes(graph: tf.Graph, itemsize: int) -> int:
-    """Returns the largest total size of tensors alive at once, if the operations ran one after the other.
+    """Returns the maximum total size of the tensors that are alive at once, if operations run one after the other.
 
-    A tensor lives from its operation to the last one that reads it; the graph's outputs stay. Functions that the graph
-    calls, loops included, count with their own peak. Every element is taken for `itemsize` bytes, and a tensor whose
-    shape is not known for as large as the largest known one.
+    A tensor lives from its operation to the last operation that reads it; outputs of the graph live to the end. A
+    function or loop that the graph calls counts with its own peak. Every element counts `itemsize` bytes. A tensor of
+    unknown shape counts as much as the largest known one.
 
-    For the phases of `FermionAnsatz(12)` on 8192 walkers XLA needs 0.7 to 1.07 times as much, as it fuses operations.
-    Graph mode needs 1.5 to 1.9 times as much, as it runs operations at the same time.
+    For the phases of `FermionAnsatz(12)` on 8192 walkers, XLA needs 0.7 to 1.07 times this estimate, because it fuses
+    operations; graph mode needs 1.5 to 1.9 times the estimate, because it runs operations in parallel.
 
     Args:
-        graph: of a traced function, with known shapes.
-        itemsize: bytes of an element.
+        graph: graph of a traced function, with known shapes.
+        itemsize: bytes per element.
     """
     definition = graph.as_graph_def(add_shapes=True)
     library = {function.signature.name: function for function in definition.library.function}
@@ -61,7 +61,7 @@ def _called_functions(node: Any) -> list[str]:
 
 
 def _last_uses(nodes: Sequence[Any], outputs: list[str]) -> list[int]:
-    """Returns for each operation the index of the last one that reads its result, the number of all for outputs."""
+    """Returns the index of the last reader of each operation's result; the number of operations for outputs."""
     position = {node.name: index for index, node in enumerate(nodes)}
     last = list(range(len(nodes)))
     for name in outputs:
@@ -69,7 +69,7 @@ def _last_uses(nodes: Sequence[Any], outputs: list[str]) -> list[int]:
             last[position[name]] = len(nodes)
     for index in reversed(range(len(nodes))):
         node = nodes[index]
-        # Who reads a view reads what it is a view of.
+        # An operation that reads a view reads the tensor behind it.
         read_at = last[index] if node.op in _VIEWS else index
         for source in map(_node_name, node.input):
             if source in position:
@@ -78,7 +78,7 @@ def _last_uses(nodes: Sequence[Any], outputs: list[str]) -> list[int]:
 
 
 def _n_elements(node: Any) -> int | None:
-    """Number of elements of all outputs; None if a shape is not known."""
+    """Returns the number of elements of all outputs; None if a shape is unknown."""
     if node.op in _NOT_COUNTED:
         return 0
     shapes = node.attr["_output_shapes"].list.shape
@@ -88,5 +88,5 @@ def _n_elements(node: Any) -> int | None:
 
 
 def _node_name(tensor: str) -> str:
-    """'name' of 'name', 'name:0', 'name:output:0' and '^name'."""
+    """Returns 'name' for 'name', 'name:0', 'name:output:0' and '^name'."""
     return tensor.removeprefix("^").split(":")[0]
