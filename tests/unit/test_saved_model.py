@@ -194,7 +194,7 @@ def test_the_folder_describes_itself(exported):
 def test_readme_without_a_measured_energy():
     summary = {"n_particles": 1, "dtype": "float32", "n_parameters": 5, "trap": False, "versions": {}}
     text = readme("x", ["log_psi"], summary | {"interaction_strength": None, "interaction_range": None}, {})
-    assert "- energy: not measured" in text and "no trap, an interaction of its own" in text
+    assert "- energy: not measured" in text and "no trap, a custom interaction" in text
 
 
 def test_an_export_is_replaced_only_when_asked_for(ansatz, exported, tmp_path):

@@ -28,22 +28,22 @@ from tf_nqs.types import Tensor
 SUMMARY_FILE = "export.json"
 
 _N_CHECKED, _N_CHECKED_STEPS = 64, 200
-"""Walkers, and Metropolis steps that bring them there, on which a new export is compared."""
+"""Number of walkers on which a new export is compared with the ansatz, and of Metropolis steps that draw them."""
 
 LEAST_SHARE = 0.9
-"""Of the walkers whose numbers must agree, and must be finite. The rest may stand next to a node."""
+"""Minimum share of walkers whose numbers must agree and be finite. The other walkers may be next to a node."""
 
 LARGEST_DEVIATION = {"float32": (1e-5, 1e-3), "float64": (1e-12, 1e-11)}
-"""How far the reloaded numbers of these walkers may be off, relative to max(1, |value|), for up to four particles.
+"""Maximum deviation of the reloaded numbers, relative to max(1, |value|), for up to four particles.
 
-The first bound is for the wave function, the second for what is made of its derivatives. Both models do the same
-operations, but the order of a few sums differs, and orbitals that are nearly dependent, as those of random weights are,
-amplify that rounding. Nine in ten walkers of four particles were off by 1e-6 and 3e-5 at most in float32, by 1e-15 and
-2e-14 in float64. Next to a node rounding errors grow without bound, so no bound holds for every walker.
+The first bound is for the wave function, the second for its derivatives. Both models do the same operations, but the
+order of a few sums differs, and nearly dependent orbitals, as of random weights, amplify this rounding. Nine in ten
+walkers of four particles were off by 1e-6 and 3e-5 at most in float32, by 1e-15 and 2e-14 in float64. Next to a node
+rounding errors grow without limit, so no bound holds for every walker.
 """
 
 _GROWTH, _LARGEST_BOUND = 3.0, 0.1
-"""Factor by which each particle beyond four raises the bounds, and where that ends.
+"""Factor by which each particle beyond four raises the bounds, and their maximum.
 
 With random weights in float32 nine in ten walkers were off by 6e-6 (ln|Psi|) and 3e-4 (gradient) for six particles, by
 1e-4 (ln|Psi|) and 3e-3 (kinetic energy) for ten. A wrong export is off by about 1.
@@ -51,7 +51,7 @@ With random weights in float32 nine in ten walkers were off by 6e-6 (ln|Psi|) an
 
 _OF_DERIVATIVES = ("local_energy", "gradient_and_laplacian")
 _FINITE = ("log_psi", "local_energy")
-"""Signatures that give finite numbers wherever the wave function is of any use."""
+"""Signatures whose numbers must be finite."""
 
 
 class ExportError(RuntimeError):
@@ -67,9 +67,10 @@ def export(
     overwrite: bool = False,
     n_iterations: int | None = None,
 ) -> dict[str, float]:
-    """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README beside it.
+    """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README.
 
-    The new export is written beside `output`, reloaded and compared with the ansatz, and only then moved there.
+    The new export is written to a temporary folder, reloaded and compared with the ansatz, and only then moved to
+    `output`.
 
     Args:
         ansatz: Keras model, positions (n_walkers, n_particles) -> (sign, log_abs_psi).
@@ -77,8 +78,8 @@ def export(
         output: a new or an empty folder.
         laplacian: as for `VariationalMonteCarlo`.
         assets: file name -> text, kept inside the model; `config.toml` and `result.json` are quoted in the README.
-        overwrite: whether `output` may hold an export already, which the new one then replaces.
-        n_iterations: of the training so far, to be told in `export.json` and the README.
+        overwrite: whether the new export may replace an existing one in `output`.
+        n_iterations: iterations of the training so far, for `export.json` and the README.
 
     Returns:
         Signature -> largest deviation of the reloaded model's numbers from the ansatz' own on 64 walkers, relative to
@@ -110,7 +111,7 @@ def export(
 
 
 def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
-    """What was exported, by what, for those who find the model one day."""
+    """Returns the content of `export.json`: the exported system and ansatz, and the versions of the packages."""
     return {
         "n_particles": system.n_particles,
         "dtype": ansatz.compute_dtype,
@@ -131,7 +132,7 @@ def _save(
     methods = make_methods(functions, summary["n_particles"], summary["dtype"])
     for name, method in methods.items():
         setattr(module, name, method)
-    # TensorFlow's variables, without Keras' objects around them: what loads the model need not know those.
+    # TensorFlow's variables, not Keras' objects: the model must load without Keras.
     module.parameters = [variable.value for variable in ansatz.variables]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         module.assets = []
@@ -148,7 +149,7 @@ def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float
     Raises:
         ExportError: fewer than `LEAST_SHARE` of the walkers have finite numbers, off by `LARGEST_DEVIATION` at most.
     """
-    model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # kept: its signatures do not keep the variables alive
+    model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # its signatures do not keep the weights alive
     loaded = model.signatures
     drawn = {"seed": [0, 0], "n_walkers": _N_CHECKED, "n_steps": _N_CHECKED_STEPS}
     positions = loaded["sample"](**{name: tf.constant(value) for name, value in drawn.items()})["positions"]
@@ -168,21 +169,21 @@ def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float
 
 
 def _bound(signature: str, n_particles: int, dtype: str) -> float:
-    """Returns how far numbers of a signature may be off."""
+    """Returns the maximum deviation of the numbers of a signature."""
     bound = LARGEST_DEVIATION[dtype][signature in _OF_DERIVATIVES]
     return min(bound * _GROWTH ** min(max(n_particles - 4, 0), 99), _LARGEST_BOUND)
 
 
 def _require(is_good: np.ndarray, fault: str) -> None:
-    """Refuses a model with that fault on more than a few walkers."""
+    """Raises ExportError if more walkers than allowed have this fault."""
     if np.mean(is_good) < LEAST_SHARE:
         raise ExportError(f"{fault} for {np.count_nonzero(~is_good)} of {len(is_good)} walkers")
 
 
 def _deviation(found: Tensor, wanted: Tensor) -> np.ndarray:
-    """|found - wanted|/max(1, |wanted|) of each walker, the largest of its components.
+    """Returns |found - wanted|/max(1, |wanted|) of each walker, the maximum over its components.
 
-    Equal infinities agree; what is no number agrees with nothing.
+    Equal infinities agree; NaN agrees with nothing.
     """
     found, wanted = (np.asarray(values).reshape(len(values), -1) for values in (found, wanted))
     with np.errstate(invalid="ignore"):
@@ -192,14 +193,14 @@ def _deviation(found: Tensor, wanted: Tensor) -> np.ndarray:
 
 @contextlib.contextmanager
 def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
-    """Gives a folder to write in, which replaces `target` at the end, or vanishes if anything fails.
+    """Yields a temporary folder, which replaces `target` at the end, or is deleted if anything fails.
 
     Args:
-        target: where the finished folder goes; what it holds is lost only when the new one is in its place.
-        output: how messages call it.
+        target: the final folder; its old content is deleted only when the new one is in place.
+        output: the folder as messages write it.
 
     Raises:
-        SettingsError: nothing can be written there.
+        SettingsError: the folder cannot be written.
     """
     new_parents = [place for place in target.parents if not place.exists()]
     allowed = "must be a new or an empty folder"
@@ -223,7 +224,7 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
 
 
 def _put_in_place(new: Path, target: Path, old: Path) -> None:
-    """Moves a folder to where it belongs, and what is there to `old`; back again if that fails."""
+    """Moves `target` to `old`, and `new` to `target`; restores `target` if that fails."""
     if target.exists():
         os.replace(target, old)
     try:

@@ -1,4 +1,4 @@
-"""Functions freed from Python: graphs that TensorFlow saves whole, with all their derivatives."""
+"""Graphs without custom gradients, which TensorFlow saves with derivatives of all orders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-"""Operations whose gradient TensorFlow finds by itself when it loads them."""
+"""Operations whose gradient TensorFlow finds by itself after loading."""
 
 _CUSTOM_GRADIENT = "_gradient_op_type"
 """The attribute by which an operation points to a gradient written in Python."""
@@ -17,15 +17,15 @@ _CUSTOM_GRADIENT = "_gradient_op_type"
 def portable(function: Callable, *specs: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
     """Returns the same function of tensors as a graph without custom gradients.
 
-    A SavedModel holds the custom gradients of its functions, but not the custom gradients that those use in turn: a
-    function with nested ones cannot be differentiated once it was loaded. Here the operations inside are kept and
-    only the pointers to their custom gradients removed, so that TensorFlow differentiates the operations themselves,
-    to any order. That is exact wherever the operations are differentiable. A determinant that vanishes exactly is
-    the exception: a custom gradient may know its derivative, elimination divides by zero there.
+    A SavedModel holds the custom gradients of its functions, but not the custom gradients inside those gradients: a
+    function with nested ones cannot be differentiated after loading. This function keeps the operations and removes
+    only the pointers to their custom gradients, so that TensorFlow differentiates the operations, to any order. This is
+    exact wherever the operations are differentiable. A determinant that is exactly zero is the exception: a custom
+    gradient may know its derivative, but elimination divides by zero.
 
     Args:
-        function: of tensors, to tensors in any nest; the variables it reads stay variables.
-        specs: of its arguments.
+        function: function of tensors, to tensors in any structure; the variables that it reads stay variables.
+        specs: specs of its arguments.
     """
     concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
     graph = concrete.graph.as_graph_def()
@@ -36,7 +36,7 @@ def portable(function: Callable, *specs: tf.TensorSpec) -> tf.types.experimental
     outputs = [tensor.name for tensor in tf.nest.flatten(concrete.structured_outputs)]
 
     def imported(*arguments: Any) -> Any:
-        # Handles of variables must become tensors of the graph that is being built.
+        # Handles of variables must become tensors of the new graph.
         captured = [tf.convert_to_tensor(handle) for handle in concrete.captured_inputs]
         values = dict(zip(names, [*arguments, *captured], strict=True))
         results = tf.graph_util.import_graph_def(graph, values, outputs, name="")

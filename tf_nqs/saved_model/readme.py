@@ -1,4 +1,4 @@
-"""The README of an exported folder: all that its users need who have never seen this package."""
+"""The README of an exported folder, for users who do not know this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tf_nqs.saved_model.signatures import OUTPUTS
 _TEXT = """\
 # {name}: a neural wave function of {n_particles} trapped fermions
 
-A TensorFlow SavedModel, in folder `1`. It needs TensorFlow alone, neither Keras nor the package that trained it.
+A TensorFlow SavedModel, in folder `1`. It needs only TensorFlow, neither Keras nor the package that trained it.
 Lengths are in a_ho = sqrt(ħ/(m ω)), energies in ħω.
 
 {facts}
@@ -27,15 +27,15 @@ n is the number of walkers, any; A = {n_particles}; D is the number of determina
 |---|---|---|---|---|---|---|
 {rows}
 
-`serving_default` is `log_psi`. `positions` are the places of all fermions, in a_ho, in any order.
+`serving_default` is `log_psi`. `positions` are those of all fermions, in a_ho, in any order.
 
 `sample` starts `n_walkers` walkers from N(0, 1) and moves them by `n_steps` steps of random-walk Metropolis. During
 the first half of the steps the width of the moves adapts to an acceptance of one half, every ten steps; in the second
-half it is frozen, which then leaves |Psi|² invariant exactly. Take 500 steps or more; for more walkers take more of
-them or another `seed`. The same seed gives the same walkers.
+half it is frozen, so that these steps leave |Psi|² invariant exactly. Take 500 steps or more. For more samples take
+more walkers or another `seed`. The same seed gives the same walkers.
 
-ln|Psi|, its gradient and its Laplacian diverge where Psi vanishes, and close to there all digits of {dtype} may be
-lost in rounding; walkers drawn from |Psi|² are not there.
+ln|Psi|, its gradient and its Laplacian diverge where Psi vanishes. Close to such points rounding may destroy all digits
+of {dtype}, but |Psi|² is small there, so there are hardly any walkers.
 
 ## Use
 
@@ -67,8 +67,8 @@ curl -d '{{"signature_name": "log_psi", "inputs": {{"positions": [{example}]}}}}
 
 _ASSETS = {
     "config.toml": "all settings of the run",
-    "result.json": "the energy that the run measured, and everything else it found out",
-    "export.json": "what was exported, and the versions of the packages that did it",
+    "result.json": "the measured energy and all other results of the run",
+    "export.json": "system and ansatz of the export, and the versions of the packages",
 }
 
 
@@ -96,7 +96,7 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
 
 
 def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str]:
-    """What is known of this wave function, name -> value."""
+    """Returns the facts about this wave function, name -> value."""
     facts = {"system": _system(summary), "parameters": f"{summary['n_parameters']:,}", "energy": "not measured"}
     result = json.loads(result_text) if result_text else {}
     if result.get("energy") is not None:
@@ -113,15 +113,15 @@ def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str
 
 
 def _system(summary: Mapping[str, Any]) -> str:
-    trap = {True: "harmonic trap", False: "no trap"}.get(summary["trap"], "a trap of its own")
+    trap = {True: "harmonic trap", False: "no trap"}.get(summary["trap"], "a custom trap")
     if summary["interaction_strength"] is None:
-        return f"A = {summary['n_particles']}, {trap}, an interaction of its own"
+        return f"A = {summary['n_particles']}, {trap}, a custom interaction"
     interaction = f"V0 = {summary['interaction_strength']:g} ħω a_ho, range {summary['interaction_range']:g} a_ho"
     return f"A = {summary['n_particles']}, {trap}, Gaussian interaction, {interaction}"
 
 
 def _rows(signatures: Iterable[str], dtype: str) -> Iterator[str]:
-    """The rows of the table of signatures."""
+    """Yields the rows of the table of signatures."""
     inputs = {"sample": "`seed` int32 (2,), `n_walkers` int32 (), `n_steps` int32 ()"}
     for signature in signatures:
         given = inputs.get(signature, f"`positions` {dtype} (n, A)")

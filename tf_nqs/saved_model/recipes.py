@@ -1,6 +1,6 @@
-"""What one can do with an exported wave function beyond its signatures: a part of the README of every export.
+"""Recipes for an exported wave function: a part of the README of every export.
 
-The code is TensorFlow and NumPy alone. Its names `folder`, `model` and `positions` are those of the README's example.
+The code needs only TensorFlow and NumPy. Its names `folder`, `model` and `positions` are those of the README's example.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ sign, log_abs_psi = values["sign"], values["log_abs_psi"]
 walkers = model.sample([0, 1], 100, 500)["positions"]  # seed, n_walkers, n_steps
 ```
 
-Positions of another shape than (n, A) end with `positions must have shape (n, A)`, a single walker without its first
-axis too: write `x[None, :]`. A tensor of another precision must be converted with `tf.cast` first.
+Positions of any other shape than (n, A) raise the error `positions must have shape (n, A)`; for a single walker write
+`x[None, :]`. Convert a tensor of another precision with `tf.cast` first.
 
 ### Parameters and fine-tuning
 
@@ -55,11 +55,11 @@ The learning rate must suit the network: if the energy rises, take a smaller one
 
 ### Save it again
 
-`tf.saved_model.save(model, folder)` keeps the methods and loses the signatures. Hand them over:
+`tf.saved_model.save(model, folder)` keeps the methods but loses the signatures. Pass them:
 
 ```python
 def save_again(model, folder):
-    """Writes the model with its present parameters, and all its signatures."""
+    """Writes the model with its current parameters, and all its signatures."""
     tf.saved_model.save(model, folder, signatures=dict(model.signatures))
 ```
 
@@ -70,7 +70,7 @@ drawn from |Psi_1|². Neither state needs to be normalised. 1 is the same state,
 
 ```python
 def overlap(one, other, n_walkers=10_000, n_steps=500):
-    """Returns the overlap of two models of as many particles and of one precision, and its standard error."""
+    """Returns the overlap of two models of equal particle number and precision, and its standard error."""
     means, errors, shift = [], [], None
     for first, second in ((one, other), (other, one)):
         x = first.sample([2, len(means)], n_walkers, n_steps)["positions"]
@@ -86,7 +86,7 @@ def overlap(one, other, n_walkers=10_000, n_steps=500):
 ### Norm
 
 Psi is not normalised. The integral of |Psi|² over all positions comes from points drawn from a Gaussian that is wider
-than |Psi|². The more particles, the more points it takes: look at the error.
+than |Psi|². More particles need more points: look at the error.
 
 ```python
 def log_norm(model, n_points=100_000):
@@ -107,7 +107,7 @@ Psi / exp(log_norm / 2) is normalised.
 ### TensorFlow Lite
 
 Models in float32 can be converted, a signature at a time; `log_psi`, `psi`, `local_energy` and
-`gradient_and_laplacian` were tried. TensorFlow Lite does not check the shape of positions.
+`gradient_and_laplacian` were tested. TensorFlow Lite does not check the shape of positions.
 
 ```python
 def to_lite(folder, signature):

@@ -1,6 +1,6 @@
-"""What an exported wave function computes: the functions behind the signatures, and the contract that describes them.
+"""The functions behind the signatures of an exported wave function, and the contract that describes them.
 
-Shapes are written with n for the number of walkers, A for that of particles, D for that of determinants.
+In shapes, n is the number of walkers, A the number of particles, D the number of determinants.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEPS_PER_ADAPTATION = 10
 
 
 class Output(NamedTuple):
-    """An output of a signature: its shape, its unit, and what it is."""
+    """An output of a signature: its shape, unit and meaning."""
 
     shape: str
     unit: str
@@ -94,9 +94,9 @@ def functions_of_positions(
 def make_methods(
     functions: Mapping[str, Callable], n_particles: int, dtype: str
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Returns name -> graph function that can be saved as a method of a model; with `sample` besides the given ones.
+    """Returns name -> graph function that can be saved as a method of a model: the given functions and `sample`.
 
-    They take positions of any shape and check it themselves, because TensorFlow's own check says little.
+    They accept positions of any shape and check it themselves, because the message of TensorFlow's check is unclear.
 
     Args:
         functions: as `functions_of_positions` returns them.
@@ -134,7 +134,7 @@ def make_methods(
 def make_signatures(
     methods: Mapping[str, Callable], n_particles: int, dtype: str
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Returns signature -> graph function: the methods, with the shape of their input as part of the contract.
+    """Returns signature -> graph function: the methods, with the shape of their input in the signature.
 
     Args:
         methods: as `make_methods` returns them.
@@ -151,11 +151,11 @@ def make_signatures(
 
 
 def _checked(positions: Tensor, n_particles: int) -> Tensor:
-    """Returns positions whose shape is (n_walkers, n_particles), also where TensorFlow does not compare shapes.
+    """Returns the positions; refuses any shape but (n_walkers, n_particles) when the graph runs.
 
-    A signature of a loaded model takes tensors of any shape, whatever it says, and networks compute something of many.
+    A signature of a loaded model accepts tensors of any shape, and networks compute numbers for many of them.
     """
-    # Hides what the graph claims about the shape: otherwise the check would count as passed and be left out.
+    # Hides the static shape, which is wrong then: with it, TensorFlow would remove the check as always true.
     given = tf.raw_ops.PlaceholderWithDefault(input=positions, shape=None)
     shape = tf.shape(given)
     fits = tf.reduce_all(shape[1:] == n_particles) & (tf.size(shape) == 2)
@@ -167,9 +167,9 @@ def _checked(positions: Tensor, n_particles: int) -> Tensor:
 def _sample(
     log_abs_psi: LogAbsPsi, seed: Tensor, n_walkers: Tensor, n_steps: Tensor, n_particles: int, dtype: str
 ) -> Tensor:
-    """Walkers from N(0, 1) after n_steps Metropolis steps, shape (n_walkers, n_particles).
+    """Returns walkers from N(0, 1) after n_steps Metropolis steps, shape (n_walkers, n_particles).
 
-    The proposal width adapts in the first half of the steps and is frozen in the second, which therefore leaves
+    The proposal width adapts in the first half of the steps. It is frozen in the second half, so that these steps leave
     |Psi|^2 invariant exactly.
     """
     checks = [
