@@ -1,4 +1,4 @@
-"""Whether an energy can be that of the ground state: a bound one, and below every simple state."""
+"""Checks whether an energy can be the ground state's: below the fragments, and below a simple state."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.exact import bound_pair_energy, critical_strength
 
 _ERRORS = 2.0
-"""Standard errors by which a bound state must lie below its fragments."""
+"""Minimum number of standard errors by which a bound state is below its fragments."""
 
 
 def not_the_ground_state(
     system: dict[str, Any], energy: float, energy_error: float, target_error: float = 0.0
 ) -> Doubt | None:
-    """Returns why a measured energy cannot be the ground state's, by `no_bound_state` or `unvisited_well`; else None.
+    """Returns the reason why a measured energy cannot be the ground state's, or None.
 
-    An energy whose error is unknown (nan) shows neither.
+    The reason comes from `no_bound_state` or `unvisited_well`. There is none if the error is unknown (nan).
 
     Args:
         system: n_particles, interaction_strength, interaction_range and trap.
-        energy: the measured one, in hbar*omega.
+        energy: the measured energy, in hbar*omega.
         energy_error: its standard error.
-        target_error: wanted error; an energy that is too high by less is good enough.
+        target_error: requested error; an energy that is too high by less is accepted.
     """
     if not math.isfinite(energy_error):
         return None
@@ -36,10 +36,11 @@ def not_the_ground_state(
 
 
 def no_bound_state(system: dict[str, Any], energy: float, energy_error: float) -> str | None:
-    """Returns a sentence if particles without a trap are not shown to be bound, else None.
+    """Returns a message if the energy does not show that particles without a trap are bound, else None.
 
-    Compared is with fragments far from each other: for two particles both alone, energy 0; for more as many bound pairs
-    as there can be, and perhaps one alone. Larger fragments, which may lie lower still, are not known.
+    The energy is compared with that of distant fragments: for two particles, two free ones, energy 0; for more, as many
+    bound pairs as possible, and a free particle if A is odd. The energies of larger fragments, which may be lower
+    still, are not known.
 
     Args:
         system: n_particles, interaction_strength, interaction_range and trap.
@@ -56,4 +57,5 @@ def no_bound_state(system: dict[str, Any], energy: float, energy_error: float) -
         return None
     fragments = f"{n_pairs} bound pair{'s' * (n_pairs > 1)} far from each other" if pair else "free particles at rest"
     critical = f"two fermions bind only below interaction_strength = {critical_strength(width):.4g} at this range"
-    return f"no bound state: the energy of {energy:.6g} is not below {threshold:.6g}, that of {fragments}; {critical}"
+    found = f"the energy of {energy:.6g} is not below {threshold:.6g}, the energy of {fragments}"
+    return f"no bound state: {found}; {critical}"

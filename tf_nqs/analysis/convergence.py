@@ -1,4 +1,4 @@
-"""When a training has converged: criteria on windows of iterations, and the counting of verdicts. Pure, no Keras.
+"""Criteria of convergence on windows of iterations, and counters of their verdicts. Pure functions, no Keras.
 
 Energies are in hbar*omega, slopes in hbar*omega per iteration.
 """
@@ -21,12 +21,12 @@ class Window(NamedTuple):
     """Consecutive iterations that are judged together; windows do not overlap.
 
     Attributes:
-        first_iteration: number of its first iteration.
-        last_iteration: number of its last iteration.
+        first_iteration: number of the first iteration.
+        last_iteration: number of the last iteration.
         energies: energy of each iteration, shape (n_iterations,), in hbar*omega.
         variances: variance of the local energy at each iteration, shape (n_iterations,), in (hbar*omega)^2.
         energy: mean of `energies`.
-        energy_error: standard error of `energy`, the correlation between iterations counted; in hbar*omega.
+        energy_error: standard error of `energy`, corrected for the correlation of iterations; in hbar*omega.
     """
 
     first_iteration: int
@@ -52,12 +52,12 @@ def make_window(iterations: np.ndarray, energies: np.ndarray, variances: np.ndar
 
 
 class Check(NamedTuple):
-    """One number of a window against its threshold.
+    """A number of a window and its threshold.
 
     Attributes:
-        name: of the criterion.
-        value: what was found, never a signed quantity.
-        threshold: largest value that passes, in the same unit.
+        name: name of the check.
+        value: the absolute value found.
+        threshold: maximum value that passes, in the same unit.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether the value is at most the threshold; a value that is not a number passes nothing."""
+        """Whether the value is at most the threshold; False for NaN."""
         return self.value <= self.threshold
 
 
@@ -75,7 +75,7 @@ class Counters(NamedTuple):
 
     Attributes:
         n_successes: windows that passed every check.
-        n_failures: windows that did not.
+        n_failures: windows that failed a check.
     """
 
     n_successes: int = 0
@@ -83,7 +83,7 @@ class Counters(NamedTuple):
 
 
 def count_verdict(counters: Counters, passed: bool, n_failures: int) -> Counters:
-    """Returns the counters after one more window; more failures than allowed set both of them to 0.
+    """Returns the counters after one more window; more failures than allowed reset both to 0.
 
     Args:
         counters: before this window.
@@ -100,19 +100,20 @@ def count_verdict(counters: Counters, passed: bool, n_failures: int) -> Counters
 
 @dataclass(frozen=True)
 class ThesisCriterion:
-    """The thesis' criterion: six numbers of a window and the one before it, all small, four times.
+    """The thesis' criterion: six checks of two successive windows, all passed in four windows.
 
-    The printed algorithm compares signed slopes and differences, which a steep descent would pass, and its first window
-    with zeros. Here absolute values are compared, and the first window gets no verdict.
+    The printed algorithm compares signed slopes and differences, so that a steep descent would pass, and compares the
+    first window with zeros. This criterion compares absolute values, and the first window has no verdict.
 
     Attributes:
-        max_slope: of the slopes |S_i| and |S_(i-1)| of lines fitted to the energies, in hbar*omega per iteration.
-        max_slope_difference: of |S_i - S_(i-1)|, in hbar*omega per iteration.
-        max_mean_difference: of the difference of the two mean energies, in hbar*omega.
-        max_variance: of the window's mean variance of the local energy, in (hbar*omega)^2.
-        max_spread: of the standard deviation of the window's energies, in hbar*omega.
-        n_successes: windows that must pass since the last reset.
-        n_failures: windows that may fail in between; one more, and counting starts anew.
+        max_slope: maximum of |S_i| and |S_(i-1)|, the slopes of lines fitted to the energies, in hbar*omega per
+            iteration.
+        max_slope_difference: maximum of |S_i - S_(i-1)|, in hbar*omega per iteration.
+        max_mean_difference: maximum difference of the two mean energies, in hbar*omega.
+        max_variance: maximum of the variance of the local energy, averaged over the window, in (hbar*omega)^2.
+        max_spread: maximum standard deviation of the window's energies, in hbar*omega.
+        n_successes: number of windows that must pass since the last reset.
+        n_failures: number of windows that may fail; one more resets both counts.
 
     Raises:
         ValueError: n_successes is below 1.
@@ -158,21 +159,21 @@ class ThesisCriterion:
 
 @dataclass(frozen=True)
 class StatisticalCriterion:
-    """Stops when no descent is left that could be seen, and none that would matter.
+    """Stops when no further descent is significant, and none that is possible would matter.
 
-    A line is fitted to the later half of all windows. Its slope must be zero within its confidence interval, in which
-    the correlation between iterations is counted, and `gain`, the largest descent over as many iterations again that
-    the interval allows, must be at most the tolerance. The first check alone would stop in the noise of a few
-    iterations; the second alone would stop on a rise.
+    A line is fitted to the later half of all windows. Its slope must be zero within its confidence interval, which
+    accounts for the correlation of iterations. The `gain`, the largest descent over the same number of further
+    iterations that the interval allows, must be at most the tolerance. The first check alone would stop in the noise
+    of a few iterations; the second alone would stop when the energy rises.
 
-    The energy of a training falls ever more slowly, so a line overestimates what the same number of iterations will
-    gain. Where the energy falls as 1/iteration that gain is all that is left; where it falls faster, more than that;
-    where it falls more slowly, as iteration^-p, it is the part 2^p - 1 of what is left. As the fitted half grows with
-    training, the error of the slope falls until the criterion can be met, whatever the noise.
+    The energy of a training falls ever more slowly, so a line overestimates the gain of further iterations. If the
+    energy falls as 1/iteration, the gain equals the whole remaining descent; if it falls faster, the gain exceeds it;
+    if it falls more slowly, as iteration^-p, the gain is the part 2^p - 1 of it. The fitted half grows with training,
+    so the error of the slope falls until the criterion can be met, whatever the noise.
 
     Attributes:
-        gain_tolerance: of the further gain, in hbar*omega.
-        confidence: probability of the slope's confidence interval, between 0 and 1.
+        gain_tolerance: maximum further gain, in hbar*omega.
+        confidence: probability of the confidence interval of the slope, between 0 and 1.
 
     Raises:
         ValueError: confidence is not between 0 and 1.
@@ -208,15 +209,15 @@ class StatisticalCriterion:
 
 
 Criterion = ThesisCriterion | StatisticalCriterion
-"""Anything with `checks`, `names`, `least_window`, `n_successes` and `n_failures` as these two have them."""
+"""Any object with the same `checks`, `names`, `least_window`, `n_successes` and `n_failures` as these two."""
 
 
 def make_criterion(early_stopping: str, **thresholds: Any) -> Criterion | None:
-    """Returns the criterion of a name, with those of the thresholds that it has.
+    """Returns the criterion with this name, None for "none".
 
     Args:
         early_stopping: thesis, statistical or none.
-        **thresholds: arguments of both criteria.
+        **thresholds: arguments of both criteria; each uses its own.
     """
     if early_stopping == "none":
         return None

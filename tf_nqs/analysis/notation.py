@@ -1,4 +1,4 @@
-"""How a number and its uncertainty are written."""
+"""Notation of a number and its uncertainty."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ MAX_DECIMALS = 12
 """An energy of the order of ten has no more correct decimals in float64."""
 
 LARGEST_PLAIN_NUMBER = 1e9
-"""Only a run that has diverged has larger energies; these are written with an exponent."""
+"""Larger energies, which only a diverged run has, are written with an exponent."""
 
 
 def format_with_error(value: float | None, error: float | None) -> str:
     """Returns a number in the compact notation: the uncertainty of the last digits in parentheses.
 
-    Two digits of the uncertainty are kept, and the value ends with them: 10.8916(13), 123.4(2.3), 1230(250). An exact
-    value (error 0) is written with "(0)", an unknown error (None, nan, inf) leaves six decimals without parentheses,
-    an unknown value gives "-". An error too small for float64 is rounded up to the last decimal that has a meaning.
+    The uncertainty has two digits, and the value ends at the same decimal: 10.8916(13), 123.4(2.3), 1230(250). An exact
+    value (error 0) is written with "(0)". With an unknown error (None, nan, inf) the value has six decimals and no
+    parentheses; an unknown value gives "-". An error too small for float64 is rounded up to the last decimal that
+    float64 resolves.
 
     Args:
         value: the number, in any unit.
         error: its standard error in the same unit, not negative.
 
     Returns:
-        The text, plain ASCII.
+        The text, in ASCII.
 
     Raises:
         ValueError: if the error is negative.
@@ -41,14 +42,14 @@ def format_with_error(value: float | None, error: float | None) -> str:
 
 
 def round_to_error(value: float | None, error: float | None) -> tuple[str, str | None]:
-    """Returns value and error as decimal numbers that end at the second digit of the error, see `format_with_error`.
+    """Returns value and error as decimal numbers that end at the second digit of the error; see `format_with_error`.
 
     Args:
         value: the number, in any unit.
         error: its standard error in the same unit, not negative.
 
     Returns:
-        Their texts, e.g. ("10.8916", "0.0013"); the second is None where there is no error to state.
+        Their texts, e.g. ("10.8916", "0.0013"); the second is None if the error is unknown.
 
     Raises:
         ValueError: if the error is negative.

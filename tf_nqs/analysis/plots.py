@@ -1,4 +1,4 @@
-"""The picture of a run."""
+"""The plot of a run: energy against iterations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIGHT, DARK, ACCENT, GREY = "#a9c7e8", "#1f4e8c", "#c8501e", "#d9d9d9"
 LEGEND_STYLE = {"fontsize": 9, "frameon": False, "handlelength": 1.4, "columnspacing": 1.2}
 
 MAX_WINDOW = 1000
-"""Longest window of the running mean, in iterations: that of early stopping."""
+"""Maximum window of the running mean, in iterations: the default window of early stopping."""
 
 
 def plot_energy(
@@ -32,15 +32,15 @@ def plot_energy(
     *,
     measured: tuple[float, float | None] | None = None,
 ) -> Path:
-    """Writes the energy of a run against its iterations as a picture.
+    """Writes a plot of the energy of a run against its iterations.
 
     Args:
         metrics: columns of shape (n_iterations,), at least `iteration` and `energy` (hbar*omega), see `read_metrics`.
             Rows without a finite energy leave a gap.
-        reference: the exact energy or the best bound on it, in hbar*omega, or None.
-        path: file to write; its suffix names the format (.png, .pdf, .svg). Missing folders are made.
-        title: headline of the figure.
-        measured: final energy and its error, in hbar*omega, None where it is not known; or None.
+        reference: the exact energy or an upper bound, in hbar*omega, or None.
+        path: file to write; its suffix is the format (.png, .pdf, .svg). Missing folders are created.
+        title: title of the figure.
+        measured: final energy and its error, in hbar*omega, the error None if unknown; or None.
 
     Returns:
         The path written.
@@ -92,7 +92,7 @@ def energy_figure(
     _draw_energies(axes[0], iterations, energies, smooth, window)
     _draw_levels(axes[0], iterations, reference, measured)
     axes[0].set_ylim(energy_limits(energies, smooth, reference, measured))
-    # Above the panel no curve can pass behind the legend.
+    # Above the panel, so that no curve is behind the legend.
     axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, **LEGEND_STYLE)
     if reference is not None:
         _draw_deviation(axes[1], iterations, energies - reference, smooth - reference, measured)
@@ -103,7 +103,7 @@ def energy_figure(
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Returns the mean over a centred window, of the finite values in it; shorter at both ends.
+    """Returns the mean of the finite values in a centred window; the window is shorter at both ends.
 
     Args:
         values: shape (n_iterations,), nan allowed.
@@ -129,8 +129,8 @@ def energy_limits(
 ) -> tuple[float, float]:
     """Returns limits of the energy axis that show the converged part, the reference and the measurement.
 
-    They hold 98 % of the energies after the first fifth of the run, and the running mean there, so that neither the
-    first descent nor a single spike flattens the rest.
+    They contain 98 % of the energies after the first fifth of the run, and of their running mean, so that neither the
+    first descent nor a single spike flattens the rest of the curve.
 
     Args:
         energies: shape (n_iterations,), in hbar*omega, nan allowed.
@@ -173,7 +173,7 @@ def _draw_energies(panel: Axes, iterations: np.ndarray, energies: np.ndarray, sm
 def _draw_levels(
     panel: Axes, iterations: np.ndarray, reference: float | None, measured: tuple[float, float | None] | None
 ) -> None:
-    """Draws the reference, and the measured one with its error as a band and a point at the end of the run."""
+    """Draws the reference, and the measured energy as a point at the end of the run and a band."""
     if measured is not None:
         energy, error = measured[0], _finite_or_none(measured[1])
         panel.axhspan(energy - (error or 0.0), energy + (error or 0.0), color=ACCENT, alpha=0.18, lw=0)
@@ -191,7 +191,7 @@ def _draw_deviation(
     smooth: np.ndarray,
     measured: tuple[float, float | None] | None,
 ) -> None:
-    """Draws |energy - reference| on a logarithmic axis; the whole run, first descent included."""
+    """Draws |energy - reference| of the whole run on a logarithmic axis."""
     marker = "o" if deviations.size < 30 else None
     magnitude, smooth_magnitude = _positive(np.abs(deviations)), _positive(np.abs(smooth))
     panel.plot(iterations, magnitude, color=LIGHT, lw=0.6, marker=marker, ms=4, rasterized=True)
@@ -206,7 +206,7 @@ def _draw_deviation(
         panel.axhline(error, color=ACCENT, ls=":", lw=1.4, label="error of the measured energy")
         panel.legend(loc="upper right", **LEGEND_STYLE)
         low, high = min(low, error), max(high, error)
-    # Whole decades, and a free one on top for the legend.
+    # Whole decades, and a free one at the top for the legend.
     panel.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** (np.floor(np.log10(high)) + 1.5))
 
 
@@ -218,7 +218,7 @@ def _decorate(panel: Axes) -> None:
 
 
 def _set_iteration_axis(panel: Axes, iterations: np.ndarray) -> None:
-    """Labels the axis of iterations, with whole numbers even if there is only one of them."""
+    """Labels the axis of iterations with whole numbers, even for a single iteration."""
     from matplotlib.ticker import MaxNLocator
 
     first, last = (iterations.min(), iterations.max()) if iterations.size else (0.0, 0.0)

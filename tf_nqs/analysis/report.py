@@ -1,4 +1,4 @@
-"""A run's result as a short table for the terminal."""
+"""The result of a run as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNKNOWN = "-"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 
 MAX_WIDTH = 100
-"""Columns of the table at most; also what is taken where there is no terminal to ask."""
+"""Maximum number of columns of the table, and the number without a terminal."""
 
 
 def result_table(
@@ -34,17 +34,16 @@ def result_table(
     """Returns the result of a run as an aligned table, lines joined by newlines.
 
     Args:
-        result: what a run leaves behind, energies in hbar*omega, times in seconds: energy, energy_error,
+        result: content of `result.json`, energies in hbar*omega, times in seconds: energy, energy_error,
             energy_error_naive, variance, kinetic, trap, interaction, acceptance, r_hat, effective_samples,
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
             seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
-            non_finite_share_training, shown only if there were any; converged and not_converged_because, shown if
-            they are known. A value that is missing, None or nan is shown as
-            "-"; other keys are ignored.
-        styled: whether to write terminal escapes (bold, dim); None asks whether stdout is a terminal.
-        ascii_only: whether to avoid all but ASCII characters; None asks whether stdout takes UTF-8.
-        width: columns at most; longer texts are folded. None asks the terminal, 100 without one.
+            non_finite_share_training, shown only if above zero; converged and not_converged_because, shown if present.
+            A value that is missing, None or nan is shown as "-"; other keys are ignored.
+        styled: whether to write terminal escapes (bold, dim); None: if stdout is a terminal.
+        ascii_only: whether to write only ASCII characters; None: unless stdout accepts UTF-8.
+        width: maximum number of columns; longer texts are folded. None: that of the terminal, 100 without one.
 
     Returns:
         The table, without a newline at its end.
@@ -77,7 +76,7 @@ def result_table(
 
 
 def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the rows on the energy, its reference and its parts."""
+    """Returns the rows of the energy, its reference and its parts."""
     energy, error = _number(result, "energy"), _number(result, "energy_error")
     verdict = verdict_text(result)
     return [
@@ -93,7 +92,7 @@ def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sampling_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the rows on the quality of the sampling."""
+    """Returns the rows of the quality of the sampling."""
     acceptance = _number(result, "acceptance")
     return [
         ("Acceptance", UNKNOWN if acceptance is None else f"{100 * acceptance:.1f} %"),
@@ -103,7 +102,7 @@ def _sampling_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _run_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the rows on the run itself."""
+    """Returns the rows of the run itself."""
     parameters = _with_unit(_number(result, "n_parameters"), ",.0f")
     trainable = _with_unit(_number(result, "n_trainable_parameters"), ",.0f")
     seconds = [
@@ -147,7 +146,7 @@ def _reference(result: Mapping[str, Any]) -> str:
 
 
 def _deviation(result: Mapping[str, Any]) -> str:
-    """Returns "+0.000165 ħω, +0.13 standard errors, +0.0015 %", leaving out what is not known."""
+    """Returns "+0.000165 ħω, +0.13 sigma, +0.0015 %", without the unknown parts."""
     energy, reference = _number(result, "energy"), _number(result, "reference_energy")
     sigmas = _number(result, "deviation_in_sigma")
     parts = []
@@ -155,13 +154,13 @@ def _deviation(result: Mapping[str, Any]) -> str:
         parts.append(f"{energy - reference:+.6f} ħω")
     if sigmas is not None:
         parts.append(f"{sigmas:+.2f} {SIGMA}")
-    if energy is not None and reference:  # nothing is relative to zero
+    if energy is not None and reference:  # no relative deviation from zero
         parts.append(f"{100 * (energy - reference) / abs(reference):+.4f} %")
     return ", ".join(parts) or UNKNOWN
 
 
 def _iterations(result: Mapping[str, Any]) -> str:
-    """Returns "1,000", or "1,000 (57 with new samples)" where samples were reused."""
+    """Returns "1,000", or "1,000 (57 with new samples)" if samples were reused."""
     n_iterations, n_samplings = _number(result, "n_iterations"), _number(result, "n_samplings")
     reused = "" if n_samplings in (None, n_iterations) else f" ({n_samplings:,.0f} with new samples)"
     return _with_unit(n_iterations, ",.0f") + reused
@@ -205,5 +204,5 @@ def _text(value: object) -> str:
 
 
 def _plain(text: str, ascii_only: bool) -> str:
-    """Returns the text, spelt out in ASCII where asked."""
+    """Returns the text, in ASCII if `ascii_only` is set."""
     return text.encode("ascii", SPELLED_OUT).decode("ascii") if ascii_only else text

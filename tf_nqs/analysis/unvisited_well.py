@@ -1,4 +1,4 @@
-"""Whether a measured energy is that of the ground state at all: a simple state must not lie below it."""
+"""Checks that no simple state has an energy below the measured one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from tf_nqs.exact import gaussian_cluster
 
 _ERRORS = 4.0
-"""Standard errors by which the simple state must lie lower."""
+"""Minimum number of standard errors by which the simple state must be lower."""
 
 _SHARE = 1e-4
-"""And this share of its energy: quadrature, and rounding of float32 energies."""
+"""Further minimum distance, as a share of its energy: quadrature, and rounding of float32 energies."""
 
 
 def unvisited_well(system: dict[str, Any], energy: float, energy_error: float) -> str | None:
-    """Returns a sentence if a simple state has a lower energy than the measured one, else None.
+    """Returns a message if a simple state has a lower energy than the measured one, else None.
 
-    Such a state shows that training is not converged, most often because no walker has ever come into a well. It is
-    computed from the potentials alone, for any number of particles, see `tf_nqs.exact.cluster`.
+    Such a state shows that training has not converged, most often because no walker has entered a well. It is computed
+    from the potentials alone, for any number of particles; see `tf_nqs.exact.cluster`.
 
     Args:
         system: n_particles, interaction_strength, interaction_range and trap.
-        energy: the measured one, in hbar*omega; without a trap that of the internal motion.
+        energy: the measured energy, in hbar*omega; without a trap the energy of the internal motion.
         energy_error: its standard error.
     """
     cluster = gaussian_cluster(**system)

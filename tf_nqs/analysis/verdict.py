@@ -1,4 +1,4 @@
-"""Whether the energy of a run may be used as it stands, and if not, why: in words."""
+"""The verdict on a run: converged, or the reasons why its energy is not that of a converged ground state."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from numpy.typing import ArrayLike
 from tf_nqs.analysis.trend import N_BATCHES, series_trend
 
 MOST_SIGMAS_ABOVE = 3.0
-"""Standard errors above the reference from which on a wave function is not the ground state."""
+"""Maximum number of standard errors above the reference for a ground state."""
 
 _MOST_SIGMAS_BELOW = 4.0
-"""Standard errors below the reference, which no state can be, from which on the samples are at fault."""
+"""Maximum number of standard errors below the reference. No state has an energy below it, so the samples are wrong."""
 
 _LARGEST_LOST_SHARE = 1e-3
-"""Share of the samples without a finite energy; fewer change no energy by as much as other faults do."""
+"""Maximum share of samples without a finite energy; a smaller share changes the energy less than other faults."""
 
 _LARGEST_SCATTER = 0.1
-"""Standard deviation of the local energy over the sum of the parts' sizes. Trained states have 0.001 to 0.03."""
+"""Maximum ratio of the standard deviation of the local energy to |kinetic| + |trap| + |interaction|.
+
+Trained states have 0.001 to 0.03.
+"""
 
 _FAR_OFF_TARGET = 10.0
-"""Ratio of error and target error from which on the energy is not known as well as was wanted."""
+"""Maximum ratio of error to target error."""
 
 _TREND_SHARE, _LEAST_TREND, _TREND_CONFIDENCE = 1 / 3, 50, 0.99
-"""Share of the iterations that a trend is looked for in, their least number, and the confidence of its interval."""
+"""Share of the iterations that are tested for a trend, their minimum number, and the confidence of its interval."""
 
 Cause = Literal["failure", "training", "sampling", "precision", "wave_function", "binding", "start"]
-"""What is at fault, and so what could help."""
+"""Cause of a doubt, which decides the suggested remedy."""
 
 
 class Doubt(NamedTuple):
     """A reason not to use an energy.
 
     Attributes:
-        cause: what is at fault.
-        reason: in words, without a full stop.
+        cause: what is wrong.
+        reason: the reason in words, without a full stop.
     """
 
     cause: Cause
@@ -51,7 +54,7 @@ def find_doubts(
     energies: ArrayLike = (),
     others: Sequence[Doubt] = (),
 ) -> list[Doubt]:
-    """Returns why the energy of a run is not that of a converged ground state; nothing if it is, as far as one can see.
+    """Returns the reasons why the energy of a run is not that of a converged ground state; none for a converged run.
 
     A run has converged if none of these holds: training failed or was interrupted; the walkers were not in
     equilibrium, or their chains have not mixed; more than 0.1 % of the samples have no finite energy; the error is
@@ -61,9 +64,9 @@ def find_doubts(
 
     Args:
         result: keys as in `RunResult`, energies in hbar*omega; a key that is missing or None raises no doubt.
-        target_error: wanted error of the energy, in hbar*omega.
-        energies: of the iterations of the training, shape (n_iterations,).
-        others: doubts from elsewhere, which come first.
+        target_error: requested error of the energy, in hbar*omega.
+        energies: energies of the training iterations, shape (n_iterations,).
+        others: further doubts, placed before those of the measurement.
     """
     if result.get("stop_reason") == "failed":
         return [Doubt("failure", f"training failed ({result.get('stop_explanation') or 'reason unknown'})"), *others]
@@ -77,7 +80,7 @@ def find_doubts(
 
 
 def verdict_text(result: Mapping[str, Any]) -> str | None:
-    """Returns "converged", or "not converged: ..."; None for a result of an older version, which does not say.
+    """Returns "converged", or "not converged: ..."; None for a result without a verdict, as older versions wrote it.
 
     Args:
         result: with the keys `converged` and `not_converged_because` of `RunResult`.
@@ -91,7 +94,7 @@ def verdict_text(result: Mapping[str, Any]) -> str | None:
 
 
 def is_above_reference(result: Mapping[str, Any]) -> bool:
-    """Whether an energy lies above its reference by more standard errors than chance explains."""
+    """Returns whether an energy is above its reference by more standard errors than chance explains."""
     return (result.get("deviation_in_sigma") or 0.0) > MOST_SIGMAS_ABOVE
 
 
@@ -133,20 +136,20 @@ def _reference_doubts(result: Mapping[str, Any], target_error: float) -> list[Do
     if energy is None or reference is None or sigmas is None:
         return []
     if is_above_reference(result) and energy - reference > target_error:
-        return [Doubt("training", f"the energy lies {sigmas:,.1f} standard errors above the reference")]
+        return [Doubt("training", f"the energy is {sigmas:,.1f} standard errors above the reference")]
     if sigmas < -_MOST_SIGMAS_BELOW:
-        text = f"the energy lies {-sigmas:,.1f} standard errors below the reference, where no state can be"
+        text = f"the energy is {-sigmas:,.1f} standard errors below the reference, but no state has such an energy"
         return [Doubt("sampling", text)]
     return []
 
 
 def _trend_doubts(result: Mapping[str, Any], target_error: float, energies: np.ndarray) -> list[Doubt]:
-    """Doubts that the energy has stopped falling; spikes make the trend uncertain, and so raise none."""
+    """Returns a doubt if the energy still falls; spikes make the trend uncertain and raise no doubt."""
     length = max(_LEAST_TREND, math.ceil(_TREND_SHARE * energies.size))
     last = energies[-length:]
     last = last[np.isfinite(last)]
     if energies.size and last.size < N_BATCHES:
-        return [Doubt("training", f"too few iterations ({energies.size}) to tell whether the energy still falls")]
+        return [Doubt("training", f"too few iterations ({energies.size}) to judge whether the energy still falls")]
     if not energies.size:
         return []
     trend = series_trend(last, _TREND_CONFIDENCE)

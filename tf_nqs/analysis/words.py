@@ -1,4 +1,4 @@
-"""What tables and lines call the kinds that files name by identifiers."""
+"""Words for the identifiers in result files, for tables and messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ REFERENCE_WORDS = {
     "relative_coordinate": "relative coordinate",
     "diagonalisation": "diagonalisation, upper bound",
 }
-"""Kind of a reference -> its words."""
+"""Kind of a reference -> words."""
 
 STOP_WORDS = {
     "early_stopping": "early stopping",
@@ -17,9 +17,9 @@ STOP_WORDS = {
     "terminated": "termination",
     "failed": "failure",
 }
-"""Stop reason of a training -> its words."""
+"""Stop reason of a training -> words."""
 
 
 def stop_words(reason: str) -> str:
-    """Returns the words for a stop reason; another callback's own as it is."""
+    """Returns the words for a stop reason; an unknown one unchanged."""
     return STOP_WORDS.get(reason, reason)

@@ -18,7 +18,7 @@ def test_two_particles_that_nothing_binds():
     """What a training stated as the ground state's energy, 0.0664(2)."""
     found = not_the_ground_state(system(2, -1.0), 0.0664, 0.0002).reason
     assert found == (
-        "no bound state: the energy of 0.0664 is not below 0, that of free particles at rest; "
+        "no bound state: the energy of 0.0664 is not below 0, the energy of free particles at rest; "
         "two fermions bind only below interaction_strength = -6.728 at this range"
     )
     assert no_bound_state(system(2, -1.0, trap=True), 0.9, 0.0) is None
@@ -29,7 +29,7 @@ def test_two_particles_that_nothing_binds():
 def test_more_particles_must_lie_below_their_pairs(n_particles, energy):
     """A pair has -3.116408."""
     found = no_bound_state(system(n_particles, -20.0), energy, 0.001)
-    assert "that of 1 bound pair far" in found if n_particles == 3 else "that of 2 bound pairs far" in found
+    assert "the energy of 1 bound pair far" in found if n_particles == 3 else "the energy of 2 bound pairs far" in found
     assert no_bound_state(system(n_particles, -20.0), energy - 0.1, 0.001) is None
 
 
