@@ -1,7 +1,7 @@
 """Every default of the package, stated once.
 
-Constructors and the settings of `tf_nqs.config` both read them from here, so that the library, `train.py --help`
-and the presets cannot disagree. Lengths are in units of a_ho, energies in units of hbar*omega.
+Constructors and the settings of `tf_nqs.config` both use them, so that the library and `train.py --help` agree. Lengths
+are in units of a_ho, energies in units of hbar*omega.
 """
 
 from typing import Final
@@ -51,7 +51,7 @@ MAX_REPAIRS = 5
 JIT_COMPILE = True
 CHUNK_MEBIBYTES = 1024
 
-# Early stopping: the thresholds and counters are those of the thesis for four particles
+# Early stopping: thresholds and counters from the thesis, for four particles
 EARLY_STOPPING: Final = "none"
 WINDOW = 1000
 MAX_SLOPE = 3e-7

@@ -1,4 +1,4 @@
-"""One check for all arguments that count something."""
+"""The check of all arguments that are counts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def whole_number(name: str, value: Any, least: int = 0) -> int:
-    """Returns a whole number as an int, whatever type it has: 2, `numpy.int64(2)`, 2.0 and a tensor of 2 are the same.
+    """Returns a whole number of any type as an int: 2, `numpy.int64(2)`, 2.0 and a tensor of 2 are equal.
 
     Args:
-        name: of the argument, for the error.
-        value: what it was given.
-        least: smallest value allowed.
+        name: name of the argument, for the error.
+        value: its value.
+        least: minimum value.
 
     Raises:
-        ValueError: it is no whole number, or below `least`.
+        ValueError: the value is no whole number, or below `least`.
     """
     number = as_integer(value)
     if number is None or number < least:
@@ -27,7 +27,7 @@ def whole_number(name: str, value: Any, least: int = 0) -> int:
 
 
 def as_integer(value: Any) -> int | None:
-    """Returns a whole number of any type as an int; None for everything else, also for True and False."""
+    """Returns a whole number of any type as an int; None for any other value, also for True and False."""
     if isinstance(value, bool):
         return None
     try:

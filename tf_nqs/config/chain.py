@@ -1,4 +1,4 @@
-"""The config of a chain: stages, each a run that overrides settings of the one before and starts from its weights."""
+"""The config of a chain: each stage overrides settings of the previous one and starts from its weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ STAGES = "stage"
 """Name of the tables, written [[stage]]."""
 
 _MUST_STAY = ("n_features", "n_layers", "n_determinants")
-"""Settings on which the shapes of all weights depend."""
+"""Settings that decide the shapes of all weights."""
 
 
 class Chain(NamedTuple):
     """A whole chain.
 
     Attributes:
-        run_dir: its folder.
-        stages: the settings of every stage, whose run folders are stage_1, stage_2 and so on in it.
+        run_dir: folder of the chain.
+        stages: settings of every stage; its run folders are stage_1, stage_2 and so on in `run_dir`.
     """
 
     run_dir: str
@@ -31,7 +31,7 @@ class Chain(NamedTuple):
 
 
 def is_chain(config: str | Path) -> bool:
-    """Returns whether a TOML file or a shipped preset is that of a chain: whether it has a [[stage]].
+    """Returns whether a TOML file or a shipped preset configures a chain: whether it has a [[stage]].
 
     Args:
         config: a path, or the name of a preset.
@@ -45,14 +45,14 @@ def is_chain(config: str | Path) -> bool:
 def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -> Chain:
     """Returns a validated chain.
 
-    Each stage has the settings outside of all stages, overridden by those of the stages up to itself, then by the
-    `overrides`. A stage but the first starts from the weights of the one before, unless its own table has
-    `transfer_from`, which may name an earlier stage: "stage_1".
+    The settings of a stage are those outside of all stages, overridden by the tables of all stages up to this one, then
+    by `overrides`. Every stage but the first starts from the weights of the previous one, unless its table sets
+    `transfer_from`, which may be an earlier stage: "stage_1".
 
     Args:
         config: path of a TOML file with [[stage]] tables, or name of a shipped preset.
-        overrides: leaf name -> value for all stages; run_dir is that of the chain, transfer_from of its first stage.
-        run_dir: folder of the chain, if neither config nor overrides say one.
+        overrides: setting -> value for all stages; run_dir is for the chain, transfer_from for its first stage.
+        run_dir: folder of the chain, if neither config nor overrides set it.
 
     Raises:
         SettingsError: something cannot be used; one line, with the number of the stage.
@@ -81,7 +81,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
 
 
 def chain_to_toml(chain: Chain) -> str:
-    """Returns a chain as TOML that loads back to equal stages, each with all its settings; its folder is left out."""
+    """Returns a chain as TOML, which loads back to equal stages; the folder is left out."""
     blocks = []
     for number, settings in enumerate(chain.stages, start=1):
         earlier = {str(Path(chain.run_dir, f"stage_{one}")): f"stage_{one}" for one in range(1, number)}
@@ -107,7 +107,7 @@ def _own_leaves(table: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _source_folder(source: Any, number: int, run_dir: str) -> Any:
-    """Returns the folder of a stage that is named, of the stage before if nothing is; anything else as it is."""
+    """Returns the folder of the named stage; the folder of the previous stage for None; any other value unchanged."""
     if source is None:
         return None if number == 1 else str(Path(run_dir, f"stage_{number - 1}"))
     earlier = isinstance(source, str) and re.fullmatch(r"stage_([1-9]\d*)", source)
@@ -119,7 +119,7 @@ def _source_folder(source: Any, number: int, run_dir: str) -> Any:
 
 
 def _check_source(settings: Settings, earlier: list[Settings]) -> None:
-    """Refuses a transfer between stages that would fail only after hours of training the first of them."""
+    """Refuses a transfer between stages that would fail only after hours of training."""
     for number, source in enumerate(earlier, start=1):
         if source.run.run_dir != settings.transfer.transfer_from:
             continue

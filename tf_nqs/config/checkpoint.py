@@ -9,7 +9,7 @@ from tf_nqs.config.section import CountOrZero, Section
 
 
 class CheckpointSettings(Section):
-    """When checkpoints are written."""
+    """The times of checkpoints."""
 
     checkpoint_minutes: float = Field(
         defaults.CHECKPOINT_MINUTES,

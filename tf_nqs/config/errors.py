@@ -1,4 +1,4 @@
-"""Errors about bad input: always one line that names the setting and what is allowed."""
+"""Messages about bad input: one line that names the setting and the allowed values."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 
 ELSE_LISTED = "; --help=all lists all"
-"""End of a message about a name that is not known, where no known one is close."""
+"""End of a message about an unknown name without a similar known one."""
 
 LONGEST_SHOWN = 80
-"""A value longer than this many characters is cut short in a message."""
+"""Maximum length of a value in a message, in characters."""
 
 OTHER_NAMES = {
     "a": "n_particles",
@@ -40,26 +40,26 @@ OTHER_NAMES = {
     "output": "run_dir",
     "folder": "run_dir",
 }
-"""Symbol of the formulas or other word, in small letters without _ and - -> the setting that it stands for."""
+"""Symbol or other word, in lower case without _ and - -> the setting that it means."""
 
 _END_SHOWN = 40
-"""Of these, at its end: of a path it says most."""
+"""How many of these characters are from the end, the most important part of a path."""
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; its text is one line for the user, whatever the input held."""
+    """A setting that cannot be used; its text is one line for the user, whatever the input contained."""
 
     def __init__(self, message: str) -> None:
         """Keeps the message in one printable line.
 
         Args:
-            message: names the setting and what is allowed.
+            message: the text; it names the setting and the allowed values.
         """
         super().__init__("".join(character if character.isprintable() else "?" for character in message))
 
 
 class RunFolderError(SettingsError):
-    """A folder, mostly that of a run, that cannot be used; its text is one line for the user."""
+    """A folder that cannot be used, usually a run folder; its text is one line for the user."""
 
 
 def must_be(name: str, value: object, allowed: str) -> SettingsError:
@@ -88,10 +88,10 @@ def shown(value: object) -> str:
     """Returns a value as a short text.
 
     Args:
-        value: anything that was given for a setting.
+        value: any value given for a setting.
 
     Returns:
-        The value as TOML or Python writes it, its middle left out where it is long.
+        The value as TOML or Python writes it; a long value without its middle.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -103,7 +103,7 @@ def shown(value: object) -> str:
 
 
 def shown_setting(value: object) -> str:
-    """Returns what `shown` does, but "(not set)" for None, where two values of a setting are compared."""
+    """Returns `shown(value)`, but "(not set)" for None; for comparisons of two values of a setting."""
     return "(not set)" if value is None else shown(value)
 
 
@@ -113,12 +113,12 @@ def why(error: BaseException) -> str:
 
 
 def brief(reason: object) -> str:
-    """Returns an error, or a text about one, as one line of at most 200 characters."""
+    """Returns an error or its text as one line of at most 200 characters."""
     return " ".join(str(reason).split())[:200]
 
 
 def named(name: object) -> str:
-    """Returns a name that is not known, as it was given, its middle left out where it is long."""
+    """Returns an unknown name as it was given; a long name without its middle."""
     return _without_middle(str(name))
 
 
@@ -129,17 +129,17 @@ def _without_middle(text: str) -> str:
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Returns '; did you mean ...?' for the known name that `name` stands for or is closest to, or an empty string.
+    """Returns '; did you mean ...?' for the known name that `name` means or resembles, or an empty string.
 
     Args:
-        name: the name that is not known.
-        known: the names that are.
-        prefix: put before the suggested name, e.g. '--'.
+        name: the unknown name.
+        known: the known names.
+        prefix: text before the suggested name, e.g. '--'.
     """
     other = OTHER_NAMES.get(re.sub("[_-]", "", name).lower())
     if other in (known := list(known)):
         return f"; did you mean {prefix}{other}?"
-    if len(name) > LONGEST_SHOWN:  # comparing it takes long, and nobody has mistyped it
+    if len(name) > LONGEST_SHOWN:  # the comparison takes long, and such a name is no typing error
         return ""
     closest = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {prefix}{closest[0]}?" if closest else ""

@@ -1,4 +1,4 @@
-"""What a field of a section may hold, read off its annotation: one check, one reader of flags, one sentence."""
+"""Allowed values of a field of a section, read from its annotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a TOML file or a shipped preset, with overrides, to `Settings` and back to TOML."""
+"""Reads `Settings` from a TOML file or a shipped preset, with overrides, and writes them as TOML."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
 PRESET_FOLDER = "configs"
 
 LARGEST_FILE = 2**20
-"""Bytes that are read of a config at most: /proc/kcore is a file too."""
+"""Maximum size of a config in bytes: /proc/kcore is a file too."""
 
 _MUST_BE = "must be a TOML file"
 
 
 def _preset_folder() -> Traversable:
-    """Returns the folder of presets: inside an installed package, beside it in a checkout."""
+    """Returns the folder of presets: inside an installed package, next to the package in a checkout."""
     shipped = importlib.resources.files("tf_nqs") / PRESET_FOLDER
     return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / PRESET_FOLDER
 
@@ -35,7 +35,7 @@ def preset_names(searches: bool = False) -> list[str]:
     """Returns the names of the shipped presets.
 
     Args:
-        searches: whether those of hyper-parameter searches are wanted, instead of those of runs.
+        searches: whether to return the presets of searches instead of those of runs.
     """
     folder = _preset_folder()
     if not folder.is_dir():
@@ -45,19 +45,19 @@ def preset_names(searches: bool = False) -> list[str]:
 
 
 def _is_search(file: Traversable) -> bool:
-    """Whether a shipped preset has a section [search]."""
+    """Returns whether a shipped preset has a section [search]."""
     return any(line.startswith("[search") for line in file.read_text(encoding="utf-8").splitlines())
 
 
 def find_config(config: str | Path, searches: bool = False) -> Traversable:
-    """Returns the file that `config` stands for: an existing file, else a shipped preset.
+    """Returns the file that `config` names: an existing file, else a shipped preset.
 
     Args:
         config: a path, or the name of a preset: 'thesis', 'thesis.toml' or 'configs/thesis.toml'.
-        searches: whether the preset of a search is wanted, instead of that of a run.
+        searches: whether a preset must be that of a search instead of a run.
 
     Returns:
-        A file to be read.
+        The file.
 
     Raises:
         SettingsError: there is neither such a file nor such a preset.
@@ -99,7 +99,7 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
 
     Args:
         config: path of a TOML file, name of a shipped preset, or None.
-        overrides: leaf name of a setting -> value.
+        overrides: setting -> value.
 
     Returns:
         The settings, defaults filled in.
@@ -126,11 +126,11 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
 
 
 def to_toml(settings: Settings, within: str = "") -> str:
-    """Returns all settings as sectioned TOML that loads back to equal settings; None values are left out.
+    """Returns all settings as TOML in sections, which loads back to equal settings; None values are left out.
 
     Args:
         settings: all settings.
-        within: what comes before the names of the sections: "stage." in that of a chain.
+        within: prefix of the names of the sections: "stage." in a chain.
     """
     blocks = []
     for section, leaves in settings.model_dump(exclude_none=True).items():
@@ -145,7 +145,7 @@ def _toml_value(value: bool | int | float | str) -> str:
 
 
 def read_table(config: str | Path, searches: bool = False) -> dict[str, Any]:
-    """Returns what a TOML file or a shipped preset holds, as it stands there.
+    """Returns the content of a TOML file or a shipped preset, not validated.
 
     Args:
         config: as for `find_config`.
@@ -173,14 +173,14 @@ def read_table(config: str | Path, searches: bool = False) -> dict[str, Any]:
 
 
 def leaves_of(table: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Returns leaf name -> value of the settings in a table, flat or in sections.
+    """Returns setting -> value from a table, flat or in sections.
 
     Args:
-        table: as `read_table` returns it.
-        name: how messages call the file.
+        table: returned by `read_table`.
+        name: name of the file in messages.
 
     Raises:
-        SettingsError: a name is not known, in the wrong section, or given twice.
+        SettingsError: a name is unknown, in the wrong section, or given twice.
     """
     if "search" in table:
         raise SettingsError(f"[search]: {name} is the config of a search; must be given to python -m tf_nqs.tune")
@@ -221,7 +221,7 @@ def _reason(error: Exception) -> str:
 
 
 def _quoted_line(text: str, message: str) -> str:
-    """Returns the line of `text` that a TOML error message points at, as ': <line>', or an empty string."""
+    """Returns the line of `text` that a TOML error message names, as ': <line>', or an empty string."""
     found = re.search(r"at line (\d+)", message)
     if found is None:
         return ""

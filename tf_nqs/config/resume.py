@@ -1,4 +1,4 @@
-"""Which settings decide what a run gives, and so must stay when it is resumed."""
+"""Settings that must not change when a run is resumed, because they decide its results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tf_nqs.config.errors import shown_setting
 from tf_nqs.config.settings import EvaluationSettings, Settings
 
 NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
-"""Settings that change nothing in what a run gives."""
+"""Settings that do not affect the results of a run."""
 
 MAY_CHANGE = (
     *NO_MATTER,
@@ -22,16 +22,16 @@ MAY_CHANGE = (
     "profile",
     *EvaluationSettings.model_fields,
 )
-"""Settings that may be others when a run is resumed: how long it trains, how it is measured, what it says."""
+"""Settings that may change when a run is resumed: length of training, measurement, output."""
 
 OF_A_NATURAL_GRADIENT = ("damping", "damping_decay_iterations", "momentum", "max_step_norm", "leverage_bound")
-"""Settings that mean nothing to Adam: a run by it may go on although their defaults have changed since."""
+"""Settings that Adam does not use: a run with Adam may resume although their defaults have changed since."""
 
 
 def comparable(settings: Settings) -> dict[str, Any]:
-    """Returns all settings by leaf name; a stage of the same chain as source by its name alone.
+    """Returns setting -> value; `transfer_from` is only the name of the stage if it is a stage of the same chain.
 
-    So a run can be resumed where its folder, or that of its chain, was moved or is called by another path.
+    A run can thus be resumed after its folder, or the folder of its chain, was moved.
     """
     leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
     if leaves["transfer_from"] is not None and leaves["run_dir"] is not None:
@@ -44,9 +44,9 @@ def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[st
     """Returns 'name = old value, not new value' for every setting that has changed.
 
     Args:
-        before: what `comparable` returned for the run so far; a setting that did not exist then counts as unchanged.
-        settings: those of now.
-        ignored: names of settings that do not count.
+        before: `comparable` of the run so far; a setting that did not exist then counts as unchanged.
+        settings: the new settings.
+        ignored: settings that may differ.
     """
     if before.get("optimizer") == "adam" == settings.training.optimizer:
         ignored = (*ignored, *OF_A_NATURAL_GRADIENT)

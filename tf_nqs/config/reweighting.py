@@ -11,7 +11,7 @@ from tf_nqs.config.section import Count, Section
 
 
 class ReweightingSettings(Section):
-    """When new samples are drawn, and when the current ones are re-weighted."""
+    """The schedule of new samples; in between, the current samples are re-weighted."""
 
     resampling: Literal["every_iteration", "thesis", "guarded"] = Field(
         defaults.RESAMPLING,
@@ -26,17 +26,17 @@ class ReweightingSettings(Section):
     )
     longest_wait: Count = Field(
         defaults.LONGEST_WAIT,
-        description="Maximum number of iterations that share samples: reached while the wave function does not change.",
+        description="Maximum number of iterations that share samples, used while the wave function does not change.",
     )
     shortest_wait: Count = Field(
         defaults.SHORTEST_WAIT,
-        description="Minimum number of iterations that share samples: reached when the wave function has changed "
+        description="Minimum number of iterations that share samples, used when the wave function has changed "
         "entirely.",
     )
     cut_off: float = Field(
         defaults.CUT_OFF,
         ge=0,
-        description="Thesis: maximum distance of the mean of R from 1 before new samples are drawn; 0 for no limit.",
+        description="Thesis: maximum distance of the mean ratio R from 1 before new samples are drawn; 0 for no limit.",
     )
     least_effective_fraction: float = Field(
         defaults.LEAST_EFFECTIVE_FRACTION,
@@ -53,7 +53,8 @@ class ReweightingSettings(Section):
     largest_fall: float = Field(
         defaults.LARGEST_FALL,
         gt=0,
-        description="Guarded: maximum fall of the energy on the same samples, in errors, before new samples are drawn.",
+        description="Guarded: maximum fall of the energy on the same samples, in standard errors, before new samples "
+        "are drawn.",
     )
 
     @model_validator(mode="after")

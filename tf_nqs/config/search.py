@@ -1,4 +1,4 @@
-"""The config of a hyper-parameter search: how it searches, over which settings, and the settings of every trial."""
+"""The config of a hyper-parameter search: its method, the searched settings, and the settings of every trial."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
 
 COMMON_SECTIONS = ("system", "evaluation", "run")
-"""They say what problem is solved and how it is measured, which must be the same for all trials."""
+"""Sections of the problem and its measurement, which must be the same for all trials."""
 
 SET_BY_SEARCH = ("iterations", "max_seconds")
-"""Settings of a run that a search sets itself: its trials end after seconds_per_trial."""
+"""Settings that a search sets itself: its trials end after seconds_per_trial."""
 
 _SPACE_FORMS = "{low = ..., high = ...} or {choices = [...]}"
 
@@ -107,9 +107,9 @@ class Search:
     """A whole search.
 
     Attributes:
-        search: how trials are chosen and judged.
-        space: leaf name -> what is searched.
-        fixed: leaf name -> value, as given for every trial.
+        search: the method of the search.
+        space: setting -> searched values.
+        fixed: setting -> value given for every trial.
         settings: the fixed settings, defaults filled in.
     """
 
@@ -149,7 +149,7 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
 
 
 def search_to_toml(search: Search) -> str:
-    """Returns the search as TOML, defaults filled in, that loads back to an equal search; None is left out."""
+    """Returns the search as TOML with defaults filled in, which loads back to an equal search; None is left out."""
     lines = ["[search]", *_lines(search.search.model_dump(exclude_none=True)), "", "[search.space]"]
     for leaf, dimension in search.space.items():
         parts = {key: value for key, value in dimension._asdict().items() if value is not None}
@@ -159,13 +159,13 @@ def search_to_toml(search: Search) -> str:
 
 
 def changed_setting(old: Search, new: Search) -> str | None:
-    """Returns what differs between two searches, as 'name: was ..., is ...'; None if nothing that matters does.
+    """Returns the first forbidden change between two searches, as 'name: was ..., is ...'; None if there is none.
 
     A search may continue to more trials, and for other search_seconds, which each command counts from zero.
 
     Args:
-        old: the search that was begun.
-        new: the one to be resumed.
+        old: the search as it was started.
+        new: the search to resume.
     """
     was, now = _flat(old), _flat(new)
     for name in {**was, **now}:
@@ -176,7 +176,7 @@ def changed_setting(old: Search, new: Search) -> str | None:
 
 
 def _flat(search: Search) -> dict[str, Any]:
-    """Name -> value of all that decides what a search does."""
+    """Returns name -> value of all settings that decide the result of a search."""
     settings = {leaf: value for section in search.settings.model_dump().values() for leaf, value in section.items()}
     searched = {f"[search.space] {leaf}": dimension for leaf, dimension in search.space.items()}
     ignored = {"run_dir", "quiet", *search.space}
@@ -188,7 +188,7 @@ def _flat(search: Search) -> dict[str, Any]:
 
 
 def _without(settings: Settings, left_out: Mapping[str, None]) -> Settings:
-    """The settings with some set to None, which `to_toml` leaves out."""
+    """Returns the settings with some set to None, which `to_toml` leaves out."""
     sections = {
         name: section.model_copy(update={leaf: None for leaf in left_out if SECTION_OF[leaf] == name})
         for name, section in settings
@@ -197,7 +197,7 @@ def _without(settings: Settings, left_out: Mapping[str, None]) -> Settings:
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    """JSON writes numbers, booleans, texts and lists of them as TOML does."""
+    """Returns lines of TOML; JSON writes numbers, booleans, texts and lists of them in the same way."""
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
 
 
@@ -213,7 +213,7 @@ def _search_settings(given: dict[str, Any], name: str) -> SearchSettings:
 
 
 def _dimension(leaf: str, given: Any, fixed: Mapping[str, Any]) -> Range | Choices:
-    """Returns what is searched for one setting, its values known to be allowed each by itself."""
+    """Returns the searched values of one setting; each value is allowed by itself."""
     if leaf not in FIELDS:
         raise no_such_setting(leaf, FIELDS, ", but it is in [search.space]", "; train.py --help=all lists all")
     if leaf in SET_BY_SEARCH:

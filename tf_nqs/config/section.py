@@ -1,4 +1,4 @@
-"""What all sections of the settings are made of."""
+"""The base class of all sections of the settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 class Section(BaseModel):
     """Base of all sections: immutable, no unknown keys, no silent conversions, no NaN, no infinity.
 
-    A scalar of NumPy counts as the Python number that it is, a path as its text.
+    NumPy scalars are converted to Python numbers, paths to text.
     """
 
     model_config = ConfigDict(

@@ -19,7 +19,7 @@ from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
-"""Lengths and energies between 1/largest and largest can be squared without leaving the dtype."""
+"""Largest length or energy by dtype; the squares of numbers from 1/largest to largest are finite and not zero."""
 
 
 class SystemSettings(Section):
@@ -36,7 +36,7 @@ class SystemSettings(Section):
     trap: bool = Field(True, description="Hold the particles in the harmonic trap.")
 
     def title(self) -> str:
-        """Returns what is written above a plot."""
+        """Returns the title of a plot."""
         return f"A = {self.n_particles}, V0 = {self.interaction_strength:g}, sigma0 = {self.interaction_range:g}"
 
     @model_validator(mode="after")
@@ -95,7 +95,8 @@ class SamplingSettings(Section):
     )
     stuck_steps: CountOrZero = Field(
         defaults.STUCK_STEPS,
-        description="Steps without a move after which a walker is moved to the position of another one; 0 for never.",
+        description="Number of steps without a move after which a walker restarts at the position of another one; "
+        "0 for never.",
     )
     sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
         defaults.SAMPLING_DTYPE,
@@ -147,8 +148,8 @@ class TrainingSettings(Section):
     )
     laplacian: Literal["auto", "nested", "forward"] = Field(
         defaults.LAPLACIAN,
-        description="Method for the Laplacian: nested GradientTapes, one forward pass, or the faster one that applies"
-        " (auto).",
+        description="Method for the Laplacian: nested GradientTapes, one forward pass, or the faster available one "
+        "(auto).",
     )
     clip_deviations: float = Field(
         defaults.CLIP_DEVIATIONS,
@@ -158,7 +159,8 @@ class TrainingSettings(Section):
     )
     clip_doubling_iterations: CountOrZero = Field(
         defaults.CLIP_DOUBLING_ITERATIONS,
-        description="Iterations in which clip_deviations doubles, so that late gradients are not clipped; 0 for never.",
+        description="Number of iterations in which clip_deviations doubles, so that late gradients are not clipped; "
+        "0 for a constant bound.",
     )
     pretrain_iterations: CountOrZero = Field(
         defaults.PRETRAIN_ITERATIONS,
@@ -170,7 +172,7 @@ class TrainingSettings(Section):
     )
     jit_compile: bool = Field(
         defaults.JIT_COMPILE,
-        description="Compile the phases of an iteration with XLA; without it a run starts sooner, but is slower.",
+        description="Compile the phases of an iteration with XLA; without it a run starts sooner but is slower.",
     )
     chunk_mebibytes: Count = Field(
         defaults.CHUNK_MEBIBYTES,
@@ -215,7 +217,8 @@ class RunSettings(Section):
     )
     quiet: bool = Field(False, description="Print only errors.")
     profile: bool = Field(
-        False, description="Time the phases of an iteration after training; writes profile.csv and profile.png."
+        False,
+        description="Measure the time of each phase of an iteration after training; writes profile.csv, profile.png.",
     )
 
 
@@ -235,7 +238,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _must_fit_dtype(self) -> Settings:
-        """Refuses lengths and energies whose squares under- or overflow: they would turn into NaN much later."""
+        """Refuses lengths and energies whose squares under- or overflow: they would become NaN much later."""
         dtype = self.ansatz.dtype
         sampled = dtype if self.sampling.sampling_dtype == "ansatz" else self.sampling.sampling_dtype
         for section, leaf, name, limiting in (
@@ -265,10 +268,10 @@ SECTIONS: dict[str, type[Section]] = {name: get_type_hints(Settings)[name] for n
 FIELDS: dict[str, FieldInfo] = {
     leaf: field for model in SECTIONS.values() for leaf, field in model.model_fields.items()
 }
-"""Leaf name -> its field; leaf names are unique over all sections."""
+"""Setting -> its field; names of settings are unique over all sections."""
 
 SECTION_OF: dict[str, str] = {leaf: section for section, model in SECTIONS.items() for leaf in model.model_fields}
-"""Leaf name -> the name of its section."""
+"""Setting -> the name of its section."""
 
 
 def checked(leaf: str, value: Any) -> Any:
@@ -286,5 +289,5 @@ def value_type(leaf: str) -> type:
 
 
 def allowed(leaf: str) -> str:
-    """Returns what a setting may be, as the end of a sentence that starts with 'must be'."""
+    """Returns the allowed values of a setting, as the end of a sentence that starts with 'must be'."""
     return field_allowed(FIELDS[leaf])

@@ -11,12 +11,12 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 
 
 class StoppingSettings(Section):
-    """When training stops early, and which weights it ends with."""
+    """Early stopping, and the weights at the end of training."""
 
     early_stopping: Literal["none", "thesis", "statistical"] = Field(
         defaults.EARLY_STOPPING,
-        description="Criterion of convergence: that of the thesis, or a slope that is zero within its error and a "
-        "further gain below gain_tolerance (statistical).",
+        description="Criterion of convergence: the checks of the thesis, or a slope that is zero within its error and "
+        "a further gain below gain_tolerance (statistical).",
     )
     window: int = Field(
         defaults.WINDOW,
@@ -32,7 +32,7 @@ class StoppingSettings(Section):
     max_slope_difference: float = Field(
         defaults.MAX_SLOPE_DIFFERENCE,
         gt=0,
-        description="Thesis: maximum difference of these two slopes, in hbar*omega per iteration.",
+        description="Thesis: maximum difference of the slopes of two successive windows, in hbar*omega per iteration.",
     )
     max_mean_difference: float = Field(
         defaults.MAX_MEAN_DIFFERENCE,
@@ -57,15 +57,15 @@ class StoppingSettings(Section):
     gain_tolerance: float = Field(
         defaults.GAIN_TOLERANCE,
         gt=0,
-        description="Statistical: maximum further gain that is given up, in units of hbar*omega.",
+        description="Statistical: maximum expected gain of further training, in units of hbar*omega.",
     )
     confidence: float = Field(
         defaults.CONFIDENCE,
         gt=0,
         lt=1,
-        description="Statistical: probability of the confidence interval of the slope.",
+        description="Statistical: confidence level of the interval of the slope.",
     )
     restore_best: bool = Field(
         defaults.RESTORE_BEST,
-        description="Restore the weights of the window with the lowest energy plus error at the end.",
+        description="At the end of training, restore the weights of the window with the lowest energy plus error.",
     )

@@ -9,7 +9,7 @@ from tf_nqs.config.section import CountOrZero, Section
 
 
 class TransferSettings(Section):
-    """Which weights training starts from, and which of them are trained."""
+    """The initial weights, and the layers that are trained."""
 
     transfer_from: str | None = Field(
         None,
