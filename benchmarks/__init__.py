@@ -1,1 +1,1 @@
-"""What tf_nqs is fast at, measured against peers in one run: see README.md."""
+"""Benchmarks of tf_nqs and comparisons with other frameworks: see README.md."""

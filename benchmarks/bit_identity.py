@@ -1,10 +1,10 @@
-"""The same trainings by the code of two checkouts: are their rows and weights equal, bit by bit?
+"""Compares the trainings of two checkouts: are their rows and weights equal, bit by bit?
 
 Usage: python -m benchmarks.bit_identity --before=FOLDER [--after=.] [--modes adam spring ...] [--output=FILE]
 
-Each folder is a checkout of this repository, for example one made by `git worktree add FOLDER COMMIT`. Both are run by
-the Python that runs this, one after the other. Equal means: all rows of metrics.csv in all columns but `seconds`, all
-of windows.csv, and every weight. The exit status is 0 if all are equal.
+Each folder is a checkout of this repository, for example one made by `git worktree add FOLDER COMMIT`. The current
+Python runs both, one after the other. Equal means: all rows of metrics.csv in all columns but `seconds`, all of
+windows.csv, and every weight. The exit status is 0 if all are equal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ reference_max_seconds = 0.0
 target_error = 1.0
 evaluation_max_seconds = 600.0
 """
-"""No measurement is ended by time: a chain's next stage starts from the walkers that it leaves behind."""
+"""No time limit ends a measurement, because the next stage of a chain starts from its walkers."""
 
 ADAM = 'optimizer = "adam"\nlearning_rate = 1e-3\n'
 
@@ -46,7 +46,7 @@ MODES = {
     "chain": "[[stage]]\nn_particles = 2\n[[stage]]\nn_particles = 4\nfreeze_equivariant = true\nrelease_at = 40\n"
     "[[stage]]\ninteraction_strength = 5.0\nfreeze_equivariant = false\nrelease_at = 0\n",
 }
-"""Mode -> what its settings add to the common ones."""
+"""Mode -> settings in addition to the common ones."""
 
 
 def train(checkout: Path, config: Path, folder: Path) -> None:
@@ -94,7 +94,7 @@ def try_mode(mode: str, before: Path, after: Path, folder: Path) -> dict[str, ob
 def main() -> int:
     """Trains by both checkouts, compares, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--before", required=True, type=Path, help="checkout that the other one is compared with")
+    parser.add_argument("--before", required=True, type=Path, help="checkout to compare with")
     parser.add_argument("--after", default=Path.cwd(), type=Path, help="the other checkout; this folder by default")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--output", help="JSON file for the results")

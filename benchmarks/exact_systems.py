@@ -1,10 +1,10 @@
-"""Trainings and observables of systems that are solved exactly: are their deviations what their errors say?
+"""Trainings and observables of exactly solved systems: are their deviations within their errors?
 
 Usage: python -m benchmarks.exact_systems --folder=FOLDER [--config=two_particles] [--n_particles=2]
        [--strengths -20 -10 -5 5 10 20] [--seed=1] [--observe_seconds=30]
 
 Every system is trained once, by `train.py` with the preset, and observed once, by `python -m tf_nqs.observe`. A run
-that FOLDER holds already is not repeated. Ends with status 1 if a criterion below is not met.
+that exists in FOLDER is not repeated. Ends with status 1 if a criterion below is not met.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from benchmarks.report import say, show_table
 
 ROOT = Path(__file__).parents[1]
 LARGEST_ERROR, LARGEST_DEVIATION = 2e-4, 1e-3
-"""Of the energy, in hbar*omega; the deviation is from the exact energy."""
+"""Limits of the energy, in hbar*omega; the deviation is from the exact energy."""
 
 LEAST_DENSITY, LEAST_OCCUPATION = 1e-2, 1e-3
-"""Values below these, the density relative to its maximum, are not looked at: their statistical errors are far smaller
-than what any trained wave function is off where hardly anyone is."""
+"""Minimum values that are compared, of the density relative to its maximum: for smaller ones the statistical errors are
+far below the error of any trained wave function."""
 
 LEAST_SHARE, LARGEST_PULL = 0.9, 5.0
-"""Of the values of density and occupations: share within two errors, and the largest deviation in errors."""
+"""Minimum share of the values of density and occupations within two errors, and maximum deviation in errors."""
 
 
 def run_system(flags: argparse.Namespace, strength: float) -> dict[str, Any]:
-    """Trains and observes one system, or reads what an earlier call has left.
+    """Trains and observes one system, or reads the files of an earlier call.
 
     Returns:
         Strength, energy, its error, reference, deviation, and the pulls of density and occupations.
@@ -65,7 +65,7 @@ def pulls(folder: Path) -> np.ndarray:
 
 
 def failures(runs: list[dict[str, Any]]) -> list[str]:
-    """Returns what is not met, a line each; none if all is."""
+    """Returns a line for each criterion that is not met."""
     found = [f"V0 = {run['strength']:g}: the error is unknown" for run in runs if run["energy_error"] is None]
     runs = [run for run in runs if run["energy_error"] is not None]
     if not runs:
@@ -85,7 +85,7 @@ def failures(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
-    """Runs all systems, prints a table and what is not met; returns the exit status."""
+    """Runs all systems, prints a table and the criteria that are not met; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--config", default="two_particles")

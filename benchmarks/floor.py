@@ -1,6 +1,6 @@
-"""The matrix products that an iteration cannot do without: a lower bound of its time.
+"""The matrix products that an iteration needs: a lower bound of its time.
 
-Left out, so that the bound stays one: products with a single input feature (the first layer), all element-wise work,
+Left out, so that this is a lower bound: products with a single input feature (the first layer), all element-wise work,
 the determinants, random numbers and the optimiser.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from benchmarks.problem import Problem
 
 PHASES = ("sampling", "local_energy", "update")
-"""What an iteration consists of: Metropolis steps, local energies, and the energy's gradient with Adam's update."""
+"""The phases of an iteration: Metropolis steps, local energies, and the energy gradient with Adam's update."""
 
 
 class Product(NamedTuple):
@@ -24,7 +24,7 @@ class Product(NamedTuple):
 
     @property
     def flop(self) -> int:
-        """Floating-point operations of all of them."""
+        """Floating-point operations of all products."""
         return 2 * self.count * self.m * self.k * self.n
 
 
@@ -46,7 +46,7 @@ def phase_products(problem: Problem) -> dict[str, list[Product]]:
 
 
 def _value(problem: Problem) -> list[Product]:
-    """Products of one evaluation of the network: per particle, and per walker for the mean."""
+    """Returns the products of one evaluation of the network: per particle, and per walker for the mean."""
     n_walkers, n_features = problem.n_walkers, problem.n_features
     n_rows = n_walkers * problem.n_particles
     hidden = [Product(1, n_rows, n_features, n_features), Product(1, n_walkers, n_features, n_features)]

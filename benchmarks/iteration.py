@@ -1,4 +1,4 @@
-"""One iteration, phase by phase, beside the same iteration in other frameworks and a floor.
+"""One iteration, phase by phase, compared with other frameworks and a lower bound.
 
 Usage: python -m benchmarks.iteration [--output=FILE]
 """
@@ -28,19 +28,18 @@ ARMS = ("tf_nqs/float32", "tf_nqs/float64", "torch/float32", "jax_hessian/float3
 OURS = ARMS[0]
 
 LARGEST_ERROR = {"float64": (0.99, 1e-7), "float32": (0.5, 1e-3)}
-"""Quantile over walkers, and how large the error relative to 1 + |value| may be there.
+"""Quantile over walkers, and its maximum error relative to 1 + |value|.
 
-Next to a node rounding errors grow without bound, as 1/|Psi|, and random start weights bring most walkers near one: in
-float32 the agreement of the median walker is all that can be asked for. That the functions are the same is shown in
-float64.
+Next to a node rounding errors grow without limit, as 1/|Psi|, and random weights bring most walkers near a node: in
+float32 only the median walker must agree. The comparison in float64 shows that the functions are the same.
 """
 
 
 def start(arms: list[str], problem: Problem, n_iterations: int) -> tuple[dict[str, Peer], dict[str, str], dict]:
-    """Starts a process per arm.
+    """Starts a process per framework and dtype.
 
     Returns:
-        Arm -> process; arm -> why it is missing; package -> version.
+        Name -> process; name -> why it is missing; package -> version.
     """
     peers, missing, versions = {}, {}, {}
 
@@ -66,13 +65,13 @@ def start(arms: list[str], problem: Problem, n_iterations: int) -> tuple[dict[st
 
 
 def check(peers: dict[str, Peer], problem: Problem) -> dict[str, dict[str, dict[str, float]]]:
-    """Compares every arm, and every framework in float64, with ours in float64, on the same walkers.
+    """Compares every framework and dtype, and every framework in float64, with ours in float64, on the same walkers.
 
     Returns:
-        Arm -> name of the value -> median and 99 % quantile of the error relative to 1 + |value|.
+        Framework and dtype -> name of the value -> median and 99 % quantile of the error relative to 1 + |value|.
 
     Raises:
-        SystemExit: an error is too large: timings of different computations would mean nothing.
+        SystemExit: an error is too large, so that the computations differ and their times cannot be compared.
     """
     values = _evaluate(peers)
     ours = OURS.replace("32", "64")
@@ -102,7 +101,7 @@ def check(peers: dict[str, Peer], problem: Problem) -> dict[str, dict[str, dict[
 
 
 def _evaluate(peers):
-    """Arm -> "log_abs_psi" and "local_energy" of the problem's walkers."""
+    """Returns framework and dtype -> "log_abs_psi" and "local_energy" of the problem's walkers."""
     answers = {arm: peer.ask(ask="evaluate") for arm, peer in peers.items()}
     return {
         arm: {name: np.array(numbers, np.float64) for name, numbers in answer.items()}
@@ -111,10 +110,10 @@ def _evaluate(peers):
 
 
 def measure(peers: dict[str, Peer], n_rounds: int, n_iterations: int) -> dict[str, dict[str, list[float]]]:
-    """Times all phases of all arms, one repeat each per round; each round starts with another arm.
+    """Times all phases of all frameworks, one repeat each per round; each round starts with another framework.
 
     Returns:
-        Arm -> phase -> seconds of each round; the "total" is that of one iteration.
+        Framework and dtype -> phase -> seconds of each round; the "total" is one iteration.
     """
     names = [*PHASES, *(f"products_{phase}" for phase in PHASES)]
     seconds = {arm: {name: [] for name in [*names, "total"]} for arm in peers}
@@ -171,7 +170,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Returns the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), metavar="NAME/DTYPE", help=f"of {', '.join(MODULES)}")
-    parser.add_argument("--n_rounds", type=int, default=9, help="repeats, interleaved over the arms")
+    parser.add_argument("--n_rounds", type=int, default=9, help="number of repeats, interleaved over the frameworks")
     parser.add_argument("--n_iterations", type=int, default=20, help="iterations of one repeat of the total")
     parser.add_argument("--output", help="JSON file")
     for name, value in asdict(Problem()).items():
@@ -185,7 +184,7 @@ def main() -> None:
     problem = Problem(**{name: getattr(flags, name) for name in asdict(Problem())})
     before = machine()
     if before["load"] > 0.5:
-        say(f"the machine is busy (load {before['load']:.1f}): frameworks whose threads wait by spinning suffer most")
+        say(f"the machine is busy (load {before['load']:.1f}): frameworks with spinning threads are slowed down most")
     peers, missing, versions = start(flags.arms, problem, flags.n_iterations)
     if not peers:
         raise SystemExit("nothing to measure")

@@ -1,4 +1,4 @@
-"""When a training has reached the exact energy."""
+"""Decides when a training has reached the exact energy."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 import numpy as np
 
 ERRORS_OF_TOLERANCE = (10.0, 1.0, 0.25)
-"""Standard errors, over the tolerance, to which frozen weights are measured in turn: the first ones save time far from
-the exact energy, the last one decides."""
+"""Standard errors of successive measurements with frozen weights, relative to the tolerance. The first ones save time
+far from the exact energy, the last one decides."""
 
 RULED_OUT = 3.0
-"""Errors outside of the tolerance at which a coarse measurement needs no finer one."""
+"""Distance from the tolerance, in errors, at which a coarse measurement needs no finer one."""
 
 
 class Judge:
-    """Watches a training: records it, says when it may end, and when it reached which tolerance.
+    """Records a training, decides when it may end, and finds when it reached each tolerance.
 
-    Its clock starts with it, and stands still while frozen weights are measured.
+    The clock starts with the judge and stops during measurements with frozen weights.
 
     Criterion "running_mean": the mean energy of the last `window` iterations stays within the tolerance of the
     reference until the end of the run. Criterion "frozen": the energy measured with the weights of that iteration is
-    within it, and known to a quarter of it; measured after every call until it holds.
+    within the tolerance, with an error of a quarter of it. It is measured after every call until the criterion is met.
 
     A reference by diagonalisation is an upper bound: its uncertainty widens the tolerance downwards.
 
     Args:
         reference: exact energy, in hbar*omega.
-        uncertainty: how far below it the true energy may lie.
+        uncertainty: maximum distance of the true energy below the reference.
         tolerances: distances to reach, in hbar*omega.
         window: iterations of the running mean.
-        hold: the training ends once the running mean stayed within the tightest tolerance for so many iterations.
+        hold: number of iterations within the tightest tolerance that end the training.
         max_seconds: the training ends after this time.
-        measure: target_error -> (energy, error) with the weights as they are; None for the criterion "running_mean".
+        measure: target_error -> (energy, error) with the current weights; None for the criterion "running_mean".
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Judge:
     def record(self, energies: list[float]) -> bool:
         """Takes the energies of the iterations since the last call; returns whether the training may end."""
         self._energies += [float(energy) for energy in energies]
-        # Iterations of one call cannot be told apart by the clock: all carry the time at which the call ended.
+        # The clock cannot resolve the iterations of one call: all have the time of its end.
         self._seconds += [self.elapsed()] * len(energies)
         if self._measure:
             paused = time.monotonic()
@@ -91,7 +91,7 @@ class Judge:
         return (lowest <= energy) & (energy <= highest)
 
     def _first_of_last_stay(self, tolerance):
-        """First iteration (from 1) since which the running mean is within; one past the last if it is not now."""
+        """Returns the first iteration (from 1) since which the running mean is within; one past the last if not."""
         n_iterations = len(self._energies)
         if n_iterations < self._window:
             return n_iterations + 1

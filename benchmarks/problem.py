@@ -1,4 +1,4 @@
-"""The problem that everyone is given: system, network, start weights and walkers, from NumPy alone.
+"""The common problem of all frameworks: system, network, initial weights and walkers, from NumPy alone.
 
 Lengths are in a_ho, energies in hbar*omega.
 """
@@ -25,8 +25,8 @@ class Problem:
         n_walkers: number of walkers.
         n_steps: Metropolis steps per iteration.
         proposal_width: standard deviation of the proposed moves.
-        learning_rate: of Adam.
-        seed: of weights and walkers.
+        learning_rate: learning rate of Adam.
+        seed: seed of weights and walkers.
     """
 
     n_particles: int = 4
@@ -52,12 +52,12 @@ class Problem:
 
 
 class Weights(NamedTuple):
-    """The network's parameters; a product [h, mean(h)] W is kept as h `own` + mean(h) `shared`.
+    """The parameters of the network; a product [h, mean(h)] W is stored as h `own` + mean(h) `shared`.
 
     Attributes:
         equivariant: (own, shared, bias) of each layer, shapes (n_inputs, H), (n_inputs, H), (H,).
         orbitals: (kernel, bias), shapes (H, A), (A,).
-        inverse_width: of the envelopes, shape (A,).
+        inverse_width: inverse widths of the envelopes, shape (A,).
     """
 
     equivariant: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -66,12 +66,12 @@ class Weights(NamedTuple):
 
 
 def draw_weights(problem: Problem, envelope_spread: float = 0.0) -> Weights:
-    """Returns start weights as `tf_nqs` draws them, U(-1, 1)/sqrt(fan_in), biases included.
+    """Returns initial weights as `tf_nqs` draws them, U(-1, 1)/sqrt(fan_in), biases included.
 
     Args:
         problem: sizes and seed.
-        envelope_spread: relative spread of the inverse widths about 1/sqrt(2); above 0, a framework that mixed them
-            up would be found out.
+        envelope_spread: relative spread of the inverse widths about 1/sqrt(2); a spread above 0 reveals a
+            framework that permutes them.
     """
     generator = np.random.default_rng([problem.seed, 0])
     n_features, n_particles = problem.n_features, problem.n_particles

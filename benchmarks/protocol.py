@@ -1,4 +1,4 @@
-"""Processes that are asked things over pipes: one line of JSON in, one line of JSON out."""
+"""Processes that answer requests over pipes: one line of JSON in, one line of JSON out."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class Engine(Protocol):
-    """What a framework must offer to be measured.
+    """The interface of a framework.
 
     Attributes:
         versions: package -> version.
-        phases: name -> callable that runs this part of an iteration and returns when it is done; those of
+        phases: name -> callable that runs this part of an iteration and returns when it is done; the names are
             `floor.PHASES` and "iterations".
-        n_iterations: how many whole iterations "iterations" runs.
+        n_iterations: number of whole iterations that "iterations" runs.
     """
 
     versions: dict[str, str]
@@ -43,15 +43,15 @@ class Engine(Protocol):
 
 
 class PeerError(Exception):
-    """A process could not do what it was asked; the message is one line."""
+    """A process could not answer a request; the message is one line."""
 
 
 class Peer:
     """A process that answers.
 
     Args:
-        module: what `python -m` runs.
-        arguments: of the command line.
+        module: module that `python -m` runs.
+        arguments: arguments of the command line.
     """
 
     def __init__(self, module: str, arguments: Sequence[str] = ()):
@@ -82,7 +82,7 @@ class Peer:
         return json.loads(line)
 
     def close(self, patience: float = 10.0) -> None:
-        """Ends the process: asks it to, then makes it."""
+        """Ends the process: by a request, then by a signal."""
         if self._process.poll() is None:
             self._process.stdin.close()
             try:
@@ -106,10 +106,10 @@ class Peer:
 def answer(respond: Callable[[dict], Any]) -> None:
     """Answers messages until standard input ends.
 
-    Standard output is kept for the answers: whatever else is written to it goes to standard error.
+    Standard output is reserved for the answers: all other output goes to standard error.
 
     Args:
-        respond: message -> answer, both of what JSON holds.
+        respond: message -> answer, both JSON values.
     """
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -119,7 +119,7 @@ def answer(respond: Callable[[dict], Any]) -> None:
 
 
 def serve(make_engine: Callable[[Problem, str, int], Engine]) -> None:
-    """Answers what `iteration.py` asks: start, evaluate, time.
+    """Answers the requests of `iteration.py`: start, evaluate, time.
 
     Args:
         make_engine: (problem, dtype, n_iterations) -> Engine.
@@ -143,7 +143,7 @@ def serve(make_engine: Callable[[Problem, str, int], Engine]) -> None:
 
 
 def _pairs(products: list[Product], dtype: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Factors of the products, those of equal shape shared."""
+    """Returns the factors of the products; products of equal shape share them."""
     pairs = []
     for product in products:
         factors = (np.full((product.m, product.k), 0.5, dtype), np.full((product.k, product.n), 0.5, dtype))
@@ -163,8 +163,8 @@ def run_once(module: str, timeout: float, **job: Any) -> Any:
     """Returns a fresh process' answer to one message.
 
     Args:
-        module: what `python -m` runs; it calls `answer`.
-        timeout: in seconds.
+        module: module that `python -m` runs; it calls `answer`.
+        timeout: maximum time in seconds.
         **job: the message.
 
     Raises:

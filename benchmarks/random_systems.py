@@ -1,8 +1,8 @@
-"""Short trainings of random systems with the default settings: does any fail, and how far from exact do they end?
+"""Short trainings of random systems with the default settings: does any fail, and how close to the exact energy?
 
 Usage: python -m benchmarks.random_systems --output=FILE [--n_runs=100]
 
-A file that exists is continued: runs that it holds are not repeated.
+An existing file is continued: its runs are not repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RELATIVE_TOLERANCE, SIGMAS = 0.01, 4.0
 
 
 def draw_systems(n_runs: int) -> list[dict[str, Any]]:
-    """Returns random systems and seeds, the same ones every time, ordered by their number of particles."""
+    """Returns random systems and seeds, always the same ones, ordered by their number of particles."""
     random = np.random.default_rng(2025)
     systems = [
         {
@@ -43,7 +43,7 @@ class Trainings:
 
     Args:
         n_particles: number of fermions A.
-        iterations: of every run.
+        iterations: number of iterations of every run.
     """
 
     def __init__(self, n_particles: int, iterations: int):
@@ -63,7 +63,7 @@ class Trainings:
         system = TrappedFermions(n_particles, pair_potential=pair_potential)
         self._vmc = build_trainer(self._settings, system, build_ansatz(self._settings))
         self._vmc.warm_up()
-        # The same variable may be listed by the trainer and by its optimiser.
+        # Trainer and optimiser may both list the same variable.
         variables = {id(variable): variable for variable in (*self._vmc.variables, *self._vmc.optimizer.variables)}
         self._start = [(variable, variable.numpy()) for variable in variables.values()]
 
@@ -72,7 +72,7 @@ class Trainings:
 
         Args:
             system: "interaction_strength", "interaction_range", "seed".
-            target_error: of the measurement, in hbar*omega.
+            target_error: target error of the measurement, in hbar*omega.
 
         Returns:
             Energy and its error, share of iterations with a non-finite energy, seconds of training.
@@ -128,8 +128,8 @@ def reference_of(system: dict[str, Any], max_seconds: float) -> dict[str, Any]:
 def judge(record: dict[str, Any]) -> dict[str, Any]:
     """Returns the verdicts on one run.
 
-    `is_finite`: no energy was NaN or infinite. `is_below`: the energy sinks below reference - uncertainty by more than
-    four standard errors. `is_close`: it ends within 1 % of the reference. None where there is no reference.
+    `is_finite`: no energy was NaN or infinite. `is_below`: the energy is below reference - uncertainty by more than
+    four standard errors. `is_close`: it ends within 1 % of the reference. None without a reference.
     """
     is_finite = math.isfinite(record["energy"]) and record["n_not_finite"] == 0
     if record["reference"] is None or not is_finite:
@@ -144,7 +144,7 @@ def judge(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(flags: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Runs what is not done yet; yields a record per run."""
+    """Does the missing runs; yields a record per run."""
     trainings, n_particles = None, None
     for system in draw_systems(flags.n_runs):
         if any(record["run"] == system["run"] for record in done):
@@ -188,9 +188,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", required=True, help="file of one JSON record per line; continued if it exists")
     parser.add_argument("--n_runs", type=int, default=100)
-    parser.add_argument("--iterations", type=int, default=300, help="of each run")
-    parser.add_argument("--target_error", type=float, default=2e-3, help="of the final energies, in hbar*omega")
-    parser.add_argument("--reference_max_seconds", type=float, default=20.0, help="for each reference")
+    parser.add_argument("--iterations", type=int, default=300, help="number of iterations of each run")
+    parser.add_argument("--target_error", type=float, default=2e-3, help="error of the final energies, in hbar*omega")
+    parser.add_argument("--reference_max_seconds", type=float, default=20.0, help="maximum seconds for each reference")
     return parser.parse_args(arguments)
 
 

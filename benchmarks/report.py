@@ -1,4 +1,4 @@
-"""What every benchmark reports beside its numbers: the machine, the versions, the settings."""
+"""The common part of all reports: machine, versions, settings, tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONSOLE = rich.console.Console(width=None if rich.console.Console().is_terminal 
 
 
 def machine() -> dict[str, Any]:
-    """Returns where and when: processor, usable cores, memory in GiB, load, Python, date."""
+    """Returns processor, usable cores, memory in GiB, load, Python, date."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": _processor(),
@@ -37,7 +37,7 @@ def _processor():
 
 
 def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """Prints a table: the first column to the left, numbers to the right."""
+    """Prints a table: the first column left-aligned, numbers right-aligned."""
     table = rich.table.Table(title=title, title_justify="left")
     for index, name in enumerate(header):
         table.add_column(name, justify="right" if index else "left", overflow="fold")
@@ -47,7 +47,7 @@ def show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line now."""
+    """Prints a line at once."""
     CONSOLE.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -58,7 +58,7 @@ def read_records(path: Path, key: str) -> list[dict[str, Any]]:
 
 
 def append_record(file: TextIO, record: dict[str, Any]) -> None:
-    """Writes a record as a line that stays, whatever becomes of the benchmark."""
+    """Writes a record as a line at once, so that it survives a failure of the benchmark."""
     file.write(json.dumps(record) + "\n")
     file.flush()
 

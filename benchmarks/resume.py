@@ -1,10 +1,10 @@
-"""Runs that are killed at random moments and resumed, beside the same runs without a break: are they equal?
+"""Compares runs that are killed at random moments and resumed with runs without a break: are they equal?
 
 Usage: python -m benchmarks.resume [--modes adam spring reweighting chain] [--kills 20] [--seed 0] [--output=FILE]
 
-Every kill is a run of its own: `kill -9`, then `--resume` to its end. The moments of every other kill are drawn evenly
-over the time that the unbroken run took, imports and compilation included; the others come up to half a second after an
-iteration that is drawn evenly, and so all fall into training, measurement or the writing of files. Equal means: all
+Every kill is a separate run: `kill -9`, then `--resume` to the end. Half of the kills are uniformly distributed over
+the time of the unbroken run, imports and compilation included. The others come up to half a second after a random
+iteration, and so during training, measurement or the writing of files. Equal means: all
 rows of metrics.csv in all columns but `seconds`, all of windows.csv, and every weight, bit by bit. The exit status is 0
 if all are equal.
 """
@@ -53,11 +53,11 @@ MODES = {
     "chain": 'optimizer = "spring"\n[[stage]]\niterations = 120\n'
     "[[stage]]\nn_particles = 3\niterations = 200\nfreeze_equivariant = true\nrelease_at = 70\n",
 }
-"""Mode -> what its settings add; some twenty seconds of training each on two idle cores, a chain twice that."""
+"""Mode -> additional settings; each trains for about twenty seconds on two idle cores, a chain for forty."""
 
 
 def start(config: Path, folder: Path, log: Path) -> subprocess.Popen:
-    """Starts a run, or resumes it if its folder is there, with a group of processes of its own."""
+    """Starts a run, or resumes it if its folder exists, in a new group of processes."""
     exists = (folder / CHAIN_MARK).exists() or (folder / CLAIM_FILE).exists()
     flags = [] if (folder / CONFIG_FILE).exists() else [f"--config={config}"]
     command = [sys.executable, str(TRAIN), *flags, *["--resume"] * exists, f"--run_dir={folder}"]
@@ -66,14 +66,14 @@ def start(config: Path, folder: Path, log: Path) -> subprocess.Popen:
 
 
 def finish(config: Path, folder: Path, log: Path) -> None:
-    """Runs to the end."""
+    """Starts a run and waits for its end."""
     status = start(config, folder, log).wait()
     if status != 0:
         raise RuntimeError(f"{folder}: ended with status {status}:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
 def kill(config: Path, folder: Path, log: Path, seconds: float, iterations: int = 0) -> bool:
-    """Starts a run and kills it so many seconds after its start, or after an iteration, over all stages of a chain.
+    """Starts a run and kills it some seconds after its start, or after an iteration, counted over all stages.
 
     Returns:
         Whether it was still running.
@@ -91,7 +91,7 @@ def kill(config: Path, folder: Path, log: Path, seconds: float, iterations: int 
 
 
 def iterations_done(folder: Path) -> list[int]:
-    """Returns the number of whole rows of metrics.csv of every stage."""
+    """Returns the number of complete rows of metrics.csv of every stage."""
     files = [stage / "metrics.csv" for stage in stages(folder)]
     return [max(file.read_bytes().count(b"\n") - 1, 0) if file.is_file() else 0 for file in files]
 
@@ -102,7 +102,7 @@ def stages(folder: Path) -> list[Path]:
 
 
 def rows(file: Path) -> list[dict[str, str]]:
-    """Returns the rows of a CSV file, but for the column `seconds`; none if it is not there."""
+    """Returns the rows of a CSV file without the column `seconds`; none without the file."""
     if not file.is_file():
         return []
     with open(file, newline="", encoding="utf-8") as lines:
@@ -118,7 +118,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def compare(folder: Path, reference: Path) -> dict[str, bool]:
-    """Returns what is equal in two runs, or in all stages of two chains."""
+    """Returns which files are equal in two runs, or in all stages of two chains."""
     equal = {"rows": True, "windows": True, "weights": len(stages(folder)) == len(stages(reference))}
     for one, other in zip(stages(folder), stages(reference), strict=False):
         equal["rows"] &= rows(one / "metrics.csv") == rows(other / "metrics.csv") != []
@@ -130,13 +130,13 @@ def compare(folder: Path, reference: Path) -> dict[str, bool]:
 
 
 def try_once(config: Path, folder: Path, reference: Path, draw: Callable[[], tuple[float, int]]) -> dict[str, Any]:
-    """Kills a run once, at the seconds and iterations that are drawn, resumes it, compares it."""
+    """Kills a run once, at the given seconds or iteration, resumes it, compares it."""
     log, attempt = folder.with_suffix(".log"), 0
     while True:
         target, started = folder.with_name(f"{folder.name}_{attempt}"), time.monotonic()
         if kill(config, target, log, *draw()):
             break
-        attempt += 1  # other load than the unbroken run had; it was over before
+        attempt += 1  # the run was faster than the unbroken one and ended before the kill
     seconds, reached = time.monotonic() - started, iterations_done(target)
     written = log.stat().st_size
     finish(config, target, log)
@@ -151,7 +151,7 @@ def try_once(config: Path, folder: Path, reference: Path, draw: Callable[[], tup
 
 
 def try_mode(mode: str, n_kills: int, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Returns what was found for each kill of a mode."""
+    """Returns the result of each kill of a mode."""
     config = folder / f"{mode}.toml"
     config.write_text(COMMON + MODES[mode], encoding="utf-8")
     started = time.monotonic()
@@ -176,7 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--kills", type=int, default=20, help="runs killed per mode")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--output", help="JSON file for the results")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

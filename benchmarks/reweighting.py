@@ -1,10 +1,10 @@
-"""Re-weighted samples at the thesis' setting: what they save, and whether any energy sinks below the exact one.
+"""Re-weighted samples at the thesis' setting: the time that they save, and whether any energy is below the exact one.
 
 Usage: python -m benchmarks.reweighting --folder=FOLDER [--iterations=5000] [--source_strength=5] [--seed=0]
 
 A training with a weaker interaction by the quickstart's recipe, then three from its weights by `configs/thesis.toml`
 (Adam, 4096 walkers x 10 steps): with fresh samples in every iteration, and re-weighted in the modes thesis and guarded.
-A run that FOLDER holds already is not repeated. Ends with status 1 if a criterion below is not met.
+A run that exists in FOLDER is not repeated. Ends with status 1 if a criterion below is not met.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ ROOT = Path(__file__).parents[1]
 MODES = ("every_iteration", "thesis", "guarded")
 
 LEAST_FACTOR = 5.0
-"""By which the thesis' mode must shorten the measured time of sampling; the thesis has 10."""
+"""Minimum factor by which the mode thesis shortens the measured time of sampling; the thesis reports 10."""
 
 LARGEST_DEVIATION, LARGEST_PULL = 5e-3, 3.0
-"""Of the final energies, in hbar*omega and in honest errors."""
+"""Limits of the final energies, in hbar*omega and in standard errors."""
 
 BLOCK, DEEPEST_DIP = 100, 4.0
-"""Iterations of a mean, and how many of its honest errors it may lie below the exact energy in the guarded mode."""
+"""Iterations of a mean, and its maximum distance below the exact energy in the guarded mode, in standard errors."""
 
 
 def run_mode(flags: argparse.Namespace, mode: str, source: Path) -> dict[str, Any]:
-    """Trains one arm, or reads what an earlier call has left.
+    """Does one run, or reads the files of an earlier call.
 
     Returns:
-        Mode, energy, its error and reference, share of iterations that sampled, seconds per iteration that the profile
-        after the training has measured for sampling and ln|Psi|, and the deepest mean of `BLOCK` iterations in honest
-        errors.
+        Mode, energy, its error and reference, share of iterations that sampled, seconds per iteration of sampling and
+        of ln|Psi| in the profile after training, and the lowest mean of `BLOCK` iterations in standard errors.
     """
     folder = Path(flags.folder) / mode
     iterations = [f"--iterations={flags.iterations}", f"--target_error={flags.target_error}"]
@@ -61,11 +60,11 @@ def run_mode(flags: argparse.Namespace, mode: str, source: Path) -> dict[str, An
 
 
 def deepest_dip(folder: Path, result: dict[str, Any]) -> float:
-    """Returns the lowest mean over `BLOCK` iterations, above the exact energy, in its honest errors.
+    """Returns the lowest mean over `BLOCK` iterations minus the exact energy, in standard errors.
 
-    Iterations that share samples share their noise: in a mean each sampling counts once, with the iterations it served.
-    The correlation of one sampling with the next is that of the final measurement, by which its honest error exceeds
-    the naive one.
+    Iterations that share samples share their noise: in a mean each sampling counts once, with all its iterations. The
+    correlation of successive samplings is taken from the final measurement: the ratio of its standard error to the
+    naive one.
     """
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [[float(row[name]) for name in ("energy", "energy_error", "sampled")] for row in csv.DictReader(file)]
@@ -81,16 +80,16 @@ def deepest_dip(folder: Path, result: dict[str, Any]) -> float:
 
 
 def factors(run: dict[str, Any], fresh: dict[str, Any]) -> dict[str, float]:
-    """Returns by how much sampling is shortened.
+    """Returns the factors by which re-weighting shortens sampling.
 
     Args:
-        run: an arm.
-        fresh: the one that samples in every iteration.
+        run: a run.
+        fresh: the run that samples in every iteration.
 
     Returns:
-        "counted", by the samplings of the training alone; "measured", by the seconds of sampling per iteration in the
-        profiles of both arms; and "with_forward", the same with ln|Psi| for the weights. A profile without any
-        sampling has measured nothing: nan.
+        "counted", from the number of samplings; "measured", from the seconds of sampling per iteration in the profiles
+        of both runs; and "with_forward", the same with the seconds of ln|Psi| for the weights. nan for a profile
+        without any sampling.
     """
     sampling, whole = run["sampling"] or math.nan, run["sampling"] + run["forward"] or math.nan
     measured = {"measured": fresh["sampling"] / sampling, "with_forward": fresh["sampling"] / whole}
@@ -98,7 +97,7 @@ def factors(run: dict[str, Any], fresh: dict[str, Any]) -> dict[str, float]:
 
 
 def failures(runs: list[dict[str, Any]]) -> list[str]:
-    """Returns what is not met, a line each; none if all is. The first run is the one with fresh samples."""
+    """Returns a line for each criterion that is not met. The first run is the one with fresh samples."""
     found = []
     for run in runs:
         deviation = abs(run["energy"] - run["reference_energy"])
@@ -115,12 +114,12 @@ def failures(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
-    """Runs all arms, prints a table and what is not met; returns the exit status."""
+    """Does all runs, prints a table and the criteria that are not met; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--iterations", type=int, default=5000)
     parser.add_argument("--source_strength", type=float, default=5.0)
-    parser.add_argument("--target_error", type=float, default=1e-3, help="of the final energies, in hbar*omega")
+    parser.add_argument("--target_error", type=float, default=1e-3, help="error of the final energies, in hbar*omega")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
     source = Path(flags.folder).resolve() / "source"

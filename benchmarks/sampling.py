@@ -32,23 +32,23 @@ OBSERVABLES = ("local_energy", "trap", "centre")
 """e_L (clipped, as in the gradient), sum x^2/2 and mean x: from the fastest mode to the slowest."""
 
 COSTS = ("sampling", "measurement", "iteration")
-"""Of one row of samples: the steps alone; with the local energies; with scores and natural gradient, too."""
+"""Costs of one row of samples: steps alone; with local energies; with log-derivatives and natural gradient."""
 
 SHOWN_COSTS = ("sampling", "iteration")
-"""Those in the table; all are in the JSON file."""
+"""Costs in the table; the JSON file has all."""
 
 BASELINE = ("metropolis:0.5", 10)
-"""Arm and number of steps that the ratios refer to, where they are measured."""
+"""Sampler and number of steps that the ratios refer to, if they are measured."""
 
 Seconds = dict[str, list[float]]
 
 
 class Chains(NamedTuple):
-    """What one arm's walkers did, step by step.
+    """The steps of one sampler with one target acceptance.
 
     Attributes:
         acceptance: accepted share.
-        proposal_width: adapted to the arm's target, in a_ho.
+        proposal_width: width adapted to the target acceptance, in a_ho.
         energy: mean of the local energies, not clipped, in hbar*omega.
         values: observable -> values after each step, shape (n_samples, n_walkers).
     """
@@ -60,7 +60,7 @@ class Chains(NamedTuple):
 
 
 def trained(flags: argparse.Namespace) -> tuple[VariationalMonteCarlo, Settings]:
-    """Returns a trainer with a trained ansatz: that of `run_dir`, or the quickstart's recipe run here."""
+    """Returns a trainer with a trained ansatz: from `run_dir`, or trained here by the quickstart's recipe."""
     if flags.run_dir:
         system, ansatz, settings = load(flags.run_dir)
     else:
@@ -78,8 +78,8 @@ def trained(flags: argparse.Namespace) -> tuple[VariationalMonteCarlo, Settings]
 def compiled_samplers(vmc: VariationalMonteCarlo, flags: argparse.Namespace) -> dict[str, Callable]:
     """Returns sampler -> compiled function, (state, n_steps) -> (state, acceptance).
 
-    Without global moves: a training makes one per call, but the chains below are looked at after every step, in a call
-    of its own, so that they would have one with every step.
+    Without global moves: training makes one per call, but here every step is a separate call, so that every step would
+    have one.
     """
 
     def compiled(sampler: Sampler):
@@ -92,7 +92,7 @@ def compiled_samplers(vmc: VariationalMonteCarlo, flags: argparse.Namespace) -> 
 def run_chains(
     arm: str, samplers: dict[str, Callable], vmc: VariationalMonteCarlo, flags: argparse.Namespace
 ) -> Chains:
-    """Lets walkers burn in, their width adapted, freezes it, and looks at them after every single step."""
+    """Burns the walkers in, freezes the adapted width, and records observables after every step."""
     name, _, target = arm.partition(":")
     settings = {"n_walkers": flags.n_walkers, "n_burn_in": 1000, "target_acceptance": float(target)}
     sampler = make_sampler(name, **settings, global_moves=False)
@@ -112,7 +112,7 @@ def run_chains(
 
 
 def autocorrelation_time(values: np.ndarray, n_steps: int) -> float:
-    """Returns how many rows, `n_steps` apart, are worth one independent row; the mean over the n_steps first rows."""
+    """Returns the number of rows, `n_steps` apart, per independent row; the mean over the n_steps first rows."""
     return float(np.mean([mean_from_chains(values[first::n_steps]).autocorrelation_time for first in range(n_steps)]))
 
 
@@ -122,7 +122,7 @@ def measure_seconds(
     """Times every compiled function once per round; each round starts with another one.
 
     Returns:
-        "sampler n_steps", "local_energy" and "gradient" (scores and natural gradient) -> seconds of each round.
+        "sampler n_steps", "local_energy" and "gradient" (log-derivatives, natural gradient) -> seconds of each round.
     """
     walkers = vmc.walkers
     ones = tf.ones_like(walkers.positions[:, 0])
@@ -155,7 +155,7 @@ def measure_seconds(
 
 
 def summarise(chains: dict[str, Chains], seconds: Seconds, flags: argparse.Namespace) -> list[dict[str, Any]]:
-    """Returns a record per arm and number of steps: correlation, cost, and effective samples per second."""
+    """Returns a record per sampler and number of steps: correlation, cost, and effective samples per second."""
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     records = []
     for arm, found in chains.items():
@@ -171,13 +171,13 @@ def summarise(chains: dict[str, Chains], seconds: Seconds, flags: argparse.Names
 
 
 def per_step(seconds: Seconds, name: str) -> float:
-    """Returns the seconds of one step: the slope of the medians, without what each call costs once."""
+    """Returns the seconds of one step: the slope of the medians, without the constant cost of a call."""
     points = [(int(key.split()[1]), np.median(times)) for key, times in seconds.items() if key.startswith(name + " ")]
     return float(np.polyfit(*np.transpose(points), 1)[0])
 
 
 def show(records: list[dict[str, Any]]) -> None:
-    """Prints a row per arm and number of steps: effective samples of e_L per second, and ratios to the baseline."""
+    """Prints a row per sampler and number of steps: effective samples of e_L per second, and ratios to the baseline."""
     base = next((record for record in records if (record["arm"], record["n_steps"]) == BASELINE), records[0])
     rows = []
     for record in records:
@@ -201,7 +201,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run_dir", help="folder of a finished run; without one, the quickstart's recipe is run")
     parser.add_argument("--n_particles", type=int, default=4)
     parser.add_argument("--interaction_strength", type=float, default=10.0)
-    parser.add_argument("--iterations", type=int, default=150, help="of that training")
+    parser.add_argument("--iterations", type=int, default=150, help="number of iterations of that training")
     parser.add_argument("--n_walkers", type=int, default=512)
     parser.add_argument("--n_steps", nargs="+", type=int, default=[1, 2, 3, 5, 10, 20])
     arms = ["metropolis:0.5", "metropolis:0.35", "mala:0.6", "mala:0.7", "mala:0.8"]

@@ -15,7 +15,7 @@ from benchmarks.report import machine, say, show_table, write_json
 from tf_nqs.defaults import CHUNK_MEBIBYTES
 
 _GROWTH_IN_PARTICLES = 3
-"""Power of A that time and memory are guessed to grow with, where a size has no smaller neighbour in walkers."""
+"""Assumed power of A of time and memory, for a size without a smaller neighbour in walkers."""
 
 
 class Size(NamedTuple):
@@ -26,9 +26,9 @@ class Size(NamedTuple):
 
 
 def estimate(measured: dict[Size, dict[str, float]], size: Size) -> tuple[float, float]:
-    """Returns seconds per iteration and peak MiB expected, from the nearest smaller size; zeros where there is none.
+    """Returns the expected seconds per iteration and peak MiB, from the nearest smaller size; zeros without one.
 
-    Linear in the number of walkers, and above the memory of the imports.
+    Linear in the number of walkers, in addition to the memory of the imports.
     """
     smaller = [found for found in measured if all(a <= b for a, b in zip(found, size, strict=True))]
     if not smaller:
@@ -43,7 +43,7 @@ def measure(flags: argparse.Namespace) -> tuple[dict[Size, dict[str, float]], di
     """Measures all sizes that are expected to fit, smallest first.
 
     Returns:
-        Size -> what was measured; size -> why it was skipped.
+        Size -> measurements; size -> why it was skipped.
     """
     measured, skipped = {}, {}
     for n_particles in sorted(flags.n_particles):
@@ -117,12 +117,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n_walkers", nargs="+", type=int, default=[512, 1024, 2048, 4096, 8192, 16384])
     parser.add_argument("--optimizer", default="adam", help="adam, or a natural gradient of tf_nqs")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--chunk_mebibytes", type=int, default=CHUNK_MEBIBYTES, help="a huge one: no chunks")
+    parser.add_argument(
+        "--chunk_mebibytes",
+        type=int,
+        default=CHUNK_MEBIBYTES,
+        help="a huge value: no chunks",
+    )
     parser.add_argument("--n_iterations", type=int, default=5, help="iterations of one repeat")
     parser.add_argument("--n_repeats", type=int, default=5)
     parser.add_argument("--max_seconds", type=float, default=10.0, help="sizes expected to need more are skipped")
     parser.add_argument("--max_mib", type=float, default=0.5 * 1024 * machine()["memory_gib"], help="likewise")
-    parser.add_argument("--max_point_seconds", type=float, default=600.0, help="longest time of a size, all included")
+    parser.add_argument("--max_point_seconds", type=float, default=600.0, help="maximum total seconds of a size")
     parser.add_argument("--output", help="JSON file")
     return parser.parse_args(arguments)
 

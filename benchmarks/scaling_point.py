@@ -1,4 +1,4 @@
-"""One size of the scaling benchmark, in its own process: seconds per iteration and the largest memory it ever held."""
+"""One size of the scaling benchmark, in a separate process: seconds per iteration and peak memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def _peak_mib() -> float:
 
 
 def measure(job: dict) -> dict[str, float]:
-    """Returns seconds per iteration, seconds of compilation, peak memory and that of the imports alone.
+    """Returns seconds per iteration, seconds of compilation, peak memory and the memory of the imports alone.
 
     Args:
-        job: "settings" as `tf_nqs.config.settings_from` takes them, "n_repeats".
+        job: "settings", arguments of `tf_nqs.config.settings_from`; "n_repeats".
     """
     import_tensorflow()
     from tf_nqs.config import settings_from

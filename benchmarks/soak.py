@@ -1,9 +1,9 @@
-"""A long training, SPRING and Adam in turns on re-weighted samples: does memory stay flat, do iterations stay as fast?
+"""A long training, SPRING and Adam in turns on re-weighted samples: do memory and speed stay constant?
 
 Usage: python -m benchmarks.soak --folder=FOLDER [--minutes=60] [--turns=6]
 
-One process of `train.py` runs a chain whose stages are the turns: six fermions, walkers and weights handed on from turn
-to turn. Its resident memory is read from outside, the seconds per iteration are those of each stage's `metrics.csv`.
+One process of `train.py` runs a chain whose stages are the turns: six fermions, each turn starts from walkers and
+weights of the previous one. The resident memory is read from outside, the seconds per iteration from `metrics.csv`.
 Writes `soak.json` and `soak.png` into FOLDER. Ends with status 1 if a criterion below is not met.
 """
 
@@ -27,16 +27,16 @@ ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("spring", "adam")
 
 LARGEST_GROWTH = 0.05
-"""Of the memory over a turn, from its first third to its last one, when all is compiled."""
+"""Maximum growth of the memory in a turn, from its first third to its last third, when everything is compiled."""
 
 LARGEST_STEP = 300.0
-"""MiB of memory a turn, from an optimiser's first turn to its last one: a chain of eight such stages fits into 4 GiB. A
-turn is a new trainer, and XLA keeps what it compiled until the process ends, whatever Python throws away (see
-`tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this bounds the step."""
+"""Maximum growth in MiB per turn, from an optimiser's first turn to its last one: eight such stages fit into 4 GiB. A
+turn is a new trainer, and XLA keeps compiled code until the process ends, even if Python deletes the trainer (see
+`tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this limits the step."""
 
 LARGEST_DRIFT = 0.10
-"""Of the median seconds per iteration over a turn, from its first third to its last one, and over all turns of an
-optimiser, from the first to the last."""
+"""Maximum growth of the median seconds per iteration, in a turn from its first third to its last third, and from the
+first to the last turn of an optimiser."""
 
 SECONDS_BETWEEN_READINGS = 2.0
 
@@ -83,7 +83,7 @@ def train(folder: Path, seconds: float, turns: int) -> np.ndarray:
 
 
 def resident_mebibytes(pid: int) -> float:
-    """Returns the memory that a process occupies; nan if it is gone."""
+    """Returns the resident memory of a process in MiB; nan if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError):
@@ -92,7 +92,7 @@ def resident_mebibytes(pid: int) -> float:
 
 
 def seconds_of(stage: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns when each iteration of a stage ended, since the epoch, and the seconds that it took."""
+    """Returns the end of each iteration of a stage, in seconds since the epoch, and its duration in seconds."""
     file = stage / "metrics.csv"
     with file.open(newline="") as rows:
         seconds = np.array([float(row["seconds"]) for row in csv.DictReader(rows)])
@@ -114,11 +114,11 @@ def judge(readings: np.ndarray, stages: list[tuple[np.ndarray, np.ndarray]]) -> 
 
 
 def growth_of(records: list[dict[str, Any]], optimizer: str) -> float | None:
-    """Returns the MiB by which memory has grown a turn, from the first to the last turn of an optimiser; None for one.
+    """Returns the growth of memory in MiB per turn, from the first to the last turn of an optimiser; None for one turn.
 
     Args:
-        records: of all turns, in their order.
-        optimizer: its name.
+        records: records of all turns, in order.
+        optimizer: name of the optimiser.
     """
     of_one = [one for one in records if one["optimizer"] == optimizer]
     if len(of_one) < 2:
@@ -128,7 +128,7 @@ def growth_of(records: list[dict[str, Any]], optimizer: str) -> float | None:
 
 
 def failures(records: list[dict[str, Any]]) -> list[str]:
-    """Returns what is not met, a line each; none if all is. What is not a number is never met."""
+    """Returns a line for each criterion that is not met; NaN meets no criterion."""
     found = []
     for one in records:
         growth = one["mebibytes_last"] / one["mebibytes_first"] - 1
@@ -148,7 +148,7 @@ def failures(records: list[dict[str, Any]]) -> list[str]:
 
 
 def plot(path: Path, readings: np.ndarray, stages: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Draws memory and seconds per iteration against time; of the seconds, medians of a hundred iterations."""
+    """Draws memory and seconds per iteration (medians of a hundred iterations) against time."""
     figure = new_figure(8.0, 6.0)
     memory, speed = figure.subplots(2, sharex=True)
     memory.plot((readings[:, 0] - readings[0, 0]) / 60, readings[:, 1], color="C7")
@@ -164,10 +164,10 @@ def plot(path: Path, readings: np.ndarray, stages: list[tuple[np.ndarray, np.nda
 
 
 def main() -> int:
-    """Trains, prints a table and what is not met; returns the exit status."""
+    """Trains, prints a table and the criteria that are not met; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", required=True, help="a new one")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of training, all turns together")
+    parser.add_argument("--folder", required=True, help="new folder for the results")
+    parser.add_argument("--minutes", type=float, default=60.0, help="minutes of training in all turns together")
     parser.add_argument("--turns", type=int, default=6)
     flags = parser.parse_args()
     folder = Path(flags.folder).resolve()

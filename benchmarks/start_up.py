@@ -1,4 +1,4 @@
-"""Seconds from `python train.py` to the end of the first iteration, and where they go.
+"""Seconds from `python train.py` to the end of the first iteration, and its parts.
 
 Usage: python -m benchmarks.start_up [--output=FILE]
 """
@@ -24,14 +24,14 @@ _SECONDS_BETWEEN_LOOKS = 0.02
 def time_to_first_iteration(config: str, timeout: float) -> dict[str, float]:
     """Returns wall and processor seconds of a fresh `train.py` until metrics.csv has its first row; then ends it.
 
-    With one iteration per call, so that the row is written as soon as its iteration is over.
+    With one iteration per call, so that the row is written at the end of the iteration.
 
     Args:
         config: TOML file or preset.
-        timeout: in seconds.
+        timeout: maximum time in seconds.
 
     Raises:
-        PeerError: the training ended or took too long before its first iteration was over.
+        PeerError: the training ended, or its first iteration took too long.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
         metrics = Path(folder) / "run" / "metrics.csv"
@@ -54,7 +54,7 @@ def time_to_first_iteration(config: str, timeout: float) -> dict[str, float]:
 
 
 def _processor_seconds(pid: int) -> float:
-    """User and system seconds of a running process, all threads."""
+    """Returns user and system seconds of a running process, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -68,8 +68,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Returns the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="configs/quickstart.toml")
-    parser.add_argument("--n_repeats", type=int, default=5, help="fresh processes, and as many for the parts")
-    parser.add_argument("--timeout", type=float, default=600.0, help="longest time of a process, in seconds")
+    parser.add_argument("--n_repeats", type=int, default=5, help="fresh processes, and processes for the parts")
+    parser.add_argument("--timeout", type=float, default=600.0, help="maximum time of a process, in seconds")
     parser.add_argument("--output", help="JSON file")
     return parser.parse_args(arguments)
 

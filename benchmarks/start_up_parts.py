@@ -1,4 +1,4 @@
-"""The parts of a start-up, one after the other in their own process: wall and processor seconds of each."""
+"""The parts of a start-up, one after the other in a separate process: wall and processor seconds of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
     """Returns part -> {"wall", "processor"}, in seconds.
 
     Args:
-        job: "config" as `tf_nqs.config.settings_from` takes it.
+        job: "config", argument of `tf_nqs.config.settings_from`.
     """
     watch, settings = Stopwatch(), settings_from(job["config"])
     with watch.part("import TensorFlow"), collection_paused(freeze=True):
@@ -54,7 +54,7 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
         with watch.part(f"{name}: compilation"):
             phase(*arguments)
     with watch.part("training step: tracing"):
-        vmc.warm_up()  # the phases are there: only Keras' own tracing is left
+        vmc.warm_up()  # the phases are compiled: only Keras' tracing is left
     with watch.part("burn-in, first iteration"):
         vmc.fit(1)
     return watch.parts

@@ -1,4 +1,4 @@
-"""Seconds and iterations from random weights to the exact ground-state energy, beside NetKet.
+"""Seconds and iterations from random weights to the exact ground-state energy, compared with NetKet.
 
 Usage: python -m benchmarks.time_to_solution [--output=FILE]
 """
@@ -21,7 +21,7 @@ N_BURN_IN = 500
 
 
 def job_of(arm: str, problem: Problem, judge: dict[str, Any], flags: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Returns the module that solves this arm's job, and the job."""
+    """Returns the module of an optimiser, and its job."""
     job = {"problem": asdict(problem), "judge": judge, "criterion": flags.criterion}
     if arm.startswith("netket"):
         job |= NETKET | {"momentum": NETKET_MOMENTUM[arm], "n_burn_in": N_BURN_IN, "iterations": flags.iterations}
@@ -34,7 +34,7 @@ def job_of(arm: str, problem: Problem, judge: dict[str, Any], flags: argparse.Na
 
 
 def measure(flags: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Runs every arm on every system and seed; the arms take turns within a seed.
+    """Runs every optimiser on every system and seed; optimisers take turns within a seed.
 
     Returns:
         A record per run, and the references.
@@ -62,7 +62,7 @@ def measure(flags: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, 
 
 
 def _run(module, job, max_seconds):
-    # Compilation and frozen measurements come on top of the training's own limit.
+    # Compilation and measurements with frozen weights are not part of the limit of the training.
     try:
         return run_once(module, timeout=10 * max_seconds + 600, **job)
     except PeerError as error:
@@ -82,7 +82,7 @@ def _when(found):
 
 
 def show(runs: list[dict[str, Any]]) -> None:
-    """Prints a row per run: seconds (iterations) to each tolerance, and where it ended."""
+    """Prints a row per run: seconds (iterations) to each tolerance, and the last energy."""
     done = [run for run in runs if "missing" not in run]
     if not done:
         return
@@ -103,10 +103,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), metavar="A:V0")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--tolerances", nargs="+", type=float, default=[1e-2, 1e-3], help="in hbar*omega")
+    parser.add_argument("--tolerances", nargs="+", type=float, default=[1e-2, 1e-3], help="tolerances in hbar*omega")
     parser.add_argument("--criterion", default="running_mean", choices=["running_mean", "frozen"])
-    parser.add_argument("--max_seconds", type=float, default=120.0, help="of training, per run")
-    parser.add_argument("--iterations", type=int, default=100_000, help="at most")
+    parser.add_argument("--max_seconds", type=float, default=120.0, help="maximum seconds of training per run")
+    parser.add_argument("--iterations", type=int, default=100_000, help="maximum number of iterations")
     parser.add_argument("--window", type=int, default=20, help="iterations of the running mean")
     parser.add_argument("--hold", type=int, default=100, help="iterations within the tightest tolerance that end a run")
     parser.add_argument("--n_walkers", type=int, default=512)

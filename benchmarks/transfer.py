@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.transfer --output=FILE [--seeds 0 1 2 3 4]
 
-A file that exists is continued: seeds that it holds are not repeated.
+An existing file is continued: its seeds are not repeated.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tf_nqs.runtime.startup import import_tensorflow
 
 ARMS = ("random", "pretrained", "transfer")
 MEASUREMENT_SECONDS = 60.0
-"""For one measurement with frozen weights."""
+"""Maximum seconds of one measurement with frozen weights."""
 
 RUNNING_MEAN = 20
-"""Iterations of the last mean that is written beside what was reached."""
+"""Number of iterations of the last mean in the record."""
 
 
 class Trainings:
-    """All runs share one trainer: the interaction's strength is a variable of its compiled phases.
+    """All runs share one trainer: the strength of the interaction is a variable of its compiled phases.
 
     Args:
-        flags: of the command line.
+        flags: flags of the command line.
     """
 
     def __init__(self, flags: argparse.Namespace):
@@ -54,19 +54,19 @@ class Trainings:
         system = TrappedFermions(flags.n_particles, pair_potential=pair_potential)
         self._vmc = build_trainer(self._settings, system, build_ansatz(self._settings))
         self._vmc.warm_up()
-        # The same variable may be listed by the trainer and by its optimiser.
+        # Trainer and optimiser may both list the same variable.
         variables = {id(variable): variable for variable in (*self._vmc.variables, *self._vmc.optimizer.variables)}
         self._start = [(variable, variable.numpy()) for variable in variables.values()]
         self.reference = reference_energy(flags.n_particles, flags.interaction_strength, width)
 
     def compare(self, seed: int) -> dict[str, Any]:
-        """Trains from random weights, from the same weights after pretraining, and by transfer, all else alike.
+        """Trains from random weights, from the same weights after pretraining, and by transfer, with equal settings.
 
         Args:
-            seed: of start weights and walkers.
+            seed: seed of initial weights and walkers.
 
         Returns:
-            For every arm what its judge found; the energy of the source beside it.
+            Start -> verdict of its judge; and the energy of the source.
         """
         arms = {}
         for arm, is_pretrained in (("random", False), ("pretrained", True)):
@@ -80,7 +80,7 @@ class Trainings:
         return {"seed": seed, "source": dict(zip(("energy", "energy_error"), source, strict=True)), **arms}
 
     def _begin(self, seed, strength, is_pretrained=True, is_transfer=False):
-        """Sets everything to its start; by transfer, all weights and the walkers are those of the last training."""
+        """Resets the trainer; a transfer keeps all weights and the walkers of the last training."""
         import keras
         import tensorflow as tf
 
@@ -108,7 +108,7 @@ class Trainings:
         from tf_nqs.callbacks import IterationCallback
 
         class Watch(IterationCallback):
-            """Shows every iteration to the judge."""
+            """Passes every iteration to the judge."""
 
             def on_iterations(self, rows):
                 if judge.record(rows["energy"].tolist()):
@@ -121,7 +121,7 @@ class Trainings:
         return judge.verdict()
 
     def _measure(self, target_error):
-        """The energy with the weights as they are; the training goes on as if it had not been measured."""
+        """Returns the energy with the current weights; the measurement does not affect the training."""
         walkers = self._vmc.walkers
         measurement = self._vmc.evaluate_energy(target_error, MEASUREMENT_SECONDS, relations=False)
         self._vmc.walkers = walkers
@@ -156,12 +156,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--source_strength", type=float, default=5.0)
     parser.add_argument("--interaction_strength", type=float, default=10.0)
     parser.add_argument("--optimizer", default="spring", choices=list(defaults.LEARNING_RATE))
-    parser.add_argument("--learning_rate", type=float, help="where the optimiser's default will not do")
-    parser.add_argument("--source_iterations", type=int, default=400, help="of the training transferred from")
+    parser.add_argument("--learning_rate", type=float, help="learning rate; default: that of the optimiser")
+    parser.add_argument("--source_iterations", type=int, default=400, help="number of iterations of the source")
     parser.add_argument("--pretrain_iterations", type=int, default=defaults.PRETRAIN_ITERATIONS)
-    parser.add_argument("--max_iterations", type=int, default=2000, help="of each arm, if it does not reach it")
-    parser.add_argument("--max_seconds", type=float, default=1e6, help="likewise, without measurements")
-    parser.add_argument("--tolerance", type=float, default=1e-3, help="in hbar*omega")
+    parser.add_argument("--max_iterations", type=int, default=2000, help="maximum number of iterations per run")
+    parser.add_argument("--max_seconds", type=float, default=1e6, help="maximum seconds per run, without measurements")
+    parser.add_argument("--tolerance", type=float, default=1e-3, help="tolerance in hbar*omega")
     parser.add_argument("--n_walkers", type=int, default=defaults.N_WALKERS)
     return parser.parse_args(arguments)
 

@@ -1,1 +1,1 @@
-"""The same iteration in several frameworks, one per file, each served by its own process."""
+"""The same iteration in several frameworks, one per file, each in a separate process."""

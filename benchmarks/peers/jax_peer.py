@@ -35,12 +35,12 @@ def by_folx(value: Callable) -> Callable:
 
 
 class JaxEngine:
-    """The phases of an iteration, each one compiled function, and the whole iteration as another.
+    """The phases of an iteration and the whole iteration, each as one compiled function.
 
     Args:
-        problem: what to compute.
-        dtype: of all arrays.
-        n_iterations: iterations of "iterations".
+        problem: the problem.
+        dtype: dtype of all arrays.
+        n_iterations: number of iterations of "iterations".
         laplacian: `by_hessian` or `by_folx`.
     """
 

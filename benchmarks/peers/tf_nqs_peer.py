@@ -17,7 +17,7 @@ import tf_nqs  # noqa: E402
 
 
 def set_weights(ansatz: tf_nqs.FermionAnsatz, weights: Weights) -> None:
-    """Gives the ansatz these weights."""
+    """Sets the weights of the ansatz."""
     for layer, (own, shared, bias) in zip(ansatz.equivariant_layers, weights.equivariant, strict=True):
         layer.kernel.assign(np.concatenate([own, shared]))
         layer.bias.assign(bias)
@@ -30,8 +30,8 @@ class TfNqsEngine:
     """The phases of `VariationalMonteCarlo`, warmed up; "iterations" is its `fit`.
 
     Args:
-        problem: what to compute.
-        dtype: of all tensors.
+        problem: the problem.
+        dtype: dtype of all tensors.
         n_iterations: iterations of one `fit`.
     """
 

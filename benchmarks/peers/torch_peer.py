@@ -1,4 +1,4 @@
-"""The iteration in PyTorch, eager; the Laplacian from the Hessian by vmap(jacrev(jacrev)), as published scripts do."""
+"""The iteration in PyTorch, eager; the Laplacian from the Hessian by vmap(jacrev(jacrev)), as in published scripts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Network(torch.nn.Module):
     """ln|Psi| with one determinant.
 
     Args:
-        problem: sizes and start weights.
-        dtype: of the parameters.
+        problem: sizes and initial weights.
+        dtype: dtype of the parameters.
     """
 
     def __init__(self, problem: Problem, dtype: torch.dtype):
@@ -46,7 +46,7 @@ class TorchEngine:
     """The phases of an iteration, written in PyTorch.
 
     Args:
-        problem: what to compute.
+        problem: the problem.
         dtype: "float32" or "float64".
         n_iterations: iterations of "iterations".
     """

@@ -1,1 +1,1 @@
-"""Whole trainings, from random weights to the ground state, each in its own process."""
+"""Whole trainings, from random weights to the ground state, each in a separate process."""

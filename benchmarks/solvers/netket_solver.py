@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-os.environ["NETKET_ENABLE_X64"] = "0"  # everything in float32, as the other arms
+os.environ["NETKET_ENABLE_X64"] = "0"  # everything in float32, as in the other runs
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from benchmarks.problem import Problem, draw_weights
 from benchmarks.protocol import answer
 
 _GRADIENT_FACTOR = 2.0
-"""NetKet's residuals are 2 (e_L - E), those of tf_nqs e_L - E: half the learning rate makes the same step."""
+"""NetKet's residuals are 2 (e_L - E), those of tf_nqs e_L - E: half the learning rate gives the same step."""
 
 _LEAST_SAMPLINGS = 20
 
@@ -63,7 +63,7 @@ class NetKet:
         return log_abs_psi(self._problem, parts, positions)
 
     def start(self) -> None:
-        """Sets the start weights and a new driver; what is compiled stays, as the state and its functions do."""
+        """Sets the initial weights and a new driver; state and functions, and so compiled code, stay."""
         job = self._job
         self.state.parameters = self._weights
         rate = job["learning_rate"] / _GRADIENT_FACTOR
@@ -85,7 +85,7 @@ class NetKet:
         self.state.reset()
 
     def measure(self, target_error: float, longest: int = 1000) -> tuple[float, float]:
-        """Returns energy and naive error with the weights as they are, from up to `longest` samplings."""
+        """Returns energy and naive error with the current weights, from up to `longest` samplings."""
         energies: list[float] = []
         error = np.inf
         while len(energies) < _LEAST_SAMPLINGS or (error > target_error and len(energies) < longest):
@@ -103,7 +103,7 @@ def solve(job: dict) -> dict:
             "criterion", "judge" (arguments of `Judge`).
 
     Returns:
-        The judge's verdict, and the seconds of compilation (a first iteration, thrown away), which it does not count.
+        The judge's verdict, and the seconds of compilation (a first, discarded iteration), which it does not count.
     """
     started = time.monotonic()
     netket = NetKet(job)

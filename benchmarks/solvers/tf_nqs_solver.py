@@ -10,14 +10,14 @@ from benchmarks.protocol import answer
 from tf_nqs.runtime.startup import import_tensorflow
 
 MEASUREMENT_SECONDS = 15.0
-"""For one frozen measurement: a state that needs longer fluctuates too much to be within a tight tolerance."""
+"""Maximum seconds of one measurement with frozen weights: a state that needs longer fluctuates too much."""
 
 
 def solve(job: dict) -> dict:
     """Trains until the judge ends it.
 
     Args:
-        job: "problem", "settings" (leaf names of `tf_nqs.config`), "criterion", "judge" (arguments of `Judge`).
+        job: "problem", "settings" (of `tf_nqs.config`), "criterion", "judge" (arguments of `Judge`).
 
     Returns:
         The judge's verdict, and the seconds of compilation, which it does not count.
@@ -29,7 +29,7 @@ def solve(job: dict) -> dict:
     from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
 
     class Watch(IterationCallback):
-        """Shows every iteration to the judge."""
+        """Passes every iteration to the judge."""
 
         def on_iterations(self, rows):
             if judge.record(rows["energy"].tolist()):
@@ -55,7 +55,7 @@ def solve(job: dict) -> dict:
 
 
 def _run_in(vmc) -> None:
-    """Compiles everything by a first call, whose changes of the state are undone."""
+    """Compiles everything by a first call, then restores the state."""
     vmc.warm_up()
     variables = {id(variable): variable for variable in (*vmc.variables, *vmc.optimizer.variables)}.values()
     start = [variable.numpy() for variable in variables]
