@@ -1,6 +1,6 @@
-"""Evaluate elsewhere: a wave function as a SavedModel, used by a program that knows TensorFlow alone.
+"""Evaluate elsewhere: a wave function as a SavedModel, used by a program with TensorFlow alone.
 
-The network is brought near free fermions, whose energy is A^2/2; a trained one comes from `tf_nqs.load("runs/a4")`.
+Here the network is fitted to free fermions, whose energy is A^2/2; `tf_nqs.load("runs/a4")` returns a trained one.
 
     python examples/elsewhere.py
 """
@@ -18,7 +18,7 @@ A = 2
 
 
 def write(folder):
-    """Writes the model, and returns the network that it was made of."""
+    """Writes the model and returns its network."""
     keras.utils.set_random_seed(1)
     ansatz = tf_nqs.FermionAnsatz(A, n_features=16)
     tf_nqs.training.pretrain(ansatz, 200, 256, 1)
@@ -27,7 +27,7 @@ def write(folder):
 
 
 def use(folder):
-    """Samples and measures; this part needs no tf_nqs. Returns walkers, ln|Psi| and local energies."""
+    """Samples and measures without tf_nqs; returns walkers, ln|Psi| and local energies."""
     model = tf.saved_model.load(str(Path(folder, "1")))
     sample, log_psi, local_energy = (model.signatures[name] for name in ("sample", "log_psi", "local_energy"))
     drawn = sample(seed=tf.constant([0, 1]), n_walkers=tf.constant(1000), n_steps=tf.constant(400))
@@ -36,7 +36,7 @@ def use(folder):
 
 
 def main():
-    """Returns the network, and what the program elsewhere computes."""
+    """Returns the network, and the results of the program elsewhere."""
     with tempfile.TemporaryDirectory() as folder:
         ansatz = write(Path(folder, "free"))
         return ansatz, *use(Path(folder, "free"))

@@ -1,6 +1,6 @@
-"""An interaction of my own: springs between all particles, a case whose energy is known exactly.
+"""Your own interaction: springs between all particles, whose exact energy is known.
 
-For v(r) = k r^2/2 the centre of mass keeps the trap's frequency and everything else moves with sqrt(1 + A k), so that
+For v(r) = k r^2/2 the centre of mass keeps the frequency of the trap, and all other modes have sqrt(1 + A k), so that
 E = 1/2 + sqrt(1 + A k) (A^2 - 1)/2.
 
     python examples/own_interaction.py
@@ -18,12 +18,12 @@ EXACT = 0.5 + math.sqrt(1 + A * SPRING_CONSTANT) * (A**2 - 1) / 2
 
 
 def spring(distances):
-    """Any function of the distances x_i - x_j, in a_ho, made of TensorFlow operations; energies in hbar*omega."""
+    """Returns the energies of pairs, in hbar*omega: any function of x_i - x_j, in a_ho, of TensorFlow operations."""
     return 0.5 * SPRING_CONSTANT * distances**2
 
 
 def main(**options):
-    """Trains and returns the measured energy; options are those of `compile`."""
+    """Trains and returns the measured energy; options are arguments of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, pair_potential=spring)
     ansatz = tf_nqs.FermionAnsatz(A, n_features=16)

@@ -1,7 +1,7 @@
-"""A layer of my own: a Jastrow factor in front of the determinants, with two trainable numbers.
+"""Your own layer: a Jastrow factor in front of the determinants, with two trainable numbers.
 
-A wave function is any Keras model that returns (sign, log_abs_psi). The factor is the same for all orders of the
-particles, so the product stays antisymmetric. Without a `forward_laplacian` its derivatives come from nested tapes.
+A wave function is any Keras model that returns (sign, log_abs_psi). The factor does not depend on the order of
+the particles, so the product stays antisymmetric. Without a `forward_laplacian` its derivatives come from nested tapes.
 
     python examples/own_layer.py
 """
@@ -20,7 +20,7 @@ class Jastrow(keras.layers.Layer):
     """ln J = -height sum_{i<j} exp(-((x_i - x_j)/width)^2)."""
 
     def build(self, input_shape):
-        """Makes the two weights; width starts at the range of the interaction."""
+        """Creates the two weights; the initial width is the range of the interaction."""
         self.height = self.add_weight(shape=(), initializer="zeros", name="height")
         self.width = self.add_weight(shape=(), initializer=keras.initializers.Constant(RANGE), name="width")
 
@@ -40,7 +40,7 @@ class JastrowSlater(keras.Model):
         self.n_particles = n_particles
         self.fermions = tf_nqs.FermionAnsatz(n_particles, n_features=16)
         self.jastrow = Jastrow()
-        self(tf.zeros((1, n_particles)))  # makes the weights
+        self(tf.zeros((1, n_particles)))  # creates the weights
 
     def call(self, positions):
         """Returns sign and ln|Psi|, shape (n_walkers,) each."""
@@ -49,7 +49,7 @@ class JastrowSlater(keras.Model):
 
 
 def main(**options):
-    """Trains and returns the measured energy, and the model; options are those of `compile`."""
+    """Trains and returns the measured energy, and the model; options are arguments of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, STRENGTH, RANGE)
     ansatz = JastrowSlater(A)

@@ -1,4 +1,4 @@
-"""A network of my own: orbitals from attention between the particles, in place of the package's layers.
+"""Your own network: orbitals from attention between the particles, instead of the package's layers.
 
 A wave function is any Keras model, positions -> (sign, ln|Psi|), that is antisymmetric: exchanging two particles must
 keep ln|Psi| and flip the sign, or the trainer refuses it. Here attention treats all particles alike and the determinant
@@ -39,7 +39,7 @@ class AttentionFermions(keras.Model):
 
 
 def main(**options):
-    """Trains and returns the measured energy, and the model; options are those of `compile`."""
+    """Trains and returns the measured energy, and the model; options are arguments of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, STRENGTH, RANGE)
     ansatz = AttentionFermions(A)

@@ -1,7 +1,7 @@
-"""A trap and a sampler of my own: a trap twice as stiff, sampled by Hamiltonian Monte Carlo.
+"""Your own trap and sampler: a trap of twice the frequency, sampled by Hamiltonian Monte Carlo.
 
 A trap is a function of positions (n_walkers, n_particles) that returns one energy per walker, made of TensorFlow
-operations. A sampler needs a kernel of TensorFlow Probability, nothing else: `tf_nqs.sampling.Sampler` brings the rest.
+operations. A sampler needs only a kernel of TensorFlow Probability: `tf_nqs.sampling.Sampler` does the rest.
 
 Free fermions of frequency w have the energy w A^2/2.
 
@@ -25,7 +25,7 @@ def stiff_trap(positions):
 
 
 class HamiltonianMonteCarlo(tf_nqs.sampling.Sampler):
-    """Moves that follow the gradient of ln|Psi|^2 for three steps; the proposal width is the step size."""
+    """Proposals that follow the gradient of ln|Psi|^2 for three steps; the proposal width is the step size."""
 
     default_acceptance = 0.7
 
@@ -35,7 +35,7 @@ class HamiltonianMonteCarlo(tf_nqs.sampling.Sampler):
 
 
 def main(**options):
-    """Trains and returns the measured energy; options are those of `compile`."""
+    """Trains and returns the measured energy; options are arguments of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(A, interaction_strength=0.0, trap=stiff_trap)
     ansatz = tf_nqs.FermionAnsatz(A, n_features=16)

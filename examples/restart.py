@@ -1,6 +1,6 @@
-"""Restart: a run that ended after 40 iterations goes on to 80, as if there had been no break.
+"""Restart: a run that ended after 40 iterations continues to 80, as if there had been no break.
 
-From the shell it is `python train.py --run_dir=runs/a2 --resume --iterations=80`.
+The same from the shell: `python train.py --run_dir=runs/a2 --resume --iterations=80`.
 
     python examples/restart.py
 """
@@ -15,7 +15,7 @@ from tf_nqs.config import settings_from
 
 
 def train(folder, iterations, resume=False):
-    """Trains in a run folder, from its last checkpoint if it is resumed; returns the trained weights."""
+    """Trains in a run folder, from the last checkpoint when it resumes; returns the trained weights."""
     settings = settings_from(
         None,
         {
@@ -25,7 +25,7 @@ def train(folder, iterations, resume=False):
             "n_walkers": 256,
             "n_steps": 5,
             "iterations": iterations,
-            "jit_compile": False,  # XLA pays for longer runs
+            "jit_compile": False,  # XLA is worthwhile for longer runs
             "evaluation_max_seconds": 1.0,
             "run_dir": str(folder),
             "quiet": True,
@@ -39,7 +39,7 @@ def main():
     """Trains with a break and without; returns the weights at the break, after it, and of the run without one."""
     with tempfile.TemporaryDirectory() as folder:
         at_the_break = train(Path(folder, "broken"), 40)
-        after_it = train(Path(folder, "broken"), 80, resume=True)  # only such settings may be others than before
+        after_it = train(Path(folder, "broken"), 80, resume=True)  # few settings may change
         return at_the_break, after_it, train(Path(folder, "whole"), 80)
 
 

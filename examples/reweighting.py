@@ -1,4 +1,4 @@
-"""Re-weighting: samples serve several iterations, and are drawn anew before their weights become uneven.
+"""Re-weighting: several iterations share samples; new ones are drawn before the weights become uneven.
 
 python examples/reweighting.py
 """
@@ -12,7 +12,7 @@ ITERATIONS = 150
 
 
 def main(**options):
-    """Trains and returns the measured energy, and how often walkers moved; options are those of `compile`."""
+    """Trains and returns the measured energy and the number of samplings; options are arguments of `compile`."""
     keras.utils.set_random_seed(1)
     system = tf_nqs.TrappedFermions(2, interaction_strength=10.0)
     ansatz = tf_nqs.FermionAnsatz(2, n_features=16)

@@ -1,4 +1,4 @@
-"""Transfer: what two particles have learned starts three, whose equivariant layers stay frozen at first.
+"""Transfer: the trained weights of two particles start a training of three, at first with frozen equivariant layers.
 
 python examples/transfer.py
 """
@@ -9,7 +9,7 @@ import tf_nqs
 
 
 def trainer(ansatz, **options):
-    """Returns a compiled trainer of few walkers."""
+    """Returns a compiled trainer with few walkers."""
     system = tf_nqs.TrappedFermions(ansatz.n_particles, interaction_strength=5.0)
     vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, tf_nqs.MetropolisHastings(n_walkers=256, n_steps=5))
     vmc.compile(**tf_nqs.training.make_optimizer("spring"), **options)
@@ -17,9 +17,9 @@ def trainer(ansatz, **options):
 
 
 def main(**options):
-    """Trains two particles, then three, by options of `compile`.
+    """Trains two particles, then three; options are arguments of `compile`.
 
-    Returns the report of the transfer, the callback that released, and the trainer of three.
+    Returns the report of the transfer, the callback that releases the layers, and the trainer of three.
     """
     keras.utils.set_random_seed(1)
     two = tf_nqs.FermionAnsatz(2, n_features=16)

@@ -1,10 +1,10 @@
-"""Uses an exported wave function with TensorFlow alone: no tf_nqs, no Keras.
+"""Uses an exported wave function with TensorFlow alone, without tf_nqs and Keras.
 
 Example:
     python export/client.py --model=exported/a4
 
-draws walkers, evaluates every signature on them, differentiates ln|Psi| through the loaded model, and compares the
-kinetic energy made of these derivatives with the exported one.
+It draws walkers, evaluates every signature on them, differentiates ln|Psi| through the loaded model, and compares the
+kinetic energy from these derivatives with the exported one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Drops what native code writes to standard error, which it does before it knows of any log level."""
+    """Discards output of native code on standard error, which does not obey a log level yet."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -44,11 +44,11 @@ with silent_stderr():
 MODEL_FILE = "saved_model.pb"
 INT32 = 2**31
 NEEDED = {"sample", "log_psi", "local_energy"}
-"""Signatures without which there is nothing to do here."""
+"""Signatures that this program needs."""
 
 
 class BadInputError(Exception):
-    """What was given cannot be used; the message says why, and what is allowed, in one line."""
+    """Bad input; the message is one line with the reason and the allowed values."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def integer(lowest: int) -> Callable[[str], int]:
-    """Returns what reads an integer from `lowest` on that TensorFlow's int32 can hold."""
+    """Returns a function that reads an integer of at least `lowest` that fits into int32."""
 
     def read(text: str) -> int:
         try:
@@ -75,7 +75,7 @@ def integer(lowest: int) -> Callable[[str], int]:
 
 
 def find_model(name: str) -> Path:
-    """Returns the folder of a model: the given one, or the newest of its versions, which have numbers for names."""
+    """Returns the folder of a model: the given one, or its newest version; names of versions are numbers."""
     folder = Path(name)
     try:
         if (folder / MODEL_FILE).is_file():
@@ -89,9 +89,9 @@ def find_model(name: str) -> Path:
 
 
 def load(folder: Path) -> Any:
-    """Returns a loaded model that has the signatures needed here.
+    """Returns the loaded model, which has all needed signatures.
 
-    What damaged bytes lead to is not said anywhere, so any of Python's own errors is taken for it.
+    TensorFlow does not document its errors for damaged files, so any of Python's own errors counts as one.
     """
     name = f"model = {str(folder)!r}"
     try:
@@ -106,7 +106,7 @@ def load(folder: Path) -> Any:
 
 
 def check_output(name: str) -> None:
-    """Refuses, before any work, a file that could not be written after it."""
+    """Refuses an output file that cannot be written, before any work."""
     path = Path(name)
     try:
         if path.is_dir():
@@ -163,7 +163,7 @@ def evaluate(signatures: dict[str, Callable], positions: tf.Tensor) -> dict[str,
 
 
 def rounded(value: float, error: float) -> tuple[str, str]:
-    """Returns both numbers with as many decimals as give the error two digits; six where it says nothing."""
+    """Returns both numbers with as many decimals as give the error two digits; with six if the error is unknown."""
     decimals = 6
     if math.isfinite(error) and error > 0:
         decimals = min(max(1 - math.floor(math.log10(error)), 0), 12)
@@ -171,12 +171,12 @@ def rounded(value: float, error: float) -> tuple[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Loads the model, prints what it finds, and returns 0, or 2 for bad input."""
+    """Loads the model, prints the results, and returns 0, or 2 for bad input."""
     parser = Parser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--model", required=True, help="folder of an export or of a version of it, e.g. exported/a4")
     parser.add_argument("--n_walkers", type=integer(1), default=1000, help="number of walkers (default: 1000)")
-    parser.add_argument("--n_steps", type=integer(0), default=500, help="Metropolis steps of each (default: 500)")
-    parser.add_argument("--seed", type=integer(-INT32), default=0, help="of the walkers (default: 0)")
+    parser.add_argument("--n_steps", type=integer(0), default=500, help="number of Metropolis steps (default: 500)")
+    parser.add_argument("--seed", type=integer(-INT32), default=0, help="seed of the walkers (default: 0)")
     parser.add_argument("--output", help="npz file for all numbers")
     options = parser.parse_args(argv)
     try:
@@ -188,10 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Does what the options say."""
+    """Does the work with these options."""
     if options.output is not None:
         check_output(options.output)
-    model = load(find_model(options.model))  # kept, because its signatures do not keep the variables alive
+    model = load(find_model(options.model))  # kept: its signatures do not keep the variables alive
     try:
         positions = sample(model.signatures, options.seed, options.n_walkers, options.n_steps)
         numbers = evaluate(model.signatures, positions)

@@ -3,14 +3,14 @@
 Example:
     python export/saved_model.py --run_dir=runs/a4 --output=exported/a4
 
-`python export/saved_model.py --help` explains the settings, `export/README.md` what one can do with the result.
+`python export/saved_model.py --help` explains the settings, `export/README.md` the use of the result.
 """
 
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that a checkout exports with its own code
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that a checkout uses its own code
     from tf_nqs.commands import export as export_command
 
     export_command.entry_point()
