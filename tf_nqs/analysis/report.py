@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-import shutil
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from tf_nqs.analysis.notation import format_with_error, round_to_error
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import verdict_text
 from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
-from tf_nqs.runtime.terminal import SPELLED_OUT
 
 __all__ = ["format_with_error", "result_table"]
 
 UNKNOWN = "-"
 
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
-
-MAX_WIDTH = 100
-"""Maximum number of columns of the table, and the number without a terminal."""
 
 
 def result_table(
@@ -48,31 +38,8 @@ def result_table(
     Returns:
         The table, without a newline at its end.
     """
-    if styled is None:
-        styled = sys.stdout.isatty()
-    if ascii_only is None:
-        ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    if width is None:
-        width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns) if sys.stdout.isatty() else MAX_WIDTH
-    table = Table(box=box.ASCII if ascii_only else box.ROUNDED, show_header=False, padding=(0, 1))
-    table.add_column("quantity", style="bold", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    for section in (_energy_rows, _sampling_rows, _run_rows):
-        for name, text in section(result):
-            table.add_row(_plain(name, ascii_only), _plain(text, ascii_only))
-        table.add_section()
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=styled,
-        color_system="standard" if styled else None,
-        legacy_windows=False,
-        markup=False,
-        highlight=False,
-    )
-    console.print(table)
-    return out.getvalue().rstrip("\n")
+    sections = [section(result) for section in (_energy_rows, _sampling_rows, _run_rows)]
+    return terminal_table(sections, n_left=2, styled=styled, ascii_only=ascii_only, width=width)
 
 
 def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -201,8 +168,3 @@ def _text(value: object) -> str:
     """Returns any value as text."""
     is_unknown = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     return UNKNOWN if is_unknown else str(value)
-
-
-def _plain(text: str, ascii_only: bool) -> str:
-    """Returns the text, in ASCII if `ascii_only` is set."""
-    return text.encode("ascii", SPELLED_OUT).decode("ascii") if ascii_only else text

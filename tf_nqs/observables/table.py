@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.observables.jackknife import Estimate
 from tf_nqs.observables.measure import Observables
@@ -20,13 +21,13 @@ _LEAST_SHOWN = 1e-3
 
 
 def observables_table(observed: Observables, exact: ExactObservables | None) -> str:
-    """Returns lines of name, measured value with the error of its last digits, exact value, deviation in errors.
+    """Returns a table of name, measured value with the error of its last digits, exact value, deviation in errors.
 
     Args:
         observed: what was measured.
         exact: the exact ground state's, if there are.
     """
-    rows = [("", "measured", "exact", "deviation")]
+    rows = []
     for name, words, unit in _SCALARS:
         label = f"{words} ({unit})" if unit else words
         rows.append(_row(label, getattr(observed, name), None if exact is None else getattr(exact, name)))
@@ -37,10 +38,7 @@ def observables_table(observed: Observables, exact: ExactObservables | None) -> 
     spacing = observed.x[1] - observed.x[0]
     rows.append(("Integral of the density", f"{spacing * observed.density.value.sum():.6f}", "", ""))
     rows.append(("Integral of the pair density", f"{spacing**2 * observed.pair_density.value.sum():.6f}", "", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return terminal_table([rows], ("", "measured", "exact", "deviation"), n_left=4)
 
 
 def _row(label: str, measured: Estimate, exact: float | None) -> tuple[str, str, str, str]:

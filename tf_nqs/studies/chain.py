@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.words import stop_words
 from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.config.chain import Chain, chain_to_toml
@@ -96,7 +97,8 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> str:
     Args:
         rows: a dictionary of `SUMMARY_COLUMNS` per stage.
     """
-    texts = [["stage", "A", "V0", "trainable", "iterations", "stopped by", "energy", "off reference", "seconds"]]
+    header = ("stage", "A", "V0", "trainable", "iterations", "stopped by", "energy", "off reference", "seconds")
+    texts = []
     for row in rows:
         energy, deviation = row["energy"], row["deviation"]
         texts.append(
@@ -112,10 +114,7 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{row['seconds_training']:.1f}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    return "\n".join(
-        "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in texts
-    )
+    return terminal_table([texts], header)
 
 
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:

@@ -159,7 +159,7 @@ def test_escapes_only_where_asked(monkeypatch):
 def test_encoding_of_stdout_decides(monkeypatch, encoding, is_ascii):
     """Symbols only in UTF-8."""
     stdout = types.SimpleNamespace(encoding=encoding, isatty=lambda: False)
-    monkeypatch.setattr("tf_nqs.analysis.report.sys.stdout", stdout)
+    monkeypatch.setattr("tf_nqs.analysis.tables.sys.stdout", stdout)
     assert result_table(RESULT).isascii() == is_ascii
 
 

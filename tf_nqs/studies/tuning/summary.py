@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras_tuner
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from tf_nqs.analysis import format_with_error
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.config import to_toml
 from tf_nqs.config.search import Search
 from tf_nqs.exact import Reference
@@ -156,15 +151,10 @@ def trials_table(records: Sequence[TrialRecord], reference: Reference) -> str:
         records: of all trials.
         reference: the energy that theirs are compared with.
     """
-    is_terminal = sys.stdout.isatty()
-    is_utf8 = "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    table = Table(box=box.ROUNDED if is_utf8 else box.ASCII)
-    table.add_column("trial")
-    unit = "ħω" if is_utf8 else "hbar*omega"
-    above = [] if reference.energy is None else [f"above\nreference\n({unit})"]
+    above = [] if reference.energy is None else ["above\nreference\n(ħω)"]
     settings = [leaf.replace("_", "_\n") for leaf in (records[0].values if records else ())]  # narrow columns
-    for name in [f"energy\n({unit})", *above, "iterations", "training\n(s)", *settings]:
-        table.add_column(name, justify="right", overflow="fold")
+    header = ["trial", "energy\n(ħω)", *above, "iterations", "training\n(s)", *settings]
+    rows = []
     for record in ranked(records):
         if record.energy is None:
             texts = [record.status, *("" for _ in above), "", f"{record.seconds:g}"]
@@ -172,12 +162,9 @@ def trials_table(records: Sequence[TrialRecord], reference: Reference) -> str:
             deviation = [] if reference.energy is None else [f"{record.energy - reference.energy:+.2e}"]
             energy = format_with_error(record.energy, record.energy_error)
             texts = [energy, *deviation, str(record.n_iterations), f"{record.seconds:g}"]
-        table.add_row(record.trial, *texts, *(_shown(value) for value in record.values.values()))
-    out = io.StringIO()
-    width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_WITHOUT_TERMINAL
-    Console(file=out, width=width, force_terminal=is_terminal, markup=False, highlight=False).print(table)
+        rows.append([record.trial, *texts, *(_shown(value) for value in record.values.values())])
     reasons = [f"trial {record.trial} failed: {record.reason}" for record in records if record.reason]
-    return "\n".join([out.getvalue().rstrip("\n"), *reasons])
+    return "\n".join([terminal_table([rows], header, default_width=_WIDTH_WITHOUT_TERMINAL), *reasons])
 
 
 def _shown(value: Any) -> str:
