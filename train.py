@@ -6,7 +6,9 @@ Example:
 `python train.py --help=all` lists every setting; `configs/` holds the presets.
 """
 
-from tf_nqs.commands import train as cli
+import sys
+
+from tf_nqs.commands.train import main
 
 if __name__ == "__main__":
-    cli.entry_point()
+    sys.exit(main())

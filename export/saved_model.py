@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that a checkout uses its own code
-    from tf_nqs.commands import export as export_command
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that a checkout exports with its own code
+    from tf_nqs.commands.export import main
 
-    export_command.entry_point()
+    sys.exit(main())

@@ -25,12 +25,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tf_nqs import evaluate, observe, reproduce, tune
+from tf_nqs.commands import draw_figures
 from tf_nqs.commands import export as export_command
-from tf_nqs.commands import run_command
 from tf_nqs.commands import train as cli
 from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.experiment import memory as memory_request
+from tf_nqs.runtime import startup
 from tf_nqs.storage import run_folder
 from tf_nqs.studies.figures import load_figures
 
@@ -71,12 +72,6 @@ class Accepted(BaseException):
 
 def accept(*arguments, **options):
     raise Accepted(arguments[0] if arguments else None)
-
-
-class Stub:
-    """Stands for the modules that train."""
-
-    run = run_chain = staticmethod(accept)
 
 
 @pytest.fixture(scope="module")
@@ -153,18 +148,15 @@ def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
-    monkeypatch.setattr(cli, "_imported", lambda name, **_: Stub)
-    for module in (run_command, export_command):
-        monkeypatch.setattr(module, "import_tensorflow", accept)
-    monkeypatch.setattr(tune, "_tuning", accept)
-    monkeypatch.setattr(reproduce, "run_arms", accept)
+    monkeypatch.setattr(startup, "call_with_tensorflow", lambda target, *arguments, **_: accept(*arguments))
+    monkeypatch.setattr(draw_figures, "run_arms", accept)
     mains = {
         "train": cli.main,
         "tune": tune.main,
         "export": export_command.main,
         "reproduce": reproduce.main,
-        "evaluate": lambda argv: run_command.main(evaluate.COMMAND, argv),
-        "observe": lambda argv: run_command.main(observe.COMMAND, argv),
+        "evaluate": evaluate.main,
+        "observe": observe.main,
     }
 
     def call(command, *arguments):

@@ -12,7 +12,7 @@ import pytest
 
 import tf_nqs
 from tf_nqs.commands import train as cli
-from tf_nqs.runtime import startup as quiet_import
+from tf_nqs.runtime import startup
 from tf_nqs.storage import run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def stub_experiment(monkeypatch):
     stub.run = run
     monkeypatch.setitem(sys.modules, "tf_nqs.experiment.run", stub)
     monkeypatch.setattr(tf_nqs, "experiment", stub, raising=False)
-    monkeypatch.setattr(cli, "import_tensorflow", lambda *_: None)
+    monkeypatch.setattr(startup, "import_tensorflow", lambda *_: None)
     return stub
 
 
@@ -170,24 +170,22 @@ def test_help_in_a_process(tmp_path):
 def test_the_command_line_does_not_import_tensorflow():
     program = (
         "import sys; from tf_nqs.commands import train; "
-        "train.help_text(); train.parse(['train.py', '--config=thesis']); "
+        "train.main(['train.py', '--help=all']); train.parse(['train.py', '--config=thesis']); "
         "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'keras', 'scipy') for name in sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=False).returncode == 0
 
 
-def test_entry_point_exits_with_the_status(monkeypatch, capsys):
+def test_a_console_script_reads_the_arguments_of_its_process(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tf-nqs-train", "--n_particles=0"])
-    with pytest.raises(SystemExit) as exited:
-        cli.entry_point()
-    assert exited.value.code == 2
+    assert cli.main() == 2
     assert capsys.readouterr().err == "error: n_particles = 0: must be an integer from 1 to 24\n"
 
 
 def test_stderr_is_silenced_and_restored(capfd):
     os.write(2, b"before ")
-    with pytest.raises(ImportError, match="broken"), quiet_import.silenced_stderr():
+    with pytest.raises(ImportError, match="broken"), startup.silenced_stderr():
         os.write(2, b"chatter ")
         raise ImportError("broken")
     os.write(2, b"after")

@@ -17,7 +17,6 @@ import pytest
 from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import export as export_command
-from tf_nqs.commands import run_command
 from tf_nqs.commands import train as cli
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.experiment import build as builders
@@ -74,8 +73,8 @@ def commands(monkeypatch, tmp_path):
     training = ["--n_particles=2", "--n_features=4", "--quiet", f"--run_dir={tmp_path / 'new' / 'run'}"]
     output = f"--output={tmp_path / 'exported'}"
     return {
-        "evaluate": lambda folder: run_command.main(evaluate.COMMAND, ["evaluate", f"--run_dir={folder}"]),
-        "observe": lambda folder: run_command.main(observe.COMMAND, ["observe", f"--run_dir={folder}"]),
+        "evaluate": lambda folder: evaluate.main(["evaluate", f"--run_dir={folder}"]),
+        "observe": lambda folder: observe.main(["observe", f"--run_dir={folder}"]),
         "export": lambda folder: export_command.main(["export", f"--run_dir={folder}", output]),
         "train": lambda folder: cli.main(["train.py", *training, f"--transfer_from={folder}"]),
     }

@@ -19,12 +19,14 @@ import pytest
 
 from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
-from tf_nqs.commands.run_command import main
+from tf_nqs.commands import observe_run
+from tf_nqs.commands.command import main
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import evaluation
 from tf_nqs.observables import plots
+from tf_nqs.runtime import startup
 from tf_nqs.storage import run_folder
 from tf_nqs.storage.result import RunResult
 
@@ -93,8 +95,8 @@ def test_observe(run_dir, capsys):
 @pytest.mark.parametrize(
     ("module", "name", "value", "message"),
     [
-        (observe, "_MOST_BYTES", 0, "needs more than 0 GiB, and is left out"),
-        (observe, "_LARGEST_REMAINDER", -1.0, "the diagonalisation is not converged"),
+        (observe_run, "_MOST_BYTES", 0, "needs more than 0 GiB, and is left out"),
+        (observe_run, "_LARGEST_REMAINDER", -1.0, "the diagonalisation is not converged"),
     ],
 )
 def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, message, monkeypatch, capsys):
@@ -127,13 +129,14 @@ def test_help_does_not_wait_for_tensorflow(command):
     code = f"""
 import sys
 from tf_nqs import {command}
-from tf_nqs.commands.run_command import main
+from tf_nqs.commands.command import main
 status = main({command}.COMMAND, ["", "--help"])
 print(status, sorted({{"tensorflow", "keras", "scipy"}} & sys.modules.keys()))"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n0 []\n")
     assert f"python -m tf_nqs.{command} --run_dir=RUN_FOLDER" in done.stdout
-    assert all(re.search(rf"--(\[no\])?{leaf} ", done.stdout) for leaf in COMMANDS[command].leaves)
+    settings = [flag.name for flag in COMMANDS[command].flags() if flag.is_setting]
+    assert "quiet" in settings and all(re.search(rf"--(\[no\])?{leaf} ", done.stdout) for leaf in settings)
     assert ("--format " in done.stdout) == (command == "observe")
     assert max(map(len, done.stdout.splitlines())) <= 120
 
@@ -217,7 +220,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_measurement(comma
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", no_file)
-    monkeypatch.setattr(sys.modules[COMMANDS[command].work.__module__], "open_run", None)
+    monkeypatch.setattr(startup, "import_tensorflow", None)
     assert main(COMMANDS[command], ["", f"--run_dir={run_dir}"]) == 2
     refused = f"error: run_dir = '{run_dir}': cannot be written (Read-only file system)\n"
     assert capsys.readouterr() == ("", refused)
@@ -228,7 +231,7 @@ def test_a_file_in_the_way_of_the_plots_is_told_before_the_measurement(run_dir, 
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
     (tmp_path / run_folder.OBSERVABLES_FOLDER).write_text("")
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(observe, "open_run", None)
+    monkeypatch.setattr(startup, "import_tensorflow", None)
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
     assert "cannot be written (observables is a file, but must be a folder)\n" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tf_nqs.commands import train as cli
+from tf_nqs.commands.command import read
 from tf_nqs.config import SettingsError, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, chain_to_toml, is_chain
 from tf_nqs.config.load import find_config
@@ -129,8 +130,8 @@ def test_the_chains_of_the_thesis(preset, frozen):
     head = find_config(preset).read_text(encoding="utf-8").splitlines()
     assert "# expected energy: <= 10.891422 (" in "\n".join(head)
     command = next(line.removeprefix("# ") for line in head if line.startswith("# python "))
-    line = cli.read_command_line(shlex.split(command)[1:])
-    assert chain_from(line.config, line.overrides, "-").stages == stages
+    given = read(cli.COMMAND, shlex.split(command)[1:])
+    assert chain_from(given.own["config"], given.settings, "-").stages == stages
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pydantic
 import pytest
-from absl import flags
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tf_nqs import config, defaults
 from tf_nqs.commands import train as cli
+from tf_nqs.commands.command import all_flags, help_text
 from tf_nqs.config import Settings, SettingsError, settings_from, to_toml
 from tf_nqs.config import load as config_load
 from tf_nqs.config import settings as config_settings
@@ -567,14 +567,12 @@ def test_a_missing_preset_names_the_shipped_ones(name):
 
 
 def test_flags_and_settings_are_the_same_set():
-    flag_values = flags.FlagValues()
-    cli.define_flags(flag_values)
-    assert set(flag_values) == set(FIELDS) | {"config", "resume", "help", "version"}
-    assert all(flag_values[name].value is None for name in flag_values)
+    flags = {flag.name: flag for flag in all_flags(cli.COMMAND)}
+    assert set(flags) == set(FIELDS) | {"config", "resume", "help", "version"}
     for leaf, field in FIELDS.items():
-        assert flag_values[leaf].help.startswith(field.description)
+        assert flags[leaf].text.startswith(field.description)
         if not field.is_required() and field.default is not None:
-            assert f"default: {str(field.default).lower()})" in flag_values[leaf].help
+            assert f"default: {str(field.default).lower()})" in flags[leaf].text
 
 
 @pytest.mark.parametrize("leaf", ALL_CHANGED)
@@ -599,7 +597,7 @@ def test_flags_override_the_preset_and_the_preset_the_defaults(tmp_path):
 
 
 def test_help_names_every_setting_under_its_section():
-    blocks = {block.partition(":")[0]: block for block in cli.help_text().split("\n\n")}
+    blocks = {block.partition(":")[0]: block for block in help_text(cli.COMMAND).split("\n\n")}
     for leaf, section in SECTION_OF.items():
         assert re.search(rf"^  --(\[no\])?{leaf} ", blocks[section], re.MULTILINE)
     assert "one of float32, float64; default: float32" in " ".join(blocks["ansatz"].split())

@@ -13,9 +13,7 @@ import pytest
 from tf_nqs import __main__ as listing
 from tf_nqs import evaluate, observe, reproduce, tune
 from tf_nqs.commands import export as export_command
-from tf_nqs.commands import run_command
 from tf_nqs.commands import train as cli
-from tf_nqs.commands.help_text import EVERYDAY
 from tf_nqs.config.errors import OTHER_NAMES
 from tf_nqs.config.settings import FIELDS
 
@@ -24,8 +22,8 @@ SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 
 MAINS = {
     "train": cli.main,
-    "evaluate": lambda argv: run_command.main(evaluate.COMMAND, argv),
-    "observe": lambda argv: run_command.main(observe.COMMAND, argv),
+    "evaluate": evaluate.main,
+    "observe": observe.main,
     "export": export_command.main,
     "tune": tune.main,
     "reproduce": reproduce.main,
@@ -43,7 +41,7 @@ def test_the_short_help_has_the_settings_that_people_touch(capsys):
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     short, complete = flags_of(texts[0]), flags_of(texts[2])
-    assert short & FIELDS.keys() == set(EVERYDAY) and len(EVERYDAY) == 20
+    assert short & FIELDS.keys() == set(cli.MAIN_SETTINGS) and len(cli.MAIN_SETTINGS) == 20
     assert complete >= FIELDS.keys()
     assert texts[0].rstrip().endswith(f"--help=all lists all {len(FIELDS)} settings, and what signals do.")
     assert "SIGHUP" in texts[2] and "SIGHUP" not in texts[0]
@@ -93,7 +91,7 @@ def test_the_package_lists_its_commands():
     command = [sys.executable, "-m", "tf_nqs"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60)
     assert all(f"  {name} " in done.stdout for name in SCRIPTS)
-    assert listing.COMMANDS.keys() == SCRIPTS.keys()
+    assert [command.name for command in listing.COMMANDS] == [*SCRIPTS]
 
 
 def test_the_list_of_commands_trains_nothing(capsys):

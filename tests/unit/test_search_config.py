@@ -11,8 +11,10 @@ import pytest
 
 from tf_nqs import config, tune
 from tf_nqs.commands import train as cli
+from tf_nqs.commands.command import help_text, read
 from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.search import Choices, Range, SearchSettings, changed_setting, search_from, search_to_toml
+from tf_nqs.runtime import startup
 from tf_nqs.studies import search_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -170,7 +172,7 @@ def test_the_shipped_search_loads_and_its_head_is_true():
     assert config.preset_names(searches=True) == ["tune"]
     text = (REPOSITORY / "configs" / "tune.toml").read_text()
     command = next(line for line in text.splitlines() if line.startswith("# python -m tf_nqs.tune "))
-    search = tune.read_command_line(command.split()[3:])
+    search = tune.search_of(read(tune.COMMAND, command.split()[3:]))
     assert search.search == search_from("tune").search
     assert search.settings.run.run_dir == "runs/search"
     # What a trial shares with the preset that it is compared with.
@@ -192,7 +194,7 @@ def test_the_shipped_search_loads_and_its_head_is_true():
 @pytest.fixture
 def no_search(monkeypatch):
     """The search itself, which bad input must not reach."""
-    monkeypatch.setattr(tune, "_tuning", lambda: pytest.fail("TensorFlow would have been loaded"))
+    monkeypatch.setattr(startup, "import_tensorflow", lambda: pytest.fail("TensorFlow would have been loaded"))
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -263,7 +265,7 @@ def test_roles():
 
 
 def test_every_search_setting_is_a_flag_that_help_explains(write):
-    words = " ".join(tune.help_text().split())
+    words = " ".join(help_text(tune.COMMAND).split())
     values = {
         "tuner": "hyperband",
         "max_trials": 7,
@@ -278,10 +280,11 @@ def test_every_search_setting_is_a_flag_that_help_explains(write):
     for name, field in SearchSettings.model_fields.items():
         assert f"--{name} {field.description}" in words
     arguments = [f"--{name}={value}" for name, value in values.items()]
-    search = tune.read_command_line(["tune", f"--config={write(SEARCH)}", *arguments, "--run_dir=here", "--seed=3"])
+    arguments = ["tune", f"--config={write(SEARCH)}", *arguments]
+    search = tune.search_of(read(tune.COMMAND, [*arguments, "--run_dir=here", "--seed=3"]))
     assert search.search.model_dump() == values
     assert (search.settings.run.run_dir, search.settings.run.seed) == ("here", 3)
-    assert tune.read_command_line(["tune", f"--config={write(SEARCH)}"]).settings.run.run_dir.startswith("runs/search-")
+    assert tune.search_of(read(tune.COMMAND, arguments)).settings.run.run_dir.startswith("runs/search-")
 
 
 def test_help_needs_no_tensorflow():

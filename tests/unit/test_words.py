@@ -6,10 +6,11 @@ import pytest
 
 from tf_nqs.analysis.report import result_table
 from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
+from tf_nqs.commands.figures_request import request_of
+from tf_nqs.commands.flags import Given
 from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import reference_line
-from tf_nqs.reproduce import _checked
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,6 @@ def test_a_setting_that_was_left_out_is_not_set():
 @pytest.mark.parametrize(("name", "meant"), [("fig1", ""), ("fig14", ""), ("figg13", "; did you mean fig13?")])
 def test_another_figure_is_not_what_was_meant(name, meant):
     with pytest.raises(SettingsError) as refusal:
-        _checked([name], {}, {})
+        request_of(Given({}, {}, (name,)))
     assert "no such figure" in str(refusal.value)
     assert str(refusal.value).endswith(meant or "fig13")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 XLA_FLAGS = "--xla_cpu_use_fusion_emitters=false"
 """XLA's older code generator for the CPU: compiles the phases in four fifths of the time, to equally fast code."""
@@ -93,3 +95,26 @@ def import_tensorflow(optimise_graphs: bool = True) -> None:
     with silenced_stderr(), seeming_missing("sklearn"), seeming_missing("matplotlib"):
         import tensorflow as tf
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimise_graphs})
+
+
+def call_late(target: str, *arguments: Any, **options: Any) -> Any:
+    """Imports a function that takes long to import, calls it and returns what it returns.
+
+    So `--help` and bad input are answered at once: commands import this way what they need for their work alone.
+
+    Args:
+        target: module and function, such as "tf_nqs.experiment.run:run".
+        arguments: of the function.
+        options: of the function, by name.
+    """
+    module, _, function = target.partition(":")
+    with collection_paused(freeze=True):
+        found = getattr(importlib.import_module(module), function)
+    return found(*arguments, **options)
+
+
+def call_with_tensorflow(target: str, *arguments: Any, optimise_graphs: bool = True, **options: Any) -> Any:
+    """Does what `call_late` does, after `import_tensorflow(optimise_graphs)`."""
+    with collection_paused(freeze=True):
+        import_tensorflow(optimise_graphs)
+    return call_late(target, *arguments, **options)

@@ -15,6 +15,9 @@ import pytest
 from tests.unit.figures.stand_ins import REFERENCE, Runs, write_run
 from tf_nqs import reproduce
 from tf_nqs.analysis.report import SIGMA
+from tf_nqs.commands import command as commands
+from tf_nqs.commands import draw_figures
+from tf_nqs.commands.figures_request import Request, request_of
 from tf_nqs.storage.result import RunResult
 from tf_nqs.studies.figures import load_arms, load_figures, running
 from tf_nqs.studies.figures.drawing import ONE_CALL, make_picture
@@ -134,7 +137,7 @@ def test_arms_in_slices(runs, command, tmp_path, capsys):
     assert "| time limit |" in text and "| interaction transfer | 8,007 | 10.892(4) | not run |" in text
     assert "*Here:* Not trained to the end yet: a4v10 (40 iterations)." in text and "**agrees**" not in text
     assert "a4v10_transfer (interaction transfer): waits until a4v5 is finished" in printed
-    assert "not trained to the end: a4v10, a4v5; the same command goes on with them" in printed
+    assert "not trained to the end: a4v10, a4v5; the same command continues them" in printed
     for name in ("a4v10", "a4v5"):
         add_checkpoint(tmp_path / "arms" / name)
     runs.ends, runs.ran = {"a4v10": {"stop_reason": "time_limit"}}, []
@@ -221,7 +224,7 @@ def test_a_finished_arm_of_another_scale_is_refused_before_anything_runs(runs, c
 
 def test_a_folder_in_use_is_refused(runs, command, tmp_path, capsys):
     assert command("fig8") == 0
-    with open(tmp_path / "arms" / reproduce.LOCK_FILE) as lock:
+    with open(tmp_path / "arms" / draw_figures.LOCK_FILE) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert command("fig8") == 2
     assert "another process is running these arms" in capsys.readouterr().err
@@ -234,7 +237,7 @@ def test_a_folder_in_use_is_refused(runs, command, tmp_path, capsys):
         (["fig33"], "'fig33': no such figure; must be all or one of fig2"),
         (["fig3", "--scale=desktop"], "scale = 'desktop': must be laptop or thesis"),
         (["fig3", "--scale", "thesis"], "--scale thesis: must be given as --scale=thesis"),
-        (["fig3", "--arms=a4v11"], "arms = 'a4v11': no such arm; --help lists them; did you mean a4v10?"),
+        (["fig3", "--arms=a4v11"], "arms = 'a4v11': no such run; --help lists them; did you mean a4v10?"),
         (["fig3", "--max_seconds=0"], "max_seconds = 0: must be "),
         (["fig3", "--max_seconds", "60"], "--max_seconds 60: must be given as --max_seconds=60"),
         (["fig3", "--seed=-1"], "seed = -1: must be an integer from 0 to 2147483647"),
@@ -253,7 +256,7 @@ def test_bad_input_is_one_line(arguments, line, runs, tmp_path, monkeypatch, cap
 
 def test_where_results_go():
     def read(*arguments):
-        return reproduce.read_command_line(["reproduce", *arguments])
+        return request_of(commands.read(reproduce.COMMAND, ["reproduce", *arguments]))
 
     assert str(read("all").output) == "docs/results.md"
     assert str(read("all", "--scale=thesis").output) == "docs/results_thesis.md"
@@ -313,11 +316,11 @@ def test_real_arms_at_a_tiny_scale(tmp_path):
     tiny = {"n_walkers": 16, "n_steps": 1, "n_burn_in": 2, "iterations": 24, "window": 10, "iterations_per_call": 4}
     tiny |= {"n_features": 4, "n_layers": 1, "jit_compile": False, "quiet": True}
     tiny |= {"evaluation_max_seconds": 0.5, "target_error": 1.0, "reference_max_seconds": 5.0}
-    request = reproduce.Request(("fig3", "fig7"), "laptop", tmp_path / "arms", tmp_path / "results.md", None, tiny)
-    reproduce.reproduce(request._replace(figures=("fig3",), max_seconds=1e-3))
+    request = Request(("fig3", "fig7"), "laptop", tmp_path / "arms", tmp_path / "results.md", None, tiny)
+    draw_figures.reproduce(request._replace(figures=("fig3",), max_seconds=1e-3))
     table = (tmp_path / "results.md").read_text()
     assert "| 4 | time limit |" in table and "| 24 | last iteration |" not in table  # one call each
-    reproduce.reproduce(request)
+    draw_figures.reproduce(request)
     assert "| time limit |" not in (tmp_path / "results.md").read_text()
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["fig3.png", "fig7.png"]
     with open(tmp_path / "arms" / "a4v10_reused" / "profile.csv", newline="") as file:

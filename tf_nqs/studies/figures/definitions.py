@@ -118,6 +118,11 @@ def load_figures() -> dict[str, FigureDefinition]:
     return figures
 
 
+def report_name(scale: str) -> str:
+    """Returns the default name of the report on all figures."""
+    return f"results{'' if scale == SCALES[0] else f'_{scale}'}.md"
+
+
 def arms_needed(names: Iterable[str], arms: Mapping[str, Arm]) -> list[str]:
     """Returns some arms and all that they start from, in the order in which they can be run.
 

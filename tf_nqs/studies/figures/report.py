@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.report import SIGMA
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.words import stop_words
 from tf_nqs.storage.files import replace_text
-from tf_nqs.studies.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, shared_settings
+from tf_nqs.studies.figures.definitions import PRESET, SCALES, Curve, FigureDefinition, report_name, shared_settings
 from tf_nqs.studies.figures.drawing import draw_figure
 from tf_nqs.studies.figures.outcomes import Outcome
 from tf_nqs.studies.figures.questions import answered
@@ -75,11 +69,6 @@ def write_report(
     return [output, *written]
 
 
-def report_name(scale: str) -> str:
-    """Returns what the report on all figures is called unless it is given another name."""
-    return f"results{'' if scale == SCALES[0] else f'_{scale}'}.md"
-
-
 def rows_of(figure: FigureDefinition, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
     """Returns the table of a figure: a row of `COLUMNS` per curve, "not run" where its arm is not there."""
     return [_row(curve, outcomes.get(curve.arm)) for curve in figure.curves]
@@ -87,20 +76,14 @@ def rows_of(figure: FigureDefinition, outcomes: Mapping[str, Outcome]) -> list[l
 
 def figures_table(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
     """Returns the tables of all figures as one for the terminal, without a newline at its end."""
-    is_terminal = sys.stdout.isatty()
-    is_utf8 = "utf" in (getattr(sys.stdout, "encoding", None) or "ascii").lower()
-    table = Table(box=box.ROUNDED if is_utf8 else box.ASCII)
-    for index, name in enumerate(("figure", *_ON_TERMINAL)):
-        table.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
+    sections = []
     for figure in figures:
-        for index, row in enumerate(rows_of(figure, outcomes)):
-            cells = [cell for name, cell in zip(COLUMNS, row, strict=True) if name in _ON_TERMINAL]
-            table.add_row(figure.name if index == 0 else "", *cells)
-        table.add_section()
-    out = io.StringIO()
-    width = shutil.get_terminal_size().columns if is_terminal else _WIDTH_WITHOUT_TERMINAL
-    Console(file=out, width=width, force_terminal=is_terminal, markup=False, highlight=False).print(table)
-    return out.getvalue().rstrip("\n")
+        rows = [
+            [cell for name, cell in zip(COLUMNS, row, strict=True) if name in _ON_TERMINAL]
+            for row in rows_of(figure, outcomes)
+        ]
+        sections.append([[figure.name if index == 0 else "", *row] for index, row in enumerate(rows)])
+    return terminal_table(sections, ("figure", *_ON_TERMINAL), n_left=2, default_width=_WIDTH_WITHOUT_TERMINAL)
 
 
 def _row(curve: Curve, outcome: Outcome | None) -> list[str]:

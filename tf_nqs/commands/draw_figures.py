@@ -1,0 +1,79 @@
+"""The work of `python -m tf_nqs.reproduce`: runs what the figures need, draws them and writes the report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from tf_nqs.commands.figures_request import OUTPUT_ALLOWED, Request
+from tf_nqs.config import SettingsError
+from tf_nqs.config.errors import shown, why
+from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.run_folder import lock_folder
+from tf_nqs.studies.figures import load_arms, load_figures
+from tf_nqs.studies.figures.report import figures_table, write_report
+from tf_nqs.studies.figures.running import find_finished, run_arms
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = ".figures"
+
+
+def reproduce(request: Request) -> None:
+    """Runs what is missing, draws the figures and writes the report.
+
+    Raises:
+        SettingsError: a folder cannot be used, or something cannot be run.
+        WorkFailedError: a run has no finite energy.
+    """
+    figures = [figure for name, figure in load_figures().items() if name in request.figures]
+    arms = load_arms(request.scale, request.run_dir, request.overrides)
+    shown_arms = [curve.arm for figure in figures for curve in figure.curves]
+    _check_writable(request.output)  # better refused before hours of training, and before a folder is made
+    with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
+        _make_folder(request.output)
+        find_finished(arms, shown_arms)  # those of other settings are refused before anything is run
+        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, request.max_seconds)
+        outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
+        outcomes = {name: outcomes[name] for name in arms if name in outcomes}
+        with told_in_one_line("output", request.output, "the same command continues once it can", among_others=True):
+            written = write_report(figures, outcomes, request.scale, request.output)
+    logger.info(figures_table(figures, outcomes))
+    if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:
+        logger.info(f"not trained to the end: {', '.join(cut_short)}; the same command continues them")
+    logger.info(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
+
+
+def _check_writable(output: Path) -> None:
+    """Looks whether the file, and the folder of the pictures beside it, can be written; writes nothing.
+
+    Raises:
+        SettingsError: they cannot.
+    """
+    pictures = output.with_suffix("")
+    try:
+        reason = "is a folder" if output.is_dir() else None
+        for place in (pictures, *pictures.parents):
+            if place.exists() or place.is_symlink():
+                if not place.is_dir():
+                    reason = f"{place} is no folder"
+                elif not os.access(place, os.W_OK):
+                    reason = f"{place} is read-only"
+                break
+    except (OSError, ValueError) as error:
+        reason = why(error)
+    if reason is not None:
+        raise _not_writable(output, reason)
+
+
+def _make_folder(output: Path) -> None:
+    """Makes the folder of the pictures beside the file; raises SettingsError where the system lets none be made."""
+    try:
+        output.with_suffix("").mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _not_writable(output, why(error)) from error
+
+
+def _not_writable(output: Path, reason: str) -> SettingsError:
+    return SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {OUTPUT_ALLOWED}")

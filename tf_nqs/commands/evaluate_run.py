@@ -1,0 +1,151 @@
+"""The work of `python -m tf_nqs.evaluate`: measures the energy of a finished run. Loads TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+from tf_nqs.analysis import format_with_error, not_the_ground_state, read_metrics, result_table
+from tf_nqs.analysis.tables import terminal_table
+from tf_nqs.analysis.verdict import find_doubts
+from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.opened_run import OpenedRun, open_run
+from tf_nqs.exact import Reference
+from tf_nqs.experiment import build as builders
+from tf_nqs.experiment import result as make_result
+from tf_nqs.measurement.evaluation import warm_up_evaluation
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.storage.files import replace_text, told_in_one_line
+from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import EVALUATION_FILE, METRICS_FILE
+
+logger = logging.getLogger(__name__)
+
+RELATIONS = {
+    "virial": ("Virial theorem", "2T \N{MINUS SIGN} Σ x·dV/dx", "ħω"),
+    "centre_of_mass": ("Centre of mass", "energy \N{MINUS SIGN} 1/2", "ħω"),
+    "centre_of_mass_size": ("", "⟨X²⟩ \N{MINUS SIGN} 1/(2A)", "a_ho²"),
+    "parity": ("Parity", "⟨Psi(\N{MINUS SIGN}x)/Psi(x)⟩ \N{MINUS SIGN} exact", ""),
+}
+"""Key -> how the table calls what the exact state obeys, the deviation, and its unit."""
+
+
+def evaluate_run(request: Request) -> None:
+    """Measures the energy of a run, writes `evaluation.json` into its folder and prints it.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or cannot be written.
+        WorkFailedError: no sample has a finite energy.
+    """
+    run = open_run(request)
+    target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
+    logger.info(f"measuring {request.run_dir} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
+    warm_up_evaluation(run.vmc)
+    logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
+    started = time.monotonic()
+
+    def report(estimate: Any) -> None:
+        energy = format_with_error(estimate.mean, estimate.error)
+        logger.info(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
+
+    measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
+    evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
+    text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
+    with told_in_one_line("run_dir", request.run_dir):
+        replace_text(request.run_dir / EVALUATION_FILE, text)
+    logger.info(result_table(evaluation))
+    logger.info(_more(evaluation))
+    for warning in evaluation["warnings"]:
+        logger.info(f"warning: {warning}")
+    if evaluation["energy"] is None:
+        raise WorkFailedError("no sample has a finite energy")
+
+
+def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
+    """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
+    keys = ("reference_energy", "reference_kind", "reference_uncertainty")
+    known = request.result.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
+    reference = (
+        Reference._make(request.result.get(key) for key in keys) if known else builders.find_reference(run.settings)
+    )
+    measured = measurement._asdict()
+    relations, with_error = measured.pop("relations"), {}
+    for key in ("autocorrelation_time", "v_score"):
+        with_error[key] = measured.pop(key)
+    with_error |= {key: relations.get(key) for key in RELATIONS}
+    measured = {key: make_result.finite_or_none(value) for key, value in measured.items()}
+    measured["non_finite_share"] = measurement.non_finite_share
+    for key, pair in with_error.items():
+        measured[key], measured[f"{key}_error"] = map(make_result.finite_or_none, pair or (None, None))
+    evaluation = {
+        **{key: request.result.get(key) for key in RunResult.__annotations__},
+        **measured,
+        **dict(zip(keys, reference, strict=True)),
+        "deviation_in_sigma": make_result.deviation_in_sigma(measurement, reference),
+        "n_iterations": run.n_iterations,
+    }
+    target_error = run.settings.evaluation.target_error
+    system = run.settings.system.model_dump()
+    lower = not_the_ground_state(system, measurement.energy, measurement.energy_error, target_error)
+    doubts = find_doubts(evaluation, target_error, _energies(request), [lower] if lower else [])
+    reasons = [doubt.reason for doubt in doubts]
+    return evaluation | {
+        "converged": not reasons,
+        "not_converged_because": reasons,
+        "n_parameters": run.vmc.ansatz.count_params(),
+        "seed": run.settings.run.seed,
+        "versions": make_result.versions(),
+        "seconds_evaluation": seconds,
+        "target_error": target_error,
+        "warnings": _warnings(run, measurement),
+    }
+
+
+def _energies(request: Request) -> Any:
+    """Returns the energies of the training; nothing where they cannot be read."""
+    try:
+        return read_metrics(request.run_dir / METRICS_FILE)["energy"]
+    except (OSError, ValueError):
+        return ()
+
+
+def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
+    found = []
+    if not measurement.in_equilibrium:
+        found.append("burn-in ran out of time before the walkers reached equilibrium")
+    if not measurement.is_mixed:
+        found.append(f"the Markov chains have not mixed: R-hat is {measurement.r_hat:.3g}, it should be at most 1.05")
+    if not (measurement.in_equilibrium and measurement.is_mixed):
+        found.append("so the errors are unknown; a longer evaluation_max_seconds may help")
+    if measurement.energy_error > run.settings.evaluation.target_error:
+        found.append("target_error was not reached within evaluation_max_seconds")
+    if measurement.error_uncertainty > 0.15:
+        share = f"{100 * measurement.error_uncertainty:.0f} %"
+        found.append(f"a few walkers with extreme local energies dominate the error: it is known only to {share}")
+    if measurement.energy_error_blocks > 1.5 * measurement.energy_error_chains:
+        found.append("blocks of time differ by more than the walkers do: the energy drifts")
+    if measurement.n_non_finite:
+        share = f"{100 * measurement.non_finite_share:.2g} %"
+        found.append(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")
+    return found
+
+
+def _more(evaluation: dict[str, Any]) -> str:
+    """Returns a second table: what only an evaluation measures, with errors."""
+
+    def value(key: str, unit: str = "") -> str:
+        return (
+            "-"
+            if evaluation[key] is None
+            else f"{format_with_error(evaluation[key], evaluation[f'{key}_error'])} {unit}".strip()
+        )
+
+    rows = [
+        ("Samples", "", f"{evaluation['n_samples']:,}"),
+        ("Autocorrelation time", "", value("autocorrelation_time", "sampling calls")),
+        ("V-score", "A Var/(E \N{MINUS SIGN} A²/2)²", value("v_score")),
+    ]
+    rows += [(name, words, value(key, unit)) for key, (name, words, unit) in RELATIONS.items()]
+    return terminal_table([rows], n_left=3)

@@ -1,0 +1,118 @@
+"""The flags of `python -m tf_nqs.reproduce`, and the check of what was given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_nqs.commands.command import help_block
+from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag
+from tf_nqs.config.errors import SettingsError, must_be_given, shown, suggestion
+from tf_nqs.studies.figures import SCALES, Arm, load_arms, load_figures
+from tf_nqs.studies.figures.definitions import report_name
+
+OUTPUT_ALLOWED = "a file name that ends in .md"
+
+
+class Request(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        figures: names.
+        scale: laptop or thesis.
+        run_dir: the folder of all runs.
+        output: the Markdown file.
+        arms: names of the runs that may be started; None for all that the figures need.
+        overrides: leaf name -> value, for all runs.
+        max_seconds: training time of each run in this command; None for no limit.
+    """
+
+    figures: tuple[str, ...]
+    scale: str
+    run_dir: Path
+    output: Path
+    arms: tuple[str, ...] | None
+    overrides: dict[str, Any]
+    max_seconds: float | None = None
+
+
+def figure_flags() -> list[Flag]:
+    """Returns the flags, the figures first, although they are given as words."""
+    scale = (
+        "thesis: 4096 walkers, Adam at 1e-4, up to 100000 iterations, hours for each run. laptop: the same techniques, "
+        "fewer walkers, a larger learning rate."
+    )
+    max_seconds = (
+        "Maximum training time of each run in this command, in seconds, not counting compilation, profile and "
+        "measurement. A run that reaches it is drawn as far as it is but answers no question; the same command "
+        "continues it, and runs that start from it wait."
+    )
+    places, names = "a new folder, or the folder of the same runs", "names of runs, with commas between them"
+    output = (
+        "Markdown file to write; default: for all figures docs/results.md, or docs/results_thesis.md at thesis scale; "
+        "for some of them results.md in run_dir."
+    )
+    arms = (
+        "Start only these runs, and those that they start from; of the others, finished ones are drawn; default: all "
+        "that the figures need."
+    )
+    return [
+        Flag("figure", f"One of {', '.join(load_figures())}, or all.", "", label="FIGURE", is_word=True),
+        choice_flag("scale", scale, SCALES),
+        Flag("run_dir", f"Folder of all runs, with a run folder each ({places}; default: runs/figures_SCALE).", places),
+        Flag("output", f"{output} ({OUTPUT_ALLOWED})", OUTPUT_ALLOWED, read=_markdown_file),
+        Flag("arms", f"{arms} ({names})", names, read=lambda text: _known_arms(text.split(","))),
+        setting_flag("max_seconds", text=max_seconds),
+        setting_flag("seed"),
+        setting_flag("quiet"),
+    ]
+
+
+def runs_block() -> str:
+    """Returns the part of the help that lists all runs."""
+    about = {name: arm.about + (f"; starts from {arm.start}" if arm.start else "") for name, arm in _all_arms().items()}
+    return help_block("runs", about)
+
+
+def _all_arms() -> dict[str, Arm]:
+    return load_arms(SCALES[0], ".")
+
+
+def _markdown_file(text: str) -> Path:
+    if Path(text).suffix != ".md":
+        raise ValueError(text)
+    return Path(text)
+
+
+def _known_arms(names: Sequence[str]) -> tuple[str, ...]:
+    known = _all_arms()
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"arms = {shown(name)}: no such run; --help lists them{suggestion(name, known)}")
+    return tuple(names)
+
+
+def request_of(given: Given) -> Request:
+    """Returns the request, its defaults filled in.
+
+    Raises:
+        SettingsError: an unknown figure, or a value that is not allowed.
+    """
+    known = list(load_figures())
+    for name in given.words:
+        if name not in (*known, "all"):
+            # Another number is no misspelling, and all names are listed.
+            meant = "" if re.fullmatch(r"fig\d+", name) else suggestion(name, known)
+            raise SettingsError(f"{shown(name)}: no such figure; must be all or one of {', '.join(known)}{meant}")
+    if not given.words:
+        raise must_be_given("figure", f"all or one of {', '.join(known)}")
+    is_all = "all" in given.words
+    scale = given.own.get("scale", SCALES[0])
+    run_dir = given.own.get("run_dir", f"runs/figures_{scale}")
+    output = given.own.get("output", Path(f"docs/{report_name(scale)}" if is_all else f"{run_dir}/results.md"))
+    overrides = dict(given.settings)
+    max_seconds = overrides.pop("max_seconds", None)  # counts this command alone, and is no setting of the runs
+    figures = tuple(known if is_all else (name for name in known if name in given.words))
+    return Request(figures, scale, Path(run_dir), output, given.own.get("arms"), overrides, max_seconds)

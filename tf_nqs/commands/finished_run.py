@@ -1,0 +1,87 @@
+"""What the commands on a finished run have in common: their flags, and the check of the folder before TensorFlow."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_nqs.commands.flags import Flag, Given, setting_flag
+from tf_nqs.experiment.memory import check_measurement
+from tf_nqs.runtime import startup
+from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.run_folder import result_of_run, settings_of_run
+
+
+class Request(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        run_dir: the run folder.
+        overrides: name -> value of the settings that differ from those of the run.
+        result: content of the run's `result.json`; empty without that file.
+        own: name -> value of the command's own flags.
+    """
+
+    run_dir: Path
+    overrides: dict[str, Any]
+    result: dict[str, Any]
+    own: dict[str, Any]
+
+
+def run_dir_flag() -> Flag:
+    """Returns the flag that names the folder of a finished run."""
+    text = "Folder of a run, as train.py writes it (required)."
+    return Flag("run_dir", text, "the folder of a run", read=str, is_required=True)
+
+
+def run_flags(settings: Iterable[str]) -> list[Flag]:
+    """Returns `--run_dir`, and the flags of settings whose values may differ from those of the run."""
+    defaults = {"quiet": "false"}
+    given = [setting_flag(name, default=defaults.get(name, "the run's own")) for name in settings]
+    return [run_dir_flag(), *given]
+
+
+def work_on_run(target: str, subfolder: str | None = None) -> Callable[[Given], None]:
+    """Returns the work of a command on a finished run: it checks the folder and calls a function with the request.
+
+    Args:
+        target: the function, as for `tf_nqs.runtime.startup.call_late`.
+        subfolder: folder in that of the run that the results go to, if there is one.
+    """
+
+    def work(given: Given) -> None:
+        run_dir = given.own["run_dir"]
+        check_measurement(settings_of_run(run_dir))
+        folder = Path(run_dir).expanduser()
+        result = result_of_run(folder)
+        probe_folder(folder, subfolder)
+        # Whether the training was quiet does not matter.
+        request = Request(folder, {"quiet": False} | given.settings, result, given.own)
+        startup.call_with_tensorflow(target, request)
+
+    return work
+
+
+def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:
+    """Refuses, before anything is measured, a run folder that the results could not be written to afterwards.
+
+    It writes a file and removes it again: permissions say little, least of all to the superuser.
+
+    Args:
+        run_dir: the folder of a run.
+        subfolder: folder in it for several files; it need not exist.
+
+    Raises:
+        SettingsError: nothing can be written there.
+    """
+    with told_in_one_line("run_dir", run_dir):
+        place = run_dir / subfolder if subfolder else run_dir
+        if not place.exists():
+            place = run_dir
+        elif not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{place.name} is a file, but must be a folder")
+        with tempfile.NamedTemporaryFile(dir=place, prefix="unfinished-") as file:
+            file.write(b"probe")

@@ -1,0 +1,86 @@
+"""The work of `python -m tf_nqs.observe`: measures the observables of a finished run. Loads TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.opened_run import OpenedRun, open_run
+from tf_nqs.exact import exact_observables, wave_function_bytes
+from tf_nqs.execution.compilation import warm_up
+from tf_nqs.experiment.build import find_reference
+from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table, plots
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.storage.files import replace_file, told_in_one_line
+from tf_nqs.storage.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
+
+logger = logging.getLogger(__name__)
+
+_MOST_BYTES = 4 * 2**30
+"""Maximum memory of the exact wave function on the grid: more could end the process before anything is written."""
+
+_LARGEST_REMAINDER = 1e-2
+"""Largest distance of the diagonalised state's energy from the reference, in hbar*omega, as for that one."""
+
+
+def observe_run(request: Request) -> None:
+    """Measures the observables of a run, writes file and plots into its folder, prints a table.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or cannot be written.
+        WorkFailedError: no sample is finite.
+    """
+    run = open_run(request)
+    max_seconds = run.settings.evaluation.evaluation_max_seconds
+    logger.info(f"measuring the observables of {request.run_dir} for {max_seconds:g} seconds ...")
+    warm_up(((run.vmc.local_energy, (run.vmc.walkers.positions,)), (run.vmc.sample, (run.vmc.walkers,))))
+    try:
+        observed = measure_observables(
+            run.vmc, max_seconds, report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s")
+        )
+    except NothingMeasuredError as error:
+        raise WorkFailedError(str(error)) from error
+    exact, why_not = _exact(request, run, observed.x)
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            entries: dict[str, Any] = file_entries(observed, exact)
+            if run.n_iterations is not None:
+                entries["n_iterations"] = np.array(run.n_iterations)
+            np.savez_compressed(file, **entries)
+
+    with told_in_one_line("run_dir", request.run_dir):
+        replace_file(request.run_dir / OBSERVABLES_FILE, write)
+        folder, file_format = request.run_dir / OBSERVABLES_FOLDER, request.own.get("format", "png")
+        paths = plots.plot_observables(observed, exact, folder, run.title(), file_format)
+    logger.info(observables_table(observed, exact))
+    logger.info(f"{observed.n_samples:,} samples; written: {request.run_dir / OBSERVABLES_FILE}, {len(paths)} plots")
+    if why_not:
+        logger.info(f"warning: {why_not}")
+    if not observed.in_equilibrium:
+        why_too_small = "the walkers were not in equilibrium, or their chains have not mixed"
+        logger.info(f"warning: {why_too_small}: the errors are too small")
+
+
+def _exact(request: Request, run: OpenedRun, x: Any) -> tuple[Any, str]:
+    """Returns the exact observables on the grid, None where there are none or none are wanted, and the reason."""
+    system = run.settings.system
+    if not system.trap or run.settings.evaluation.reference_max_seconds == 0:
+        return None, ""
+    if wave_function_bytes(system.n_particles, len(x)) > _MOST_BYTES and system.interaction_strength:
+        return (
+            None,
+            f"the exact state on {len(x)} grid points needs more than {_MOST_BYTES / 2**30:g} GiB, and is left out",
+        )
+    exact = exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
+    if exact is None:
+        return None, ""
+    reference = request.result.get("reference_energy") or find_reference(run.settings).energy
+    energy = exact.kinetic + exact.trap + exact.interaction
+    if reference is None or abs(energy - reference) > _LARGEST_REMAINDER:
+        return None, "the diagonalisation is not converged, so no exact observables are compared"
+    return exact, ""

@@ -1,0 +1,45 @@
+"""A finished run, read back to be measured. Loads TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tf_nqs.commands.finished_run import Request
+from tf_nqs.config import Settings, settings_from
+from tf_nqs.experiment import build as builders
+from tf_nqs.storage.run_folder import CONFIG_FILE, WEIGHTS_FILE
+from tf_nqs.storage.weights_file import iterations_of_weights
+
+
+class OpenedRun(NamedTuple):
+    """A run read back from its folder.
+
+    Attributes:
+        settings: the run's own, overridden by those of the command line.
+        vmc: a compiled trainer with the run's trained weights, and new walkers.
+        n_iterations: number of training iterations behind the weights; None where no file says it.
+    """
+
+    settings: Settings
+    vmc: Any
+    n_iterations: int | None
+
+    def title(self) -> str:
+        """Returns the headline of pictures: the system, and the iterations where they are known."""
+        system = self.settings.system.title()
+        return system if self.n_iterations is None else f"{system}, after {self.n_iterations} iterations"
+
+
+def open_run(request: Request) -> OpenedRun:
+    """Returns a run with a trainer that can sample it.
+
+    Raises:
+        SettingsError: the folder holds no run that can be read.
+    """
+    run = builders.load(request.run_dir)
+    settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
+    trainer = builders.build_trainer(settings, run.system, run.ansatz)
+    n_iterations = iterations_of_weights(request.run_dir / WEIGHTS_FILE)
+    if n_iterations is None:
+        n_iterations = request.result.get("n_iterations")
+    return OpenedRun(settings, trainer, n_iterations)
