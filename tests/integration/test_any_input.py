@@ -149,7 +149,7 @@ def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
     monkeypatch.setattr(startup, "call_with_tensorflow", lambda target, *arguments, **_: accept(*arguments))
-    monkeypatch.setattr(draw_figures, "run_arms", accept)
+    monkeypatch.setattr(draw_figures, "make_outcomes", accept)
     mains = {
         "train": cli.main,
         "tune": tune.main,
@@ -231,7 +231,7 @@ def check(ask, command, arguments, given_values):
     wrong = [leaf for leaf, value in given_values.items() if not is_allowed(leaf, value)]
     if accepted is None:
         # Each value may be allowed by itself, but not together; and a folder may not be one.
-        together = " contradicts " in line or " of memory, 16 GiB are there; must be " in line
+        together = " contradicts " in line or " of memory, only 16 GiB available; must be " in line
         named = next((leaf for leaf in given_values if leaf in line), None)
         assert wrong or together or named in ("run_dir", "transfer_from"), line
         assert named, line

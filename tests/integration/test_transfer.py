@@ -12,6 +12,7 @@ import tf_nqs
 from tf_nqs.analysis import read_metrics
 from tf_nqs.commands import train as cli
 from tf_nqs.experiment import run as experiment
+from tf_nqs.studies import chain as chains
 
 SMALL = """
 n_particles = 2
@@ -55,9 +56,12 @@ def result_of(run_dir):
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """The folder of a chain that was interrupted before its last stage began to train, and resumed."""
+    """The folder of a chain that was interrupted before its last stage began to train, and resumed.
+
+    Its stages run in this process, which is faster; `test_chain.py` has a chain with processes of their own.
+    """
     folder = tmp_path_factory.mktemp("transfer")
-    find, patch = experiment.find_reference, pytest.MonkeyPatch()
+    find, patch, in_process = experiment.find_reference, pytest.MonkeyPatch(), pytest.MonkeyPatch()
 
     def interrupting(settings):
         if settings.system.interaction_strength == 10.0:
@@ -66,10 +70,12 @@ def chain(tmp_path_factory):
         return find(settings)
 
     patch.setattr(experiment, "find_reference", interrupting)
+    in_process.setattr(chains, "run_in_subprocess", lambda settings, resume, **_: experiment.run(settings, (), resume))
     assert train(folder, CHAIN, f"--run_dir={folder / 'chain'}") == 130
     finished = (folder / "chain" / "stage_2" / "result.json").read_bytes()
     assert not (folder / "chain" / "stage_3").exists()
     assert cli.main(["train.py", f"--run_dir={folder / 'chain'}", "--resume"]) == 0
+    in_process.undo()
     assert (folder / "chain" / "stage_2" / "result.json").read_bytes() == finished
     return folder / "chain"
 

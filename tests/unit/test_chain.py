@@ -16,10 +16,12 @@ from tf_nqs.commands import train as cli
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import Chain, chain_from
 from tf_nqs.config.errors import shown
+from tf_nqs.experiment import resume as experiment_resume
 from tf_nqs.runtime import startup
 from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import claim_run_folder
+from tf_nqs.storage.run_folder import CHAIN_MARK, claim_run_folder
 from tf_nqs.studies import chain as chains
+from tf_nqs.studies.plan import SUMMARY_COLUMNS
 
 
 def make_chain(run_dir, n_stages=3, **changes):
@@ -39,7 +41,8 @@ class Runs:
     def __init__(self):
         self.ran, self.ends, self.resumed = [], {}, []
 
-    def __call__(self, settings, resume=False):
+    def __call__(self, settings, resume, pass_signals):
+        assert pass_signals
         folder = Path(settings.run.run_dir) if resume else claim_run_folder(settings.run.run_dir)
         self.ran.append(folder.name)
         self.resumed += [folder.name] * resume
@@ -57,7 +60,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch):
     runs = Runs()
-    monkeypatch.setattr(chains.experiment, "run", runs)
+    monkeypatch.setattr(chains, "run_in_subprocess", runs)
     return runs
 
 
@@ -76,7 +79,7 @@ def test_all_stages_run_in_order_and_are_summed_up(runs, tmp_path, capsys):
     assert runs.ran == ["stage_1", "stage_2", "stage_3"]
     assert names(folder) == ["config.toml", "stage_1", "stage_2", "stage_3", "summary.csv"]
     rows = summary(folder)
-    assert list(rows[0]) == list(chains.SUMMARY_COLUMNS)
+    assert list(rows[0]) == ["stage", *SUMMARY_COLUMNS]
     assert [(row["stage"], row["energy"], row["deviation"]) for row in rows] == [
         ("1", "2.0", "2.0"),
         ("2", "3.0", "3.0"),
@@ -179,11 +182,11 @@ def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs,
         assert run_dir == folder / "stage_2" and settings.training.learning_rate == 0.5
         raise RunFolderError("was run with learning_rate = 0.1, not 0.5")
 
-    monkeypatch.setattr(chains, "find_start", refuse)
+    monkeypatch.setattr(experiment_resume, "find_start", refuse)
     with pytest.raises(SettingsError, match=r"^stage 2: was run with learning_rate = 0\.1, not 0\.5$"):
         chains.run_chain(make_chain(folder, 2, learning_rate=0.5), resume=True)
     assert (folder / "config.toml").read_bytes() == before and runs.ran == ["stage_1", "stage_2"]
-    monkeypatch.setattr(chains, "find_start", lambda *_: None)
+    monkeypatch.setattr(experiment_resume, "find_start", lambda *_: None)
     runs.ends.clear()
     chains.run_chain(make_chain(folder, 2, iterations=2000), resume=True)
     assert runs.resumed == ["stage_2"]
@@ -206,7 +209,7 @@ def test_a_full_disk_is_told_in_one_line(name, runs, tmp_path, monkeypatch):
     assert str(caught.value).startswith(line)
     assert f"unfinished-{name}" not in names(folder)
     monkeypatch.undo()
-    monkeypatch.setattr(chains.experiment, "run", runs)
+    monkeypatch.setattr(chains, "run_in_subprocess", runs)
     assert chains.run_chain(make_chain(folder)) == "iterations"
 
 
@@ -267,9 +270,9 @@ def test_refused_folders(runs, tmp_path):
 
 def test_two_processes_do_not_run_one_chain(runs, tmp_path):
     chains.run_chain(make_chain(tmp_path / "chain"))
-    with open(tmp_path / "chain" / chains.LOCK_FILE) as lock:
+    with open(tmp_path / "chain" / CHAIN_MARK) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunFolderError, match="another process is running this chain"):
+        with pytest.raises(RunFolderError, match="locked by another process; wait for it to finish"):
             chains.run_chain(make_chain(tmp_path / "chain"))
     chains.run_chain(make_chain(tmp_path / "chain"))  # the lock is gone with the file
 

@@ -13,7 +13,7 @@ from tf_nqs.config import settings_from
 from tf_nqs.experiment.ending import closing_lines, judged
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import CHAIN_MARK
-from tf_nqs.studies.plan import finished_result
+from tf_nqs.studies.plan import Plan, PlannedRun, earlier_results
 
 HEALTHY = {
     **{"energy": 10.8915, "energy_error": 2e-4, "reference_energy": 10.8914, "deviation_in_sigma": 0.5, "r_hat": 1.001},
@@ -127,10 +127,11 @@ def test_results_of_older_versions_are_still_finished_runs(tmp_path):
     for name in ("in_equilibrium", "converged", "not_converged_because"):
         del result[name]
     file.write_text(json.dumps(result))
-    assert finished_result(settings, "it must be as it was") == result
+    plan = Plan("run", tmp_path, [PlannedRun("a4", settings)], "it must be as it was")
+    assert earlier_results(plan, ["a4"]) == {"a4": result}
     del result["n_iterations"]
     file.write_text(json.dumps(result))
-    assert finished_result(settings, "it must be as it was") is None
+    assert earlier_results(plan, ["a4"]) == {}
 
 
 def test_a_failed_run_is_not_told_to_train_longer(tmp_path):

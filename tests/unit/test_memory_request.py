@@ -76,12 +76,14 @@ def test_estimated_memory_tells_large_from_small():
 def test_every_size_counts(leaf, optimizer, sixteen_gibibytes):
     largest = {leaf: 10**9, "iterations_per_call": 10**9 if leaf == "iterations_per_call" else 1}
     line = refusal(**({"iterations": 10**9, "optimizer": optimizer} | largest))
-    assert leaf in line and "of memory, 16 GiB are there; must be " in line
+    assert leaf in line and "of memory, only 16 GiB available; must be " in line
 
 
 def test_the_line_names_the_setting_and_what_would_fit(sixteen_gibibytes):
     line = refusal(n_walkers=10**7)
-    assert line.startswith("n_walkers = 10000000: needs about 976 GiB of memory, 16 GiB are there; must be at most abo")
+    assert line.startswith(
+        "n_walkers = 10000000: needs about 976 GiB of memory, only 16 GiB available; must be at most abo"
+    )
     assert "n_features lower" in line
     words = line.partition("at most about ")[2].partition(",")[0]
     n_walkers = int(words.replace(" ", ""))

@@ -322,7 +322,7 @@ def test_two_processes_cannot_search_in_one_folder(write, tmp_path):
     search = search_from(write(SEARCH), {"run_dir": str(tmp_path / "new")})
     with search_folder.search_folder(search):
         # Locks of two open files exclude each other within a process as between two.
-        with pytest.raises(RunFolderError, match="another process searches in it"):
+        with pytest.raises(RunFolderError, match="locked by another process; wait for it to finish"):
             search_folder.search_folder(search).__enter__()
 
 

@@ -11,9 +11,9 @@ from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, why
 from tf_nqs.storage.files import told_in_one_line
 from tf_nqs.storage.run_folder import lock_folder
-from tf_nqs.studies.figures import load_arms, load_figures
+from tf_nqs.studies.figures import load_figures, load_runs
 from tf_nqs.studies.figures.report import figures_table, write_report
-from tf_nqs.studies.figures.running import find_finished, run_arms
+from tf_nqs.studies.figures.running import make_outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +28,13 @@ def reproduce(request: Request) -> None:
         WorkFailedError: a run has no finite energy.
     """
     figures = [figure for name, figure in load_figures().items() if name in request.figures]
-    arms = load_arms(request.scale, request.run_dir, request.overrides)
-    shown_arms = [curve.arm for figure in figures for curve in figure.curves]
+    runs = load_runs(request.scale, request.run_dir, request.overrides)
+    drawn = [curve.run for figure in figures for curve in figure.curves]
+    allowed = drawn if request.names is None else request.names
     _check_writable(request.output)  # better refused before hours of training, and before a folder is made
-    with lock_folder(request.run_dir, LOCK_FILE, "another process is running these arms"):
+    with lock_folder(request.run_dir, LOCK_FILE, "locked by another process; wait for it to finish"):
         _make_folder(request.output)
-        find_finished(arms, shown_arms)  # those of other settings are refused before anything is run
-        outcomes = run_arms(arms, shown_arms if request.arms is None else request.arms, request.max_seconds)
-        outcomes = find_finished(arms, set(shown_arms) - outcomes.keys()) | outcomes
-        outcomes = {name: outcomes[name] for name in arms if name in outcomes}
+        outcomes = make_outcomes(runs, drawn, allowed, request.run_dir, request.max_seconds)
         with told_in_one_line("output", request.output, "the same command continues once it can", among_others=True):
             written = write_report(figures, outcomes, request.scale, request.output)
     logger.info(figures_table(figures, outcomes))

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from tf_nqs.commands.command import help_block
 from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag
 from tf_nqs.config.errors import SettingsError, must_be_given, shown, suggestion
-from tf_nqs.studies.figures import SCALES, Arm, load_arms, load_figures
+from tf_nqs.studies.figures import SCALES, load_figures, load_runs
 from tf_nqs.studies.figures.definitions import report_name
+from tf_nqs.studies.plan import PlannedRun
 
 OUTPUT_ALLOWED = "a file name that ends in .md"
 
@@ -24,7 +25,7 @@ class Request(NamedTuple):
         scale: laptop or thesis.
         run_dir: the folder of all runs.
         output: the Markdown file.
-        arms: names of the runs that may be started; None for all that the figures need.
+        names: of the runs that may be started; None for all that the figures need.
         overrides: leaf name -> value, for all runs.
         max_seconds: training time of each run in this command; None for no limit.
     """
@@ -33,7 +34,7 @@ class Request(NamedTuple):
     scale: str
     run_dir: Path
     output: Path
-    arms: tuple[str, ...] | None
+    names: tuple[str, ...] | None
     overrides: dict[str, Any]
     max_seconds: float | None = None
 
@@ -63,7 +64,7 @@ def figure_flags() -> list[Flag]:
         choice_flag("scale", scale, SCALES),
         Flag("run_dir", f"Folder of all runs, with a run folder each ({places}; default: runs/figures_SCALE).", places),
         Flag("output", f"{output} ({OUTPUT_ALLOWED})", OUTPUT_ALLOWED, read=_markdown_file),
-        Flag("arms", f"{arms} ({names})", names, read=lambda text: _known_arms(text.split(","))),
+        Flag("arms", f"{arms} ({names})", names, read=lambda text: _known_runs(text.split(","))),
         setting_flag("max_seconds", text=max_seconds),
         setting_flag("seed"),
         setting_flag("quiet"),
@@ -72,12 +73,14 @@ def figure_flags() -> list[Flag]:
 
 def runs_block() -> str:
     """Returns the part of the help that lists all runs."""
-    about = {name: arm.about + (f"; starts from {arm.start}" if arm.start else "") for name, arm in _all_arms().items()}
-    return help_block("runs", about)
+    runs = _all_runs().items()
+    return help_block(
+        "runs", {name: one.about + (f"; starts from {one.source}" if one.source else "") for name, one in runs}
+    )
 
 
-def _all_arms() -> dict[str, Arm]:
-    return load_arms(SCALES[0], ".")
+def _all_runs() -> dict[str, PlannedRun]:
+    return load_runs(SCALES[0], ".")
 
 
 def _markdown_file(text: str) -> Path:
@@ -86,8 +89,8 @@ def _markdown_file(text: str) -> Path:
     return Path(text)
 
 
-def _known_arms(names: Sequence[str]) -> tuple[str, ...]:
-    known = _all_arms()
+def _known_runs(names: Sequence[str]) -> tuple[str, ...]:
+    known = _all_runs()
     for name in names:
         if name not in known:
             raise SettingsError(f"arms = {shown(name)}: no such run; --help lists them{suggestion(name, known)}")

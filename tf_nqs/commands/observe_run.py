@@ -37,7 +37,7 @@ def observe_run(request: Request) -> None:
     run = open_run(request)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
     logger.info(f"measuring the observables of {request.run_dir} for {max_seconds:g} seconds ...")
-    warm_up(((run.vmc.local_energy, (run.vmc.walkers.positions,)), (run.vmc.sample, (run.vmc.walkers,))))
+    warm_up(((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,))))
     try:
         observed = measure_observables(
             run.vmc, max_seconds, report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s")

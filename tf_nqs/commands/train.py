@@ -71,7 +71,7 @@ def _train(given: Given) -> int | None:
     if config is not None and is_chain(config):
         chain = chain_from(config, overrides, default_run_dir(config))
         check_chain(chain)
-        reason = startup.call_with_tensorflow("tf_nqs.studies.chain:run_chain", chain, resume=resume)
+        reason = startup.call_late("tf_nqs.studies.chain:run_chain", chain, resume=resume)
     else:
         settings = settings_from(config, overrides)
         if resume:

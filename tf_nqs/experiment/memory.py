@@ -1,4 +1,4 @@
-"""How much memory a request needs, told from its settings alone, and the refusal of what cannot fit."""
+"""How much memory a run needs, estimated from its settings alone, and the refusal of a run that cannot fit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 from tf_nqs.config import Settings, SettingsError
 
 _TENSORFLOW = 1000 * 2**20
-"""Bytes of the process itself, with TensorFlow loaded and an iteration compiled for few walkers."""
+"""Bytes of the process itself, with TensorFlow loaded and an iteration compiled for a few walkers."""
 
 _LAYER = 2**20
-"""Bytes of a hidden layer beside its weights, once it has been traced and compiled."""
+"""Bytes of a traced and compiled hidden layer, without its weights."""
 
 _COLUMNS = 20
-"""Numbers recorded of an iteration, see `tf_nqs.training.record`."""
+"""Numbers recorded per iteration, see `tf_nqs.training.record`."""
 
 _BLOCKS, _QUANTITIES = 64, 4
-"""What a measurement keeps of every walker, see `tf_nqs.analysis.chain_sums`."""
+"""Blocks and quantities that a measurement keeps per walker, see `tf_nqs.analysis.chain_sums`."""
 
 _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 class Sizes(NamedTuple):
-    """The settings that decide how much memory is needed, by their own names."""
+    """The settings that decide how much memory a run needs, by their own names."""
 
     n_particles: int
     n_features: int
@@ -45,12 +45,12 @@ class Sizes(NamedTuple):
 
 
 class Need(NamedTuple):
-    """One of the things that memory is needed for.
+    """One use of memory.
 
     Attributes:
-        n_bytes: how much.
-        leaves: the settings that make it large, of which a lower value helps.
-        stays: whether it is needed all the time; else it is only while nothing else of its kind is.
+        n_bytes: its size.
+        leaves: the settings that make it large; a lower value of any of them helps.
+        stays: whether it lasts for the whole run; uses that do not last take turns.
     """
 
     n_bytes: float
@@ -72,9 +72,9 @@ def n_parameters(sizes: Sizes) -> int:
 
 
 def needs_of_model(sizes: Sizes) -> list[Need]:
-    """Returns what memory is needed for as soon as there is an ansatz: TensorFlow, and five copies of the weights.
+    """Returns the uses of memory of every ansatz: TensorFlow, and five copies of the weights.
 
-    The copies are those that an optimiser makes: gradient, two moments and a step, or what a natural gradient keeps.
+    The copies are made by an optimiser: gradient, two moments and a step, or the state of a natural gradient.
     """
     weights = 5 * n_parameters(sizes) * _itemsize(sizes.dtype)
     deep = _TENSORFLOW + sizes.n_layers * _LAYER
@@ -82,10 +82,10 @@ def needs_of_model(sizes: Sizes) -> list[Need]:
 
 
 def needs_of_measurement(sizes: Sizes) -> list[Need]:
-    """Returns what memory is needed for when a finished run is measured.
+    """Returns the uses of memory when a finished run is measured.
 
-    Sampling takes the random numbers of all its steps and the features of all walkers; the local energy takes the
-    features with all their derivatives, cut at `chunk_mebibytes`; and the statistics keep 64 blocks of every walker.
+    Sampling needs the random numbers of all its steps and the features of all walkers; the local energy needs the
+    features with all their derivatives, limited by `chunk_mebibytes`; the statistics keep 64 blocks per walker.
     """
     walkers, n = sizes.n_walkers, sizes.n_particles
     sampled = _itemsize(sizes.dtype if sizes.sampling_dtype == "ansatz" else sizes.sampling_dtype)
@@ -102,13 +102,13 @@ def needs_of_measurement(sizes: Sizes) -> list[Need]:
 
 
 def needs_of_training(sizes: Sizes) -> list[Need]:
-    """Returns what memory is needed for when a run is trained and measured.
+    """Returns the uses of memory when a run is trained and measured.
 
-    To what its measurement needs come: the features of all layers in pretraining, of all walkers at once; for a natural
-    gradient three copies of the scores (n_walkers x n_parameters), then the centred ones beside three copies of the
-    matrix that is solved, in float64; the record of the iterations of one call, and the list of all calls.
+    These are the uses of its measurement, and: in pretraining, the features of all layers for all walkers at once; for
+    a natural gradient, three copies of the log-derivatives (n_walkers x n_parameters), then the centred ones and three
+    copies of the matrix that is solved, in float64; the records of one call, and the list of all calls.
 
-    Compared with the largest resident memory of whole runs of `train.py` in processes of their own.
+    The estimate was compared with the largest resident memory of runs of `train.py` in separate processes.
     """
     walkers, parameters, itemsize = sizes.n_walkers, n_parameters(sizes), _itemsize(sizes.dtype)
     per_call = min(sizes.iterations_per_call, sizes.iterations)
@@ -140,51 +140,51 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
 
 
 def total_bytes(needs: list[Need]) -> float:
-    """Returns how much memory is needed at once: for all that stays, and for the largest of what takes turns."""
+    """Returns the largest memory needed at any time: all uses that stay, and the largest of those that take turns."""
     return sum(need.n_bytes for need in needs if need.stays) + max(
         (need.n_bytes for need in needs if not need.stays), default=0
     )
 
 
 def check_training(settings: Settings) -> None:
-    """Refuses a training that cannot fit into the memory of this machine; allocates nothing.
+    """Refuses a training that does not fit into the memory of this machine; allocates nothing.
 
     Raises:
-        SettingsError: it needs more, see `check_memory`.
+        SettingsError: it needs more memory, see `check_memory`.
     """
     check_memory(sizes_of(settings), needs_of_training)
 
 
 def check_measurement(settings: Settings) -> None:
-    """Refuses a run that cannot be measured in the memory of this machine, as `check_training` does a training."""
+    """Refuses a run whose measurement does not fit into the memory of this machine, like `check_training`."""
     check_memory(sizes_of(settings), needs_of_measurement)
 
 
 def check_model(settings: Settings) -> None:
-    """Refuses an ansatz that cannot be built in the memory of this machine, as `check_training` does a training."""
+    """Refuses an ansatz that does not fit into the memory of this machine, like `check_training`."""
     check_memory(sizes_of(settings), needs_of_model)
 
 
 def check_memory(sizes: Sizes, needs_of: Any) -> None:
-    """Refuses what cannot fit into the memory of this machine.
+    """Refuses a run that does not fit into the memory of this machine.
 
     Args:
-        sizes: of the request.
-        needs_of: sizes -> what memory is needed for.
+        sizes: of the run.
+        needs_of: sizes -> uses of memory.
 
     Raises:
-        SettingsError: more is needed than there is; one line with both, the setting that is furthest above its default
-            among those that make the need, and its largest value that would fit.
+        SettingsError: it needs more memory than is available; one line with both, and with the setting of the largest
+            use that is furthest above its default, and the largest value of it that would fit.
     """
-    needed, there = total_bytes(needs_of(sizes)), available_bytes()
-    if needed <= there:
+    needed, available = total_bytes(needs_of(sizes)), available_bytes()
+    if needed <= available:
         return
     leaves = max(needs_of(sizes), key=lambda need: need.n_bytes).leaves
     defaults = sizes_of(Settings.model_validate({"system": {"n_particles": 4}}))
     leaf = max(leaves, key=lambda leaf: getattr(sizes, leaf) / max(getattr(defaults, leaf), 1))
 
     def fits(**values: Any) -> bool:
-        return total_bytes(needs_of(sizes._replace(**values))) <= there
+        return total_bytes(needs_of(sizes._replace(**values))) <= available
 
     low, high = 0, getattr(sizes, leaf)
     while high - low > max(1, low // 100):
@@ -195,18 +195,18 @@ def check_memory(sizes: Sizes, needs_of: Any) -> None:
         others.append("optimizer = adam")
     allowed = f"at most about {low:,}".replace(",", " ") if low else "lower"
     raise SettingsError(
-        f"{leaf} = {getattr(sizes, leaf)}: needs about {_in_words(needed)} of memory, {_in_words(there)} are there; "
-        f"must be {', or '.join([allowed, *others])}"
+        f"{leaf} = {getattr(sizes, leaf)}: needs about {_in_words(needed)} of memory, "
+        f"only {_in_words(available)} available; must be {', or '.join([allowed, *others])}"
     )
 
 
 def available_bytes() -> int:
-    """Returns how much memory this process may use at most: that of the machine, or of its control groups."""
+    """Returns the largest memory that this process may use: that of the machine, or the limit of its control groups."""
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_group_limits()])
 
 
 def _group_limits() -> Iterator[int]:
-    """The limits of the control groups that this process is in, of version 1 or 2, and of those that hold them."""
+    """Yields the limits of the control groups of this process, of version 1 or 2, and of their parents."""
     try:
         lines = _OWN_GROUPS.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:  # no control groups
@@ -229,12 +229,12 @@ def _itemsize(dtype: str) -> int:
 
 
 def _features(sizes: Sizes) -> int:
-    """Numbers of one walker in one layer, or in its Slater matrices where these are more."""
+    """Returns the numbers per walker in one layer, or in its Slater matrices if those are more."""
     return sizes.n_particles * max(sizes.n_features, sizes.n_determinants * sizes.n_particles)
 
 
 def _chunk(sizes: Sizes, n_bytes: float) -> Need:
-    """The need of a phase that works in chunks; one walker is the least."""
+    """Returns the use of a phase that works in chunks of at least one walker."""
     bound = max(sizes.chunk_mebibytes * 2**20, n_bytes / sizes.n_walkers)
     return Need(min(n_bytes, bound), ("n_features", "n_determinants", "chunk_mebibytes"))
 

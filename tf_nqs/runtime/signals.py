@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Terminated(SystemExit):
 
     def __init__(self, number: int, advice: str | None = None):
         super().__init__(128 + number)
+        self.args = (number, advice)  # by which it is made again where it was sent to another process
         self.status = 128 + number
         self.number = number
         self.advice = advice
@@ -55,9 +57,32 @@ def termination_raised() -> Iterator[None]:
             raised = True
             raise Terminated(number)
 
+    with _handled(TERMINATING, end):
+        yield
+
+
+def signals_passed_on(send: Callable[[int], object]) -> AbstractContextManager[None]:
+    """Calls a function with the number of every signal that ends a run, inside the `with` block; nothing else happens.
+
+    Signals that are ignored stay so. Outside of the main thread, to which Python gives all signals, nothing is done.
+
+    Args:
+        send: for another process; what it raises because that process has ended is ignored.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        with contextlib.suppress(OSError):
+            send(number)
+
+    return _handled(REASONS, pass_on)
+
+
+@contextlib.contextmanager
+def _handled(numbers: Iterable[int], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, end) for number in TERMINATING if _may_be_taken(number)}
+        before = {number: signal.signal(number, handle) for number in numbers if _may_be_taken(number)}
     try:
         yield
     finally:

@@ -223,7 +223,7 @@ def result_of_run(run_dir: str | Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> Iterator[None]:
+def lock_folder(run_dir: str | Path, mark: str, in_use: str, lock_file: str | None = None) -> Iterator[None]:
     """Takes the folder of several runs for this process alone: a new or an empty one, or one with this very mark.
 
     It is given back at the end of the `with` block, or with the process, however that ends.
@@ -232,6 +232,7 @@ def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> Iterator[None]:
         run_dir: the folder.
         mark: name of the file in it that says what it is.
         in_use: what to say where another process has it.
+        lock_file: name of the file to lock; None for the mark itself.
 
     Raises:
         RunFolderError: the folder holds something else, is in use, or cannot be written, at first or later.
@@ -239,7 +240,7 @@ def lock_folder(run_dir: str | Path, mark: str, in_use: str) -> Iterator[None]:
     if not bears_mark(run_dir, mark):
         claim_run_folder(run_dir)
     with (
-        _locked(Path(run_dir).expanduser(), mark, in_use),
+        _locked(Path(run_dir).expanduser(), lock_file or mark, in_use),
         told_in_one_line("run_dir", run_dir, "the same command goes on once it can", among_others=True),
     ):
         yield

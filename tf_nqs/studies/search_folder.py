@@ -1,9 +1,8 @@
-"""The folder of a hyper-parameter search: claimed by one search, and taken up again by the same one alone."""
+"""The folder of a hyper-parameter search, which only the same search may continue."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -13,19 +12,19 @@ from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search, changed_setting, search_from, search_to_toml
 from tf_nqs.storage.files import replace_text, told_in_one_line
-from tf_nqs.storage.run_folder import claim_run_folder, release_run_folder
+from tf_nqs.storage.run_folder import bears_mark, claim_run_folder, lock_folder, release_run_folder
 
 SEARCH_FILE, LOCK_FILE = "search.toml", ".locked"
 
 HINT = "the same command goes on once it can"
-"""What is said where the folder of a search cannot be written any more."""
+"""How to continue after the folder of a search could not be written."""
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextlib.contextmanager
 def search_folder(search: Search) -> Iterator[Path]:
-    """Gives the folder of a search, new or as it was left, to this process alone while inside the `with` block.
+    """Locks the folder of a search, new or begun, for this process inside the `with` block.
 
     Args:
         search: its `settings.run.run_dir` names the folder.
@@ -35,24 +34,17 @@ def search_folder(search: Search) -> Iterator[Path]:
             later.
     """
     name = _name(search)
-    folder = Path(os.path.expanduser(name))
-    if not os.path.isfile(folder / SEARCH_FILE):
-        folder = _begun_folder(search, name)
-    with contextlib.ExitStack() as stack:
-        with told_in_one_line("run_dir", name):
-            lock = stack.enter_context(open(folder / LOCK_FILE, "w", encoding="utf-8"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
-            except BlockingIOError as error:
-                raise RunFolderError(f"run_dir = {shown(name)}: another process searches in it") from error
+    if not bears_mark(name, SEARCH_FILE):
+        _begin_folder(search, name)
+    with lock_folder(name, SEARCH_FILE, "locked by another process; wait for it to finish", LOCK_FILE):
+        folder = Path(name).expanduser()
         check_same_search(search, folder)
-        stack.enter_context(told_in_one_line("run_dir", name, HINT, among_others=True))
         replace_text(folder / SEARCH_FILE, search_to_toml(search))  # it may have got more trials
         yield folder
 
 
-def _begun_folder(search: Search, name: str) -> Path:
-    """Claims the folder of a new search, and writes what is searched; gives it back if that fails."""
+def _begin_folder(search: Search, name: str) -> None:
+    """Claims the folder of a new search and writes its settings; releases the folder if that fails."""
     folder = claim_run_folder(name)
     try:
         with told_in_one_line("run_dir", name):
@@ -60,12 +52,11 @@ def _begun_folder(search: Search, name: str) -> Path:
     except RunFolderError:
         release_run_folder(folder)
         raise
-    return folder
 
 
 def _name(search: Search) -> str:
     name = search.settings.run.run_dir
-    assert name is not None  # the command line gives a search that names none a dated folder
+    assert name is not None  # the command line fills in a dated folder
     return name
 
 
@@ -73,11 +64,11 @@ def check_same_search(search: Search, folder: Path) -> None:
     """Checks that a folder holds this search.
 
     Args:
-        search: what is asked for.
+        search: requested now.
         folder: has a `search.toml`.
 
     Raises:
-        RunFolderError: it holds another search; the text names what differs.
+        RunFolderError: it holds another search; the text names the difference.
     """
     path = folder / SEARCH_FILE
     try:
@@ -93,14 +84,14 @@ def check_same_search(search: Search, folder: Path) -> None:
 
 
 def wait_for_search(search: Search, max_seconds: float) -> Path:
-    """Returns the folder of a search that the chief process has begun or is about to begin.
+    """Waits until the chief process has begun a search, and returns its folder.
 
     Args:
         search: as for `search_folder`.
         max_seconds: longest time to wait for the chief.
 
     Raises:
-        RunFolderError: no search was begun in it, or another one.
+        RunFolderError: no search was begun in it in time, or another one.
     """
     folder = Path(os.path.expanduser(_name(search)))
     deadline = time.monotonic() + max_seconds

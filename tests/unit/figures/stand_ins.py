@@ -1,4 +1,4 @@
-"""Run folders as arms leave them, with made-up numbers."""
+"""Run folders as runs leave them, with made-up numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_nqs.analysis.profile import WHOLE, WORDS, PhaseTime, write_profile
 from tf_nqs.config import to_toml
-from tf_nqs.experiment.isolated import Outcome
+from tf_nqs.experiment.isolated import RunCrashedError
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import claim_run_folder, reopen_run_folder
 
@@ -27,7 +27,7 @@ def blank_result():
 
 
 def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
-    """Writes config, result, metrics and profile of an arm; `changes` are those of its result."""
+    """Writes config, result, metrics and profile of a run; `changes` are those of its result."""
     folder = (reopen_run_folder if resume else claim_run_folder)(settings.run.run_dir)
     (folder / "config.toml").write_text(to_toml(settings))
     metrics = make_metrics(n_iterations, settings.reweighting.resampling != "every_iteration", seed)
@@ -76,7 +76,7 @@ def make_metrics(n_iterations, reuses, seed):
 
 
 class Runs:
-    """Stands for `run_apart`: notes which arms run, and writes what they leave; `ends` says how one ends instead."""
+    """Stands for `run_in_subprocess`: notes which runs are made and writes their files; `ends` says how one ends."""
 
     def __init__(self):
         self.ran, self.ends, self.resumed, self.limits = [], {}, [], []
@@ -90,6 +90,6 @@ class Runs:
         if isinstance(end, BaseException):
             raise end
         if "problem" in end:
-            return Outcome(problem=end["problem"])
+            raise RunCrashedError(end["problem"])
         write_run(settings, resume=resume, **end)
-        return Outcome(10.0, 0.1)
+        return RunResult(**json.loads(Path(settings.run.run_dir, "result.json").read_text()))

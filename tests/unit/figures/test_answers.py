@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tf_nqs.analysis.profile import WHOLE, PhaseTime
-from tf_nqs.studies.figures import answers, load_arms
+from tf_nqs.studies.figures import answers, load_runs
 from tf_nqs.studies.figures.outcomes import Outcome
 
-ARM = load_arms("laptop", "runs")["a4v10"]
+RUN = load_runs("laptop", "runs")["a4v10"]
 
 
 def outcome(energy=10.0, error=0.01, iterations=1000, converged=True, metrics=None, profile=None, **result):
-    """An arm that has left these numbers."""
+    """A run that has left these numbers."""
     given = {
         "energy": energy,
         "energy_error": error,
@@ -23,7 +23,7 @@ def outcome(energy=10.0, error=0.01, iterations=1000, converged=True, metrics=No
         "reference_energy": 10.0,
         "reference_uncertainty": 0.0,
     }
-    made = Outcome(ARM, given | result)
+    made = Outcome(RUN, given | result)
     # cached properties, which a run folder would fill
     vars(made).update(metrics=metrics or {}, profile=profile or {})
     return made
@@ -122,7 +122,7 @@ def test_noise_is_that_of_the_last_iterations():
 
 
 def with_dips(n_dips, of):
-    """An arm whose first energies are half a unit, five of their errors, below the ground state."""
+    """A run whose first energies are half a unit, five of their errors, below the ground state."""
     energy = np.where(np.arange(of) < n_dips, 9.5, 10.1)
     return outcome(iterations=of, metrics={"energy": energy, "energy_error": np.full(of, 0.1)})
 
@@ -148,10 +148,10 @@ def test_dips_count_beyond_four_errors_below_the_ground_state():
     ],
 )
 def test_more_dips_count_beyond_three_poisson_errors(reusing, fresh, agrees):
-    arms = with_dips(*reusing), with_dips(*fresh)
-    answer = answers.dips_below(*arms)
+    runs = with_dips(*reusing), with_dips(*fresh)
+    answer = answers.dips_below(*runs)
     assert answer.agrees is agrees and ("too few to decide" in answer.text) == (agrees is None)
-    stale = answers.dips_without_staleness(*arms)
+    stale = answers.dips_without_staleness(*runs)
     assert stale.agrees is (False if agrees else None)
     assert stale.text.startswith("No run here keeps stale values, so their effect itself is not tested")
     assert ("there are spikes all the same" in stale.text) == bool(agrees)

@@ -1,4 +1,4 @@
-"""The command: which arms run, what is taken up again, what is written, what is refused; the runs are stand-ins."""
+"""The command: which runs are made, resumed, written and refused; the runs are stand-ins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tf_nqs.commands import command as commands
 from tf_nqs.commands import draw_figures
 from tf_nqs.commands.figures_request import Request, request_of
 from tf_nqs.storage.result import RunResult
-from tf_nqs.studies.figures import load_arms, load_figures, running
+from tf_nqs.studies.figures import load_figures, load_runs, running
 from tf_nqs.studies.figures.drawing import ONE_CALL, make_picture
 from tf_nqs.studies.figures.questions import QUESTIONS
 from tf_nqs.studies.figures.report import COLUMNS, rows_of
@@ -28,7 +28,7 @@ from tf_nqs.studies.figures.report import COLUMNS, rows_of
 @pytest.fixture
 def runs(monkeypatch):
     runs = Runs()
-    monkeypatch.setattr(running, "run_apart", runs)
+    monkeypatch.setattr(running, "run_in_subprocess", runs)
     return runs
 
 
@@ -37,7 +37,7 @@ def command(tmp_path):
     """Calls the command with folder and file in tmp_path."""
 
     def call(*arguments):
-        places = [f"--run_dir={tmp_path / 'arms'}", f"--output={tmp_path / 'results.md'}"]
+        places = [f"--run_dir={tmp_path / 'runs'}", f"--output={tmp_path / 'results.md'}"]
         return reproduce.main(["reproduce", *arguments, *places])
 
     return call
@@ -45,7 +45,7 @@ def command(tmp_path):
 
 def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
     assert command("all") == 0
-    assert runs.ran == list(load_arms("laptop", tmp_path))
+    assert runs.ran == list(load_runs("laptop", tmp_path))
     text = (tmp_path / "results.md").read_text()
     pictures = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert pictures == sorted(f"{name}.png" for name in load_figures())
@@ -59,7 +59,7 @@ def test_all_figures_from_arms_that_run_once(runs, command, tmp_path, capsys):
         in text
     )
     printed = capsys.readouterr().out
-    assert f"arm 1 of {len(runs.ran)}, a4v10 (" in printed and "10.8938(7)" in printed
+    assert f"run 1 of {len(runs.ran)}, a4v10 (" in printed and "10.8938(7)" in printed
     assert not list(tmp_path.glob("unfinished*"))
 
 
@@ -79,11 +79,11 @@ def test_reports_of_both_scales_name_each_other(runs, tmp_path):
 
 def test_every_way_to_end_has_its_words(runs, tmp_path):
     """Those that `RunResult` lists."""
-    arms = load_arms("laptop", tmp_path)
+    planned = load_runs("laptop", tmp_path)
     listed = re.search(r"stop_reason: (.*)\.", RunResult.__doc__).group(1)
     reasons = re.split(r", | or ", listed)
     assert len(reasons) == 5
-    (done,) = running.run_arms(arms, ["a4v10"]).values()
+    (done,) = running.make_outcomes(planned, [], ["a4v10"], tmp_path).values()
     table = {
         reason: rows_of(load_figures()["fig2"], {"a4v10": replace(done, result={**done.result, "stop_reason": reason})})
         for reason in reasons
@@ -104,23 +104,23 @@ def test_one_figure_runs_its_arms_and_their_sources_alone(runs, command, tmp_pat
 def test_goes_on_at_the_arm_that_is_not_finished(runs, command, tmp_path):
     runs.ends["a4v5"] = KeyboardInterrupt()
     assert command("fig3") == 130
-    (tmp_path / "arms" / "a4v5").mkdir()
-    (tmp_path / "arms" / "a4v5" / "metrics.csv").touch()
+    (tmp_path / "runs" / "a4v5").mkdir()
+    (tmp_path / "runs" / "a4v5" / "metrics.csv").touch()
     runs.ends, runs.ran = {}, []
     assert command("fig3") == 0
     assert runs.ran == ["a4v5", "a4v10_transfer"]
-    assert (tmp_path / "arms" / "a4v5_unfinished_1").is_dir()
+    assert (tmp_path / "runs" / "a4v5_unfinished_1").is_dir()
     assert command("fig3") == 0 and len(runs.ran) == 2
 
 
 def test_an_arm_with_a_checkpoint_is_resumed_unless_its_source_was_run_anew(runs, command, tmp_path):
     assert command("fig3") == 0
     for name in ("a4v5", "a4v10_transfer"):
-        add_checkpoint(tmp_path / "arms" / name)
-        (tmp_path / "arms" / name / "result.json").unlink()
+        add_checkpoint(tmp_path / "runs" / name)
+        (tmp_path / "runs" / name / "result.json").unlink()
     assert command("fig3") == 0
     assert runs.ran[3:] == ["a4v5", "a4v10_transfer"] and runs.resumed == ["a4v5"]
-    assert (tmp_path / "arms" / "a4v10_transfer_unfinished_1").is_dir()
+    assert (tmp_path / "runs" / "a4v10_transfer_unfinished_1").is_dir()
 
 
 def add_checkpoint(folder):
@@ -139,7 +139,7 @@ def test_arms_in_slices(runs, command, tmp_path, capsys):
     assert "a4v10_transfer (interaction transfer): waits until a4v5 is finished" in printed
     assert "not trained to the end: a4v10, a4v5; the same command continues them" in printed
     for name in ("a4v10", "a4v5"):
-        add_checkpoint(tmp_path / "arms" / name)
+        add_checkpoint(tmp_path / "runs" / name)
     runs.ends, runs.ran = {"a4v10": {"stop_reason": "time_limit"}}, []
     assert command("fig2", "fig3", "--max_seconds=60") == 0
     assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"] and runs.resumed == ["a4v10", "a4v5"]
@@ -150,21 +150,21 @@ def test_arms_in_slices(runs, command, tmp_path, capsys):
 
 
 def test_an_arm_that_was_stopped_by_its_own_time_limit_is_not_refused(tmp_path):
-    arms = load_arms("laptop", tmp_path)
-    limited = load_arms("laptop", tmp_path, {"max_seconds": 60.0})
+    planned = load_runs("laptop", tmp_path)
+    limited = load_runs("laptop", tmp_path, {"max_seconds": 60.0})
     write_run(limited["a4v10"].settings, stop_reason="time_limit")
-    assert running.find_finished(arms, ["a4v10"])["a4v10"].is_cut_short
+    assert running.make_outcomes(planned, ["a4v10"], [], tmp_path)["a4v10"].is_cut_short
 
 
 def test_what_has_started_from_older_weights_is_not_drawn(runs, command, tmp_path, capsys):
     assert command("fig10", "--arms=a4v10_chain_frozen") == 0
-    (tmp_path / "arms" / "a2v5" / "result.json").unlink()
+    (tmp_path / "runs" / "a2v5" / "result.json").unlink()
     runs.ran = []
     assert command("fig10", "--arms=a2v5") == 0
     assert runs.ran == ["a2v5"]
-    assert "a4v10_chain_frozen had started from other weights of a2v5" in capsys.readouterr().out
+    assert "run a4v10_chain_frozen started from other weights: its folder is set aside" in capsys.readouterr().out
     assert "## Figure 10: " not in (tmp_path / "results.md").read_text()
-    assert (tmp_path / "arms" / "a4v5_frozen_unfinished_1").is_dir()
+    assert (tmp_path / "runs" / "a4v5_frozen_unfinished_1").is_dir()
     assert command("fig10", "--arms=a4v10_chain_frozen") == 0
     assert runs.ran == ["a2v5", "a4v5_frozen", "a4v10_chain_frozen"]
 
@@ -178,7 +178,7 @@ def test_an_arm_that_is_only_drawn_is_refused_before_anything_runs(runs, command
 @pytest.mark.parametrize("content", [b"", b"\xff", b"iteration,energy\n1,low\n"])
 def test_damaged_metrics_of_a_finished_arm_are_told_in_one_line(content, runs, command, tmp_path, capsys):
     assert command("fig2", "--arms=a4v10") == 0
-    (tmp_path / "arms" / "a4v10" / "metrics.csv").write_bytes(content)
+    (tmp_path / "runs" / "a4v10" / "metrics.csv").write_bytes(content)
     capsys.readouterr()
     assert command("fig2", "--arms=a4v10") == 2
     error = capsys.readouterr().err
@@ -187,7 +187,7 @@ def test_damaged_metrics_of_a_finished_arm_are_told_in_one_line(content, runs, c
 
 def test_a_damaged_result_of_an_arm_is_run_anew(runs, command, tmp_path):
     assert command("fig2", "--arms=a4v10") == 0
-    result = tmp_path / "arms" / "a4v10" / "result.json"
+    result = tmp_path / "runs" / "a4v10" / "result.json"
     result.write_text(json.dumps(json.loads(result.read_text()) | {"energy": "low"}))
     assert command("fig2", "--arms=a4v10") == 0
     assert runs.ran == ["a4v10", "a4v10"]
@@ -198,10 +198,10 @@ def test_statuses(runs, command, capsys):
     assert command("fig3") == 130
     runs.ends["a4v10"] = {"energy": None, "stop_reason": "failed"}
     assert command("fig3") == 3
-    assert "error: arm a4v10: training failed" in capsys.readouterr().err
+    assert "error: run a4v10: training failed" in capsys.readouterr().err
     runs.ends["a4v10"] = {"problem": "its process was killed by signal 9; out of memory?"}
     assert command("fig3") == 2
-    assert "error: arm a4v10: its process was killed" in capsys.readouterr().err
+    assert "error: run a4v10: its process was killed" in capsys.readouterr().err
 
 
 def test_some_arms_alone(runs, command, tmp_path):
@@ -209,7 +209,7 @@ def test_some_arms_alone(runs, command, tmp_path):
     assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"]
     text = (tmp_path / "results.md").read_text()
     assert "| no early stopping | 100,000 | 10.892(5) | not run |" in text
-    assert "## Figure 10: " not in text  # none of its arms is there
+    assert "## Figure 10: " not in text  # none of its runs is there
 
 
 def test_a_finished_arm_of_another_scale_is_refused_before_anything_runs(runs, command, capsys):
@@ -218,16 +218,16 @@ def test_a_finished_arm_of_another_scale_is_refused_before_anything_runs(runs, c
     assert command("fig2", "fig3", "--scale=thesis") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "was run with n_walkers = 512, not 4096; all arms must be as they were, or in a new folder" in error
+    assert "was run with n_walkers = 512, not 4096; all runs must be as they were, or in a new folder" in error
     assert runs.ran == ran
 
 
 def test_a_folder_in_use_is_refused(runs, command, tmp_path, capsys):
     assert command("fig8") == 0
-    with open(tmp_path / "arms" / draw_figures.LOCK_FILE) as lock:
+    with open(tmp_path / "runs" / draw_figures.LOCK_FILE) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert command("fig8") == 2
-    assert "another process is running these arms" in capsys.readouterr().err
+    assert "locked by another process; wait for it to finish" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_help_names_figures_and_arms_without_tensorflow():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.endswith("\n0 []\n")
     for name in (
-        *load_arms("laptop", "."),
+        *load_runs("laptop", "."),
         "fig2, fig3",
         "--scale",
         "--run_dir",
@@ -285,8 +285,8 @@ def test_help_names_figures_and_arms_without_tensorflow():
 
 
 def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
-    arms = load_arms("laptop", tmp_path)
-    outcomes = running.run_arms(arms, arms)
+    planned = load_runs("laptop", tmp_path)
+    outcomes = running.make_outcomes(planned, planned, planned, tmp_path)
     for figure in load_figures().values():
         (panel,) = make_picture(figure, outcomes, "laptop").axes
         labels = [text.get_text() for text in panel.get_legend().get_texts()]
@@ -301,7 +301,7 @@ def test_pictures_show_what_the_thesis_shows(runs, tmp_path):
             assert panel.get_xlabel() == "Milliseconds per iteration"
             # A millisecond a call in these profiles; without re-weighting no iteration calls the forward pass alone.
             widths = {round(patch.get_width(), 9) for patch in panel.patches}
-            kinds = [arms[curve.arm].settings.reweighting.resampling for curve in figure.curves]
+            kinds = [planned[curve.run].settings.reweighting.resampling for curve in figure.curves]
             assert widths == {1.0}
             assert sum(ONE_CALL in text.get_text() for text in panel.texts) == kinds.count("every_iteration") > 0
         else:
@@ -316,14 +316,14 @@ def test_real_arms_at_a_tiny_scale(tmp_path):
     tiny = {"n_walkers": 16, "n_steps": 1, "n_burn_in": 2, "iterations": 24, "window": 10, "iterations_per_call": 4}
     tiny |= {"n_features": 4, "n_layers": 1, "jit_compile": False, "quiet": True}
     tiny |= {"evaluation_max_seconds": 0.5, "target_error": 1.0, "reference_max_seconds": 5.0}
-    request = Request(("fig3", "fig7"), "laptop", tmp_path / "arms", tmp_path / "results.md", None, tiny)
+    request = Request(("fig3", "fig7"), "laptop", tmp_path / "runs", tmp_path / "results.md", None, tiny)
     draw_figures.reproduce(request._replace(figures=("fig3",), max_seconds=1e-3))
     table = (tmp_path / "results.md").read_text()
     assert "| 4 | time limit |" in table and "| 24 | last iteration |" not in table  # one call each
     draw_figures.reproduce(request)
     assert "| time limit |" not in (tmp_path / "results.md").read_text()
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["fig3.png", "fig7.png"]
-    with open(tmp_path / "arms" / "a4v10_reused" / "profile.csv", newline="") as file:
+    with open(tmp_path / "runs" / "a4v10_reused" / "profile.csv", newline="") as file:
         assert [row["phase"] for row in csv.DictReader(file)][:2] == ["sampling", "forward"]
     assert "from a4v5" not in (tmp_path / "results.md").read_text()
-    assert 'transfer_from = "' in (tmp_path / "arms" / "a4v10_transfer" / "config.toml").read_text()
+    assert 'transfer_from = "' in (tmp_path / "runs" / "a4v10_transfer" / "config.toml").read_text()

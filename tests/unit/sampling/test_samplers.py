@@ -71,7 +71,7 @@ def test_what_is_tested_here_is_what_trains(kind):
     ansatz = FermionAnsatz(2, 2, 1, dtype="float64")
     vmc = VariationalMonteCarlo(ansatz, TrappedFermions(2), kind(512, n_steps=3))
     vmc.compile("sgd", jit_compile=False)
-    trained, acceptance = vmc.sample(vmc.walkers)
+    trained, acceptance = vmc.phases.sample(vmc.walkers)
     tested, expected = tf.function(lambda state: vmc.sampler.sample(ansatz.log_abs_psi, state))(vmc.walkers)
     # Two graphs may round differently; another move would differ by about a proposal width.
     np.testing.assert_allclose(trained.positions, tested.positions, rtol=0, atol=1e-10)

@@ -14,12 +14,13 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tests.unit.figures.stand_ins import blank_result
 from tf_nqs import tune
 from tf_nqs.config import RunFolderError, load_toml
 from tf_nqs.config.search import Range, search_from
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import memory as memory_request
-from tf_nqs.experiment.isolated import Outcome
+from tf_nqs.storage.result import RunResult
 from tf_nqs.studies import tuning
 from tf_nqs.studies.search_folder import search_folder
 from tf_nqs.studies.tuning import hypermodel, plots, summary
@@ -55,7 +56,7 @@ def energy_of(settings):
 
 @pytest.fixture
 def fake_run(monkeypatch):
-    """A stand-in for `run_apart` that keeps its settings; `change` may alter what it does. Plots, slow, are counted."""
+    """Stands for `run_in_subprocess`: keeps the settings; `change` alters what it does. Plots are only counted."""
     fake = SimpleNamespace(calls=[], states=[], n_plots=0, change=lambda settings, numbers: None)
 
     def plot_search(*arguments):
@@ -72,9 +73,9 @@ def fake_run(monkeypatch):
         folder = hypermodel.Path(settings.run.run_dir)
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(numbers))
-        return Outcome(numbers["energy"], numbers["energy_error"])
+        return RunResult(**{**blank_result(), **numbers})
 
-    monkeypatch.setattr(hypermodel, "run_apart", run)
+    monkeypatch.setattr(hypermodel, "run_in_subprocess", run)
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     return fake
@@ -209,7 +210,7 @@ def test_trials_that_cannot_fit_into_memory_are_refused(fake_run, search_in, mon
     fake_run.change = lambda settings, numbers: pytest.fail("was run")
     best, rows, _ = do(search_in(max_trials=2))
     assert best is None
-    assert len(rows) == 2 and all(" of memory, 1 MiB are there; must be " in row["reason"] for row in rows)
+    assert len(rows) == 2 and all(" of memory, only 1 MiB available; must be " in row["reason"] for row in rows)
 
 
 @pytest.mark.parametrize("tuner", ["random", pytest.param("bayesian", marks=pytest.mark.slow), "hyperband"])
@@ -274,7 +275,7 @@ def test_what_keras_tuner_had_half_written_is_refused_in_one_line(text, fake_run
         (folder / "tuner").mkdir()
         (folder / "tuner/oracle.json").write_text(text)
         for take_up in (tuning.run_search, tuning.run_worker):
-            with pytest.raises(RunFolderError, match=r"kept there cannot be read \(.*must be a new folder"):
+            with pytest.raises(RunFolderError, match=r"keras-tuner in it cannot be read \(.*must be a new folder"):
                 take_up(search_in(), folder, "tuner0")
 
 
@@ -316,19 +317,14 @@ def test_a_finished_search_can_be_given_more_trials(tuner, fake_run, search_in):
         do(search_in(tuner=tuner))
 
 
-def test_a_failed_training_is_a_failed_trial_and_never_the_best(fake_run, search_in, monkeypatch):
+def test_a_failed_training_is_a_failed_trial_and_never_the_best(fake_run, search_in):
     """Its energy is that of its last good state, and may be the lowest."""
 
     def change(settings, numbers):
         if len(fake_run.calls) == 2:
             numbers.update(energy=0.1, stop_reason="failed", stop_explanation="energy not finite")
 
-    fake_run.change, run = change, hypermodel.run_apart
-    monkeypatch.setattr(
-        hypermodel,
-        "run_apart",
-        lambda *arguments: run(*arguments)._replace(failure="energy not finite" if len(fake_run.calls) == 2 else None),
-    )
+    fake_run.change = change
     best, rows, folder = do(search_in())
     assert [row["status"] for row in rows] == ["completed", "failed", *["completed"] * 4]
     assert (rows[1]["energy"], rows[1]["reason"]) == ("", "energy not finite")

@@ -1,5 +1,5 @@
-"""The figures of the thesis, drawn from runs of this package: arms and figures as data, runs, pictures, report."""
+"""The figures of the thesis, drawn from runs of this package: runs and figures as data, pictures, report."""
 
-from tf_nqs.studies.figures.definitions import SCALES, Arm, Curve, FigureDefinition, load_arms, load_figures
+from tf_nqs.studies.figures.definitions import SCALES, Curve, FigureDefinition, load_figures, load_runs
 
-__all__ = ["SCALES", "Arm", "Curve", "FigureDefinition", "load_arms", "load_figures"]
+__all__ = ["SCALES", "Curve", "FigureDefinition", "load_figures", "load_runs"]

@@ -65,7 +65,7 @@ def little_is_left(stopping: Outcome, full: Outcome) -> Answer:
 
 
 def converges_sooner(first: Outcome, second: Outcome) -> Answer:
-    """Whether the first arm converges in fewer iterations than the second."""
+    """Whether the first run converges in fewer iterations than the second."""
     text = f"{_stop(first)} ({_about(first)}); {_stop(second)} ({_about(second)})."
     if not first.has_converged:
         return Answer(False if second.has_converged else None, text)
@@ -73,20 +73,20 @@ def converges_sooner(first: Outcome, second: Outcome) -> Answer:
 
 
 def is_lower(first: Outcome, second: Outcome) -> Answer:
-    """Whether the first arm's energy is lower; both are upper bounds, so the lower one is the more accurate."""
+    """Whether the first run's energy is lower; both are upper bounds, so the lower one is the more accurate."""
     change, error = _difference(first, second)
     text = f"{_energy(first)} ({_about(first)}), {_energy(second)} ({_about(second)}): {_change(change, error)}."
     return Answer(change < 0 if abs(change) >= SIGNIFICANT * error else None, text)
 
 
-def never_stops(arm: Outcome) -> Answer:
+def never_stops(run: Outcome) -> Answer:
     """Whether early stopping has not fired."""
-    text = _stop(arm) + "." if arm.has_converged else f"{_stop(arm)}: {_blocked_by(arm)}."
-    return Answer(not arm.has_converged, text)
+    text = _stop(run) + "." if run.has_converged else f"{_stop(run)}: {_blocked_by(run)}."
+    return Answer(not run.has_converged, text)
 
 
 def reaches_the_minimum(frozen: Outcome, free: Outcome) -> Answer:
-    """Whether the frozen arm ends as low as the one that is not, as far as the thesis could have seen it."""
+    """Whether the frozen run ends as low as the one that is not, as far as the thesis could have seen it."""
     change, error = _difference(frozen, free)
     if not math.isfinite(error):
         return Answer(None, f"{_energy(frozen)} frozen, {_energy(free)} not: the error is unknown.")
@@ -100,27 +100,27 @@ def reaches_the_minimum(frozen: Outcome, free: Outcome) -> Answer:
 
 
 def gradient_is_shorter(frozen: Outcome, free: Outcome) -> Answer:
-    """Whether gradient and update take less time in the first arm."""
+    """Whether gradient and update take less time in the first run."""
     now, before = _milliseconds(frozen, "gradient", "update"), _milliseconds(free, "gradient", "update")
     return Answer(now < (1 - NOTICEABLE) * before, f"{now:.2f} ms per iteration rather than {before:.2f} ms.")
 
 
-def sampling_dominates(arm: Outcome) -> Answer:
+def sampling_dominates(run: Outcome) -> Answer:
     """Whether sampling takes about ten times as long as gradient and update."""
-    sampling, rest = _milliseconds(arm, "sampling"), _milliseconds(arm, "gradient", "update")
+    sampling, rest = _milliseconds(run, "sampling"), _milliseconds(run, "gradient", "update")
     return Answer(
         sampling > 5 * rest, f"Sampling takes {sampling:.2f} ms, they {rest:.2f} ms: {sampling / rest:.1f} times."
     )
 
 
 def iteration_is_no_shorter(first: Outcome, second: Outcome) -> Answer:
-    """Whether a whole iteration of the first arm takes as long as one of the second."""
+    """Whether a whole iteration of the first run takes as long as one of the second."""
     answer = iteration_is_shorter(first, second)
     return answer._replace(agrees=not answer.agrees)
 
 
 def iteration_is_shorter(first: Outcome, second: Outcome) -> Answer:
-    """Whether a whole compiled iteration of the first arm takes less time than one of the second."""
+    """Whether a whole compiled iteration of the first run takes less time than one of the second."""
     now, before = _milliseconds(first, WHOLE), _milliseconds(second, WHOLE)
     return Answer(
         now < (1 - NOTICEABLE) * before,
@@ -141,9 +141,9 @@ def sampling_is_shorter(reusing: Outcome, fresh: Outcome) -> Answer:
     )
 
 
-def waits_grow(arm: Outcome) -> Answer:
+def waits_grow(run: Outcome) -> Answer:
     """Whether samples serve longer at the end of training than at its start."""
-    sampled = arm.metrics["sampled"]
+    sampled = run.metrics["sampled"]
     tenth = max(len(sampled) // 10, 1)
     first, last = (tenth / max(part.sum(), 1) for part in (sampled[:tenth], sampled[-tenth:]))
     return Answer(
@@ -153,8 +153,8 @@ def waits_grow(arm: Outcome) -> Answer:
 
 
 def is_less_noisy(first: Outcome, second: Outcome) -> Answer:
-    """Whether the energies of the first arm's last iterations spread less."""
-    now, before = (float(np.std(arm.last("energy", LAST), ddof=1)) for arm in (first, second))
+    """Whether the energies of the first run's last iterations spread less."""
+    now, before = (float(np.std(run.last("energy", LAST), ddof=1)) for run in (first, second))
     return Answer(
         now < (1 - NOTICEABLE) * before,
         f"In the last {LAST} iterations the energies spread by {now:.2g} rather than {before:.2g}.",
@@ -184,7 +184,7 @@ def dips_without_staleness(reusing: Outcome, fresh: Outcome) -> Answer:
 
 
 def dips_less(guarded: Outcome, unguarded: Outcome) -> Answer:
-    """Whether the share of dips in the first arm is less than half that in the second."""
+    """Whether the share of dips in the first run is less than half that in the second."""
     if not _know_the_ground_state(guarded, unguarded):
         return NO_GROUND_STATE
     share, error = _dips(unguarded)
@@ -194,7 +194,7 @@ def dips_less(guarded: Outcome, unguarded: Outcome) -> Answer:
 
 
 def is_higher_with_fewer_parameters(frozen: Outcome, free: Outcome) -> Answer:
-    """Whether the frozen arm has a higher energy."""
+    """Whether the frozen run has a higher energy."""
     change, error = _difference(frozen, free)
     trained, of = frozen.result["n_trainable_parameters"], free.result["n_trainable_parameters"]
     text = (
@@ -206,7 +206,7 @@ def is_higher_with_fewer_parameters(frozen: Outcome, free: Outcome) -> Answer:
 
 def training_is_shorter(last: Outcome, plain: Outcome, *earlier: Outcome) -> Answer:
     """Whether training takes a fraction of the time, with the stages before it and without."""
-    own, all_stages = last.result["seconds_training"], sum(arm.result["seconds_training"] for arm in (last, *earlier))
+    own, all_stages = last.result["seconds_training"], sum(run.result["seconds_training"] for run in (last, *earlier))
     before = plain.result["seconds_training"]
     return Answer(
         before > 5 * own,
@@ -223,45 +223,45 @@ def _change(change: float, error: float) -> str:
     return f"{change:+.4f} ± {'unknown' if math.isnan(error) else f'{error:.4f}'} ħω"
 
 
-def _energy(arm: Outcome) -> str:
-    return format_with_error(arm.energy, arm.energy_error)
+def _energy(run: Outcome) -> str:
+    return format_with_error(run.energy, run.energy_error)
 
 
-def _about(arm: Outcome) -> str:
-    return arm.arm.about
+def _about(run: Outcome) -> str:
+    return run.run.about
 
 
-def _stop(arm: Outcome) -> str:
-    fired = "stopped" if arm.has_converged else "not stopped"
-    return f"{fired} after {arm.iterations} iterations"
+def _stop(run: Outcome) -> str:
+    fired = "stopped" if run.has_converged else "not stopped"
+    return f"{fired} after {run.iterations} iterations"
 
 
-def _blocked_by(arm: Outcome) -> str:
+def _blocked_by(run: Outcome) -> str:
     """Why early stopping has not fired, as the run itself says it."""
-    return (arm.result["stop_explanation"] or "it was not active").removeprefix("not converged: ")
+    return (run.result["stop_explanation"] or "it was not active").removeprefix("not converged: ")
 
 
-def _milliseconds(arm: Outcome, *phases: str) -> float:
-    return 1e3 * sum(arm.profile[phase].seconds_per_iteration for phase in phases)
+def _milliseconds(run: Outcome, *phases: str) -> float:
+    return 1e3 * sum(run.profile[phase].seconds_per_iteration for phase in phases)
 
 
-def _know_the_ground_state(*arms: Outcome) -> bool:
+def _know_the_ground_state(*runs: Outcome) -> bool:
     """Whether all of them have a reference energy, and know how far off it may be."""
-    return all(arm.result[f"reference_{what}"] is not None for arm in arms for what in ("energy", "uncertainty"))
+    return all(run.result[f"reference_{what}"] is not None for run in runs for what in ("energy", "uncertainty"))
 
 
-def _sigmas_below(arm: Outcome) -> np.ndarray:
+def _sigmas_below(run: Outcome) -> np.ndarray:
     """How many standard errors the energy of each iteration is below the ground state; nan where it is unknown."""
-    floor = arm.result["reference_energy"] - arm.result["reference_uncertainty"]
-    return (floor - arm.metrics["energy"]) / arm.metrics["energy_error"]
+    floor = run.result["reference_energy"] - run.result["reference_uncertainty"]
+    return (floor - run.metrics["energy"]) / run.metrics["energy_error"]
 
 
-def _dips(arm: Outcome) -> tuple[float, float]:
+def _dips(run: Outcome) -> tuple[float, float]:
     """The share of iterations that are too far below the ground state, and the Poisson error of their count.
 
     Iterations that share samples dip together, so the error of few, long dips is larger than that.
     """
-    below = _sigmas_below(arm) > DIP
+    below = _sigmas_below(run) > DIP
     return float(np.mean(below)), math.sqrt(np.sum(below)) / len(below)
 
 
@@ -275,13 +275,13 @@ def _doubt(agrees: bool | None) -> str:
     return ": too few to decide" if agrees is None else ""
 
 
-def _dip_words(arm: Outcome) -> str:
-    count = int(np.sum(_sigmas_below(arm) > DIP))
-    return f"{count} of {arm.iterations} iterations are more than {DIP:g} of their errors below the ground state"
+def _dip_words(run: Outcome) -> str:
+    count = int(np.sum(_sigmas_below(run) > DIP))
+    return f"{count} of {run.iterations} iterations are more than {DIP:g} of their errors below the ground state"
 
 
-def _deepest(arm: Outcome) -> str:
-    below = np.nan_to_num(_sigmas_below(arm), nan=-np.inf)
+def _deepest(run: Outcome) -> str:
+    below = np.nan_to_num(_sigmas_below(run), nan=-np.inf)
     index = int(np.argmax(below))
-    depth = arm.result["reference_energy"] - arm.metrics["energy"][index]
+    depth = run.result["reference_energy"] - run.metrics["energy"][index]
     return f"The deepest is {depth:.3f} ħω below it, {below[index]:.1f} of its errors."

@@ -38,10 +38,10 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
 
     Args:
         figure: which.
-        outcomes: name of an arm -> what it has left, for some of the figure's arms, at least one.
+        outcomes: name of a run -> its outcome, for at least one of the figure's runs.
         scale: laptop or thesis.
     """
-    curves = [curve for curve in figure.curves if curve.arm in outcomes]
+    curves = [curve for curve in figure.curves if curve.run in outcomes]
     picture = new_figure(8.0, 4.4)
     panel = picture.subplots()
     number = figure.name.removeprefix("fig")
@@ -51,7 +51,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     elif figure.kind == "profile":
         _draw_profiles(panel, curves, outcomes)
     else:
-        _draw_schedule(panel, outcomes[curves[0].arm], figure.zoom.get(scale))
+        _draw_schedule(panel, outcomes[curves[0].run], figure.zoom.get(scale))
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     return picture
@@ -61,14 +61,14 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     """Draws energy against iterations, the curves in the thesis' colours, the exact value dashed."""
     limits, labels = [], {}
     for curve in reversed(curves):  # the first one on top
-        outcome, colour = outcomes[curve.arm], COLOURS[curve.colour]
+        outcome, colour = outcomes[curve.run], COLOURS[curve.colour]
         iterations, energies = outcome.metrics["iteration"], outcome.metrics["energy"]
         smooth = running_mean(energies, max(energies.size // MEAN_OVER, 1))
         panel.plot(iterations, energies, color=colour, lw=0.5, alpha=0.35, rasterized=True)
         (labels[curve.label],) = panel.plot(iterations, smooth, color=colour, lw=1.6)
         panel.plot(iterations[-1:], smooth[-1:], "o", color=colour, ms=5)
         limits += _extremes(energies, spikes)
-    reference = outcomes[curves[0].arm].result["reference_energy"]
+    reference = outcomes[curves[0].run].result["reference_energy"]
     if reference is not None:
         limits.append(reference)
         labels[f"exact, {reference:.6g}"] = panel.axhline(reference, color="black", ls="--", lw=1.1, zorder=4)
@@ -97,7 +97,7 @@ def _extremes(energies: np.ndarray, spikes: bool) -> list[float]:
 
 
 def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outcome]) -> None:
-    """Draws the time of each phase as bars, an arm beside the other.
+    """Draws the time of each phase as bars, the runs side by side.
 
     The forward pass has a bar in the thesis, but without re-weighting no iteration makes it on its own: there the bar
     is the time of one call alone, and says so.
@@ -106,7 +106,7 @@ def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     height = 0.8 / len(curves)
     largest = 0.0
     for index, curve in enumerate(curves):
-        profile = outcomes[curve.arm].profile
+        profile = outcomes[curve.run].profile
         rows = [profile[phase] for phase in phases]
         is_alone = [row.phase == "forward" and row.n_calls == 0 for row in rows]
         milliseconds = [
@@ -154,7 +154,7 @@ def mean_waits(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
     """Returns the iterations in which samples were drawn anew, and there the mean of the waits around them.
 
     Args:
-        outcome: of an arm that reuses samples.
+        outcome: of a run that reuses samples.
     """
     sampled = (outcome.metrics["sampled"] == 1) & (outcome.metrics["n_waited"] > 0)
     waits = outcome.metrics["n_waited"][sampled]

@@ -1,4 +1,4 @@
-"""What an arm has left in its run folder."""
+"""The results and records in the run folder of a run that figures show."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from tf_nqs.analysis.profile import PhaseTime, read_profile
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.storage.run_folder import METRICS_FILE, PROFILE_FILE
-from tf_nqs.studies.figures.definitions import Arm
-from tf_nqs.studies.plan import folder_of
+from tf_nqs.studies.plan import PlannedRun
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An arm that has a result, finished or only stopped by a time limit.
+    """A run that has a result, finished or stopped by a time limit.
 
     Attributes:
-        arm: which.
+        run: which.
         result: what `result.json` holds.
     """
 
-    arm: Arm
+    run: PlannedRun
     result: Mapping[str, Any]
 
     @functools.cached_property
@@ -41,7 +40,7 @@ class Outcome:
 
     @functools.cached_property
     def profile(self) -> dict[str, PhaseTime]:
-        """Phase -> its row of `profile.csv`; empty for an arm that was not profiled."""
+        """Phase -> its row of `profile.csv`; empty for a run that was not profiled."""
         with self._readable(PROFILE_FILE) as path:
             return {row.phase: row for row in read_profile(path)} if path.is_file() else {}
 
@@ -52,7 +51,7 @@ class Outcome:
 
     @property
     def energy_error(self) -> float:
-        """The honest standard error of `energy`, in hbar*omega; nan where it is unknown."""
+        """The standard error of `energy`, autocorrelation-corrected, in hbar*omega; nan if it is unknown."""
         error = self.result["energy_error"]
         return math.nan if error is None else error
 
@@ -68,7 +67,7 @@ class Outcome:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether a time limit ended training, so that it can go on."""
+        """Whether a time limit ended training, which can be continued."""
         return self.result["stop_reason"] == "time_limit"
 
     def last(self, column: str, count: int) -> np.ndarray:
@@ -82,10 +81,9 @@ class Outcome:
 
     @contextlib.contextmanager
     def _readable(self, name: str) -> Iterator[Path]:
-        """Gives a file of the run folder; what cannot be read of it inside the `with` block is told in one line."""
-        folder = folder_of(self.arm.settings)
+        """Yields the path of a file of the run folder; a RunFolderError says in one line why it cannot be read."""
         try:
-            yield folder / name
+            yield self.run.folder / name
         except (OSError, ValueError) as error:
-            line = f"run_dir = {shown(str(folder))}: its {name} cannot be read ({brief(error)})"
+            line = f"run_dir = {shown(str(self.run.folder))}: its {name} cannot be read ({brief(error)})"
             raise RunFolderError(line) from error

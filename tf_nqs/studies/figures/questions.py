@@ -1,4 +1,4 @@
-"""What the thesis says of each figure, and what our runs say to it: sentences whose numbers come from the runs."""
+"""The statements of the thesis on each figure, and the answers of our runs, with their numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Question(NamedTuple):
         figure: name of the figure that it is about.
         statement: of the thesis, a sentence.
         source: where it stands.
-        arms: names of the arms that answer it.
+        runs: names of the runs that answer it.
         answer: their outcomes -> answer.
     """
 
     figure: str
     statement: str
     source: str
-    arms: tuple[str, ...]
+    runs: tuple[str, ...]
     answer: Callable[..., Answer]
 
 
@@ -195,20 +195,20 @@ QUESTIONS = (
 
 
 def answered(figure: str, outcomes: Mapping[str, Outcome]) -> list[tuple[Question, Answer]]:
-    """Returns the questions on a figure whose arms are all there, with their answers.
+    """Returns the questions on a figure for which all runs have an outcome, with their answers.
 
-    Nothing is decided by an arm that a time limit has stopped: its energy is still falling.
+    A run that a time limit has stopped decides nothing: its energy is still falling.
 
     Args:
         figure: its name.
-        outcomes: name of an arm -> what it has left.
+        outcomes: name of a run -> its outcome.
     """
-    asked = [question for question in QUESTIONS if question.figure == figure and outcomes.keys() >= set(question.arms)]
-    return [(question, _answer(question, [outcomes[arm] for arm in question.arms])) for question in asked]
+    asked = [question for question in QUESTIONS if question.figure == figure and outcomes.keys() >= set(question.runs)]
+    return [(question, _answer(question, [outcomes[run] for run in question.runs])) for question in asked]
 
 
-def _answer(question: Question, arms: Sequence[Outcome]) -> Answer:
-    cut_short = [f"{one.arm.name} ({one.iterations} iterations)" for one in arms if one.is_cut_short]
+def _answer(question: Question, runs: Sequence[Outcome]) -> Answer:
+    cut_short = [f"{one.run.name} ({one.iterations} iterations)" for one in runs if one.is_cut_short]
     if cut_short:
         return Answer(None, f"Not trained to the end yet: {', '.join(cut_short)}.")
-    return question.answer(*arms)
+    return question.answer(*runs)

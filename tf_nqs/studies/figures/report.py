@@ -19,7 +19,7 @@ from tf_nqs.studies.figures.outcomes import Outcome
 from tf_nqs.studies.figures.questions import answered
 
 COLUMNS = (
-    "arm",
+    "run",
     "thesis: iterations",
     "thesis: energy",
     "iterations",
@@ -47,7 +47,7 @@ def write_report(
 
     Args:
         figures: those that it is about.
-        outcomes: name of an arm -> what it has left; curves of other arms are left out.
+        outcomes: name of a run -> its outcome; curves of other runs are left out.
         scale: laptop or thesis.
         output: the Markdown file.
 
@@ -58,20 +58,20 @@ def write_report(
     pictures.mkdir(parents=True, exist_ok=True)
     blocks, written = [_head(scale, outcomes, output), _summary(figures, outcomes)], []
     for figure in figures:
-        if not any(curve.arm in outcomes for curve in figure.curves):
+        if not any(curve.run in outcomes for curve in figure.curves):
             continue
         path = pictures / f"{figure.name}.png"
         draw_figure(figure, outcomes, scale, path)
         written.append(path)
         blocks += _section(figure, outcomes, f"{pictures.name}/{path.name}")
-    blocks += _arms_section(scale, outcomes)
+    blocks += _runs_section(scale, outcomes)
     replace_text(output, "\n\n".join(blocks) + "\n")
     return [output, *written]
 
 
 def rows_of(figure: FigureDefinition, outcomes: Mapping[str, Outcome]) -> list[list[str]]:
-    """Returns the table of a figure: a row of `COLUMNS` per curve, "not run" where its arm is not there."""
-    return [_row(curve, outcomes.get(curve.arm)) for curve in figure.curves]
+    """Returns the table of a figure: a row of `COLUMNS` per curve, "not run" where there is no outcome."""
+    return [_row(curve, outcomes.get(curve.run)) for curve in figure.curves]
 
 
 def figures_table(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
@@ -131,8 +131,8 @@ def _head(scale: str, outcomes: Mapping[str, Outcome], output: Path) -> str:
     return f"""\
 # The figures of the thesis, at {scale} scale
 
-Written by `python -m tf_nqs.reproduce`, all numbers by its runs: {len(outcomes)} arms in {minutes:.0f} minutes, the
-longest in {longest:.0f} seconds, on {os.cpu_count()} CPU cores, with
+Written by `python -m tf_nqs.reproduce` from {len(outcomes)} runs, which took {minutes:.0f} minutes, the longest
+{longest:.0f} seconds, on {os.cpu_count()} CPU cores, with
 {", ".join(f"{name} {version}" for name, version in versions.items())}.
 {_other_scales(scale, output)}
 
@@ -180,19 +180,19 @@ def _section(figure: FigureDefinition, outcomes: Mapping[str, Outcome], picture:
     return blocks + (["\n".join(lines)] if lines else [])
 
 
-def _arms_section(scale: str, outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What was run: the settings of all arms, and those of each."""
+def _runs_section(scale: str, outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What was run: the settings of all runs, and those of each."""
     rows = []
     for name, outcome in outcomes.items():
-        arm = outcome.arm
-        own = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in arm.own.items())
-        rows.append([f"`{name}`", arm.about, f"`{arm.start}`" if arm.start else "", own, *_numbers(outcome)])
+        run = outcome.run
+        own = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in run.own.items())
+        rows.append([f"`{name}`", run.about, f"`{run.source}`" if run.source else "", own, *_numbers(outcome)])
     settings = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in shared_settings(scale).items())
     return [
-        "## The arms",
+        "## The runs",
         f"All have the settings of the preset `{PRESET}` (no pretraining, no global moves), then {settings}, and their "
         "own. Sources of a transfer end by early stopping too.",
-        markdown_table(("arm", "what it is", "starts from", "own settings", *COLUMNS[3:]), rows),
+        markdown_table(("run", "what it is", "starts from", "own settings", *COLUMNS[3:]), rows),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The picture of a search: how good each trial was, and how that depends on each searched setting."""
+"""The picture of a search: the objective of each trial, and its dependence on each searched setting."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def plot_search(search: Search, records: Sequence[TrialRecord], reference: Reference, path: Path, title: str) -> None:
-    """Writes the picture; without a completed trial there is nothing to draw.
+    """Writes the picture; writes nothing without a completed trial.
 
     Args:
         search: the whole search.
         records: of all trials.
-        reference: the energy that theirs are compared with.
+        reference: for comparison with their energies.
         path: file to write, ending in .png, .pdf or .svg.
         title: headline.
     """
@@ -40,8 +40,8 @@ def plot_search(search: Search, records: Sequence[TrialRecord], reference: Refer
 def search_figure(search: Search, records: Sequence[TrialRecord], reference: Reference, title: str) -> Figure:
     """Returns the figure that `plot_search` writes.
 
-    The upper panel has the trials in their order and marks failed ones at its edge; each lower panel has the same
-    objective against one searched setting. With a reference, the distance from it is shown on a logarithmic axis.
+    The upper panel shows the trials in their order, failed ones at its edge; each lower panel shows the objective
+    against one searched setting. With a reference, the distance from it is shown on a logarithmic axis.
 
     Args:
         search: as for `plot_search`.
@@ -77,7 +77,7 @@ def _objective_label(search: Search, reference: Reference) -> str:
 
 
 def _heights(records: Sequence[TrialRecord], reference: Reference) -> np.ndarray:
-    """What is drawn of each trial, nan for those without an objective."""
+    """Returns the height at which each trial is drawn, nan for those without an objective."""
     objectives = np.array([np.nan if one.objective is None else one.objective for one in records], dtype=np.float64)
     return objectives if reference.energy is None else np.abs(objectives - reference.energy)
 
@@ -98,7 +98,7 @@ def _draw_order(panel: Axes, search: Search, records: Sequence[TrialRecord], ref
     bars: dict[str, Any] = {"fmt": "o", "capsize": 2, "elinewidth": 1.0}
     panel.errorbar(order[finished], heights[finished], errors[finished], color=_POINT, ms=5, label="trial", **bars)
     if reference.energy is None:
-        # One trial that ran away must not flatten all others.
+        # One diverged trial must not flatten all others.
         low, high = np.nanmin(heights), np.nanpercentile(heights, 75)
         room = max(high - low, 1e-6 * abs(low))
         panel.set_ylim(low - 0.2 * room, high + 0.6 * room)
@@ -133,7 +133,7 @@ def _draw_dependence(
             panel.set_xscale("log")
             margin = (high / low) ** 0.05
             panel.set_xlim(low / margin, high * margin)
-            if high < 30 * low:  # too short for powers of ten to tell anything
+            if high < 30 * low:  # too short for powers of ten
                 panel.set_xticks(ticks := np.geomspace(low, high, 4), [f"{tick:.3g}" for tick in ticks])
                 panel.xaxis.set_minor_locator(NullLocator())
         else:
@@ -149,5 +149,5 @@ def _draw_dependence(
 
 
 def _label(leaf: str) -> str:
-    """A setting's name with its unit, if it has one."""
+    """Returns the name of a setting with its unit, if it has one."""
     return f"{leaf} ({A_HO})" if leaf == "proposal_width" else leaf

@@ -1,4 +1,4 @@
-"""A whole search: trials one after the other, here or in several processes, and what they have found."""
+"""A whole search: its trials, in this process or several, and the table, plot and best settings that it writes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PLOT_FILE = "trials.png"
 
 
 def run_search(search: Search, folder: Path, tuner_id: str) -> TrialRecord | None:
-    """Runs the trials that are left of a search, or, as the chief of several processes, hands them out.
+    """Runs the remaining trials of a search, or, as the chief of several processes, hands them out.
 
-    However it ends, table, plot and `best.toml` say what was found by then.
+    Table, plot and `best.toml` are written however the search ends.
 
     Args:
         search: the whole search.
@@ -42,7 +42,7 @@ def run_search(search: Search, folder: Path, tuner_id: str) -> TrialRecord | Non
         The best trial, None if none has a finite energy.
 
     Raises:
-        RunFolderError: the folder holds a search that cannot be taken up.
+        RunFolderError: the folder holds a search that cannot be continued.
     """
     tuner = _take_up(search, folder, tuner_id)
     oracle = tuner.oracle
@@ -58,7 +58,7 @@ def run_search(search: Search, folder: Path, tuner_id: str) -> TrialRecord | Non
 
 
 def run_worker(search: Search, folder: Path, tuner_id: str) -> None:
-    """Runs the trials that the chief process of a search hands out, until there are no more.
+    """Runs the trials that the chief process of a search hands out, until none is left.
 
     Args:
         search: the whole search.
@@ -66,27 +66,27 @@ def run_worker(search: Search, folder: Path, tuner_id: str) -> None:
         tuner_id: name of this process.
 
     Raises:
-        RunFolderError: the folder holds a search that cannot be taken up.
+        RunFolderError: the folder holds a search that cannot be continued.
     """
     _take_up(search, folder, tuner_id).search()
     logger.info("no trials are left; the chief has the table")
 
 
 def _take_up(search: Search, folder: Path, tuner_id: str) -> SearchTuner:
-    """Returns the tuner of a search, new or as it was left."""
+    """Returns the tuner of a search, new or in the state that keras-tuner saved."""
     try:
         tuner = SearchTuner(search, folder, tuner_id)
-        if hasattr(tuner.oracle, "trials"):  # not that of a worker, whose chief knows them
+        if hasattr(tuner.oracle, "trials"):  # the oracle of a worker has none: its chief does
             for trial in tuner.oracle.start_order:
                 if trial not in tuner.oracle.trials:
                     raise LookupError(f"trial {trial} is not there")
         return tuner
     except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if error_number(error) in FAILURES and isinstance(error, OSError):
-            raise  # the disk is at fault, not what it holds
+            raise  # an error of the disk, not of the content
         reason = brief(f"{type(error).__name__}: {error}")
         raise RunFolderError(
-            f"run_dir = {shown(str(folder))}: what keras-tuner has kept there cannot be read ({reason}); "
+            f"run_dir = {shown(str(folder))}: the state of keras-tuner in it cannot be read ({reason}); "
             "must be a new folder"
         ) from error
 

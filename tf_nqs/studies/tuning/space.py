@@ -1,4 +1,4 @@
-"""Between what the config searches over and keras-tuner's hyperparameters."""
+"""Translation between the search space of a config and keras-tuner's hyperparameters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tf_nqs.config.search import Choices, Range
 from tf_nqs.config.settings import value_type
 
 _DIGITS = 4
-"""Significant digits of a value drawn from a range: more would only be hard to read."""
+"""Significant digits of a value drawn from a range; more would be hard to read."""
 
 
 def declare(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, Range | Choices]) -> None:
     """Declares every searched setting, under its own name.
 
     Args:
-        hyperparameters: where they are declared.
-        space: leaf name -> what is searched.
+        hyperparameters: receives the declarations.
+        space: leaf name -> its range or choices.
     """
     for leaf, dimension in space.items():
         if isinstance(dimension, Choices):
@@ -36,7 +36,7 @@ def values_of(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, 
 
     Args:
         hyperparameters: of the trial.
-        space: leaf name -> what is searched.
+        space: leaf name -> its range or choices.
     """
     return {leaf: _value(hyperparameters.get(leaf), leaf, dimension) for leaf, dimension in space.items()}
 

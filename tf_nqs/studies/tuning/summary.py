@@ -1,8 +1,7 @@
-"""What a search has found: the record of each trial, their table, and the settings of the best."""
+"""The results of a search: the record of each trial, their table, and the settings of the best one."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,8 @@ from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.config import to_toml
 from tf_nqs.config.search import Search
 from tf_nqs.exact import Reference
-from tf_nqs.storage.files import replace_file, replace_text
+from tf_nqs.storage.files import replace_text
+from tf_nqs.studies.plan import write_table
 from tf_nqs.studies.tuning.hypermodel import best_settings, read_result
 from tf_nqs.studies.tuning.space import values_of
 from tf_nqs.studies.tuning.tuner import NO_RESULT, failure_reason, trial_seconds
@@ -28,14 +28,14 @@ class TrialRecord(NamedTuple):
     """One trial; energies in hbar*omega, times in seconds, None where a number does not exist.
 
     Attributes:
-        trial: its name, which is also that of its run folder in `trials/`.
+        trial: its name, also of its run folder in `trials/`.
         status: completed, failed or unfinished.
-        objective: energy + error_weight * energy_error, what trials are ranked by.
+        objective: energy + error_weight * energy_error; the lowest is the best.
         energy: measured after training.
-        energy_error: its honest standard error.
-        seconds: of training that the trial was given, those of a trial that it continues included.
-        n_iterations: optimiser updates in this time.
-        seconds_training: what training really took, by this trial alone.
+        energy_error: its standard error.
+        seconds: of training given to the trial, including those of the trial that it continues.
+        n_iterations: number of optimiser updates in this time.
+        seconds_training: real duration of training, of this trial alone.
         seconds_compile: compilation before it.
         n_parameters: of the ansatz.
         reason: why it failed.
@@ -57,14 +57,14 @@ class TrialRecord(NamedTuple):
 
 
 def trial_records(search: Search, folder: Path, oracle: keras_tuner.Oracle) -> list[TrialRecord]:
-    """Returns all trials in the order of their start.
+    """Returns the records of all trials in the order of their start.
 
     Args:
         search: the whole search.
         folder: of the search.
-        oracle: knows all trials.
+        oracle: has all trials.
     """
-    # keras-tuner's names are numbers, of more digits once a search was given more trials.
+    # keras-tuner's names are numbers, with more digits after a search was given more trials.
     trials = sorted(oracle.trials.values(), key=lambda trial: int(trial.trial_id))
     return [_record(search, folder, trial) for trial in trials]
 
@@ -73,7 +73,7 @@ def _record(search: Search, folder: Path, trial: keras_tuner.engine.trial.Trial)
     status = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}.get(trial.status, "unfinished")
     result = read_result(folder, trial.trial_id) if status == "completed" else {}
     reason = failure_reason(folder, trial.trial_id) or ""
-    if status == "completed" and not result:  # the file was damaged since
+    if status == "completed" and not result:  # the file was damaged later
         status, reason = "failed", NO_RESULT
     objective = result["energy"] + search.search.error_weight * result["energy_error"] if result else None
     numbers = ("energy", "energy_error", "n_iterations", "seconds_training", "seconds_compile", "n_parameters")
@@ -94,9 +94,9 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def best_record(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """Returns the trial of the lowest objective, None if no trial has one.
+    """Returns the trial with the lowest objective, None if no trial has one.
 
-    Hyperband's trials are compared at equal seconds: only those that were trained longest count.
+    Hyperband's trials are compared at equal seconds: only those with the longest training count.
     """
     completed = [one for one in records if one.objective is not None]
     longest = max((one.seconds for one in completed), default=0.0)
@@ -104,7 +104,7 @@ def best_record(records: Sequence[TrialRecord]) -> TrialRecord | None:
 
 
 def write_best(search: Search, record: TrialRecord, folder: Path) -> Path:
-    """Writes the settings of a trial as a preset that train.py runs.
+    """Writes the settings of a trial as a config for train.py.
 
     Args:
         search: the whole search.
@@ -133,23 +133,17 @@ def write_csv(records: Sequence[TrialRecord], path: Path) -> None:
     """
     columns = [name for name in TrialRecord._fields if name != "values"]
     settings = [*records[0].values] if records else []
-    rows = [[getattr(one, name) for name in columns] + [one.values[leaf] for leaf in settings] for one in records]
-
-    def write(unfinished: Path) -> None:
-        with open(unfinished, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns + settings)
-            writer.writerows([["" if value is None else value for value in row] for row in rows])
-
-    replace_file(path, write)
+    write_table(
+        path, columns + settings, [{name: getattr(one, name) for name in columns} | one.values for one in records]
+    )
 
 
 def trials_table(records: Sequence[TrialRecord], reference: Reference) -> str:
-    """Returns all trials as a table for the terminal, the best first, and below it why trials failed.
+    """Returns a table of all trials for the terminal, the best first, and below it the reasons of failed ones.
 
     Args:
         records: of all trials.
-        reference: the energy that theirs are compared with.
+        reference: for comparison with their energies.
     """
     above = [] if reference.energy is None else ["above\nreference\n(ħω)"]
     settings = [leaf.replace("_", "_\n") for leaf in (records[0].values if records else ())]  # narrow columns

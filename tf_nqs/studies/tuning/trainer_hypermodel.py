@@ -1,4 +1,4 @@
-"""Trainers of one's own in keras-tuner's own searches."""
+"""Your own trainers in keras-tuner's own searches."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tf_nqs.whole_numbers import whole_number
 class TrainerHyperModel(keras_tuner.HyperModel):
     """Lets `keras_tuner.Hyperband` and its other tuners search over trainers: any ansatz, system and optimiser.
 
-    keras-tuner counts in epochs; here an epoch is a number of iterations. A trial's objective is the measured energy
-    plus its error, not the lowest of many noisy energies, and a trial that Hyperband continues goes on from its last
-    state, not from that of the luckiest call.
+    keras-tuner counts in epochs; here an epoch is a number of iterations. The objective of a trial is the measured
+    energy plus its error, not the lowest of many noisy energies, and Hyperband continues a trial from its last state,
+    not from that of the luckiest call.
 
     Such a search is `keras_tuner.Hyperband(TrainerHyperModel(build_trainer, iterations_per_epoch=100),
     objective=keras_tuner.Objective("energy", "min"), max_epochs=9)`.
-    `python -m tf_nqs.tune` is the other way: whole runs with a folder each, compared at equal seconds.
+    `python -m tf_nqs.tune` is the alternative: whole runs with a folder each, compared at equal seconds.
 
     Args:
         build_trainer: given the hyperparameters, returns a compiled trainer.
         iterations_per_epoch: number of iterations that count as one epoch.
-        target_error: wanted error of the measured energy, in hbar*omega.
-        max_seconds: longest time for one measurement.
+        target_error: target of the error of the measured energy, in hbar*omega.
+        max_seconds: longest duration of one measurement.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class TrainerHyperModel(keras_tuner.HyperModel):
         callbacks: Iterable[keras.callbacks.Callback] = (),
         verbose: Any = 0,
     ) -> dict[str, float]:
-        """Trains and measures; keras-tuner calls it with what was given to `tuner.search`.
+        """Trains and measures; keras-tuner calls it with the arguments of `tuner.search`.
 
         Args:
             hp: of the trial.
-            model: what `build` returned, in the state of the trial that is continued if there is one.
-            epochs: so many epochs the trial has in the end.
-            initial_epoch: so many it has already.
+            model: returned by `build`, in the state of the trial that it continues, if any.
+            epochs: number of epochs at the end of the trial.
+            initial_epoch: number of epochs done before.
             callbacks: of the training.
             verbose: as for `VariationalMonteCarlo.fit`.
 

@@ -1,4 +1,4 @@
-"""keras-tuner's oracles and its loop over trials, made to count in seconds."""
+"""keras-tuner's oracles and its loop over trials, counting in seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TUNER_FOLDER, FAILURE_FILE = "tuner", "failure.txt"
 NO_RESULT = "its result.json cannot be used"
 
 _NEVER = 10**9
-"""So many failed trials in a row would end a search."""
+"""Number of consecutive failed trials that would end a search."""
 
 
 class _InTime(keras_tuner.Oracle):
@@ -36,7 +36,7 @@ class _InTime(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
-        """Returns the next trial, or one that says that the search has ended."""
+        """Returns the next trial, or one that marks the end of the search."""
         if self.trials and time.monotonic() >= self.deadline:
             self.max_trials = len(self.trials)
         return super().create_trial(tuner_id)
@@ -47,15 +47,15 @@ class RandomOracle(_InTime, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOracle(_InTime, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Asks a Gaussian process, after some trials at random."""
+    """Draws some trials at random, then chooses by a Gaussian process."""
 
 
 class HyperbandOracle(_InTime, keras_tuner.oracles.HyperbandOracle):
-    """Lets the best of many short trials go on; an epoch is one `hyperband_unit`, in seconds."""
+    """Continues the best of many short trials; an epoch is one `hyperband_unit`, in seconds."""
 
 
 def hyperband_unit(search: SearchSettings) -> float:
-    """Returns how many seconds of training Hyperband's unit, the training of its shortest trials, takes."""
+    """Returns Hyperband's unit, the training of its shortest trials, in seconds."""
     return search.seconds_per_trial / _hyperband_units(search)
 
 
@@ -65,7 +65,7 @@ def _hyperband_units(search: SearchSettings) -> int:
 
 
 def make_oracle(search: Search) -> keras_tuner.Oracle:
-    """Returns what chooses the trials.
+    """Returns the oracle, which chooses the trials.
 
     Args:
         search: the whole search; its deadline starts now.
@@ -73,14 +73,14 @@ def make_oracle(search: Search) -> keras_tuner.Oracle:
     settings = search.search
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "min"),
-        "seed": search.settings.run.seed + 1,  # keras-tuner takes 0 for no seed
+        "seed": search.settings.run.seed + 1,  # 0 means no seed to keras-tuner
         "max_consecutive_failed_trials": _NEVER,
     }
     if settings.tuner == "hyperband":
         oracle = HyperbandOracle(
             max_epochs=_hyperband_units(settings),
             factor=settings.hyperband_factor,
-            hyperband_iterations=None,  # over again, until max_trials
+            hyperband_iterations=None,  # repeats until max_trials
             **common,
         )
         oracle.max_trials = settings.max_trials
@@ -100,7 +100,7 @@ class SearchTuner(base_tuner.BaseTuner):
 
     Args:
         search: the whole search.
-        folder: of the search; what keras-tuner knows is kept in its subfolder `tuner`.
+        folder: of the search; its subfolder `tuner` has the state of keras-tuner.
         tuner_id: name of this process among the workers.
     """
 
@@ -109,19 +109,19 @@ class SearchTuner(base_tuner.BaseTuner):
         self.folder = folder
         project = folder / TUNER_FOLDER
         self._open = contextlib.ExitStack()  # as long as the tuner
-        place = self._open.enter_context(plain_path(folder))  # keras-tuner looks for its trials by a pattern
+        place = self._open.enter_context(plain_path(folder))  # keras-tuner finds its trials by a glob pattern
         if (project / "oracle.json").is_file():
-            # keras-tuner takes up a search only where a tuner of the same name has left this file.
+            # keras-tuner resumes a search only if a tuner of the same name has left this file.
             (project / f"{tuner_id}.json").write_text("{}", encoding="utf-8")
-        with contextlib.redirect_stdout(io.StringIO()):  # it says so in its own words
+        with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner prints that it reloads
             super().__init__(
                 make_oracle(search), RunHyperModel(search, folder), directory=str(place), project_name=TUNER_FOLDER
             )
 
     def search(self) -> None:
-        """Runs trials until there are no more."""
+        """Runs trials until none is left."""
         with warnings.catch_warnings():
-            # Of a Gaussian process fitted to few trials, and of the NaN that marks a failed one.
+            # From a Gaussian process fitted to few trials, and from the NaN that marks a failed trial.
             expected = "close to the specified|lbfgs failed to converge|All-NaN axis encountered"
             warnings.filterwarnings("ignore", f"(?s).*({expected})")
             super().search()
@@ -146,18 +146,18 @@ class SearchTuner(base_tuner.BaseTuner):
             )
         except keras_tuner.errors.FailedTrialError as error:
             self._keep_reason(trial, str(error))
-            return {OBJECTIVE: math.nan}  # fails the trial too, but prints no traceback
+            return {OBJECTIVE: math.nan}  # fails the trial as well, without a traceback
 
     def _keep_reason(self, failed: trial.Trial, reason: str) -> None:
-        """Writes why a trial failed: keras-tuner does not send messages from its workers to its chief."""
+        """Writes the reason of a failed trial: keras-tuner sends no messages from its workers to its chief."""
         folder = trial_folder(self.folder, failed.trial_id)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE_FILE).write_text(f"{reason}\n", encoding="utf-8")
 
     def on_trial_end(self, trial: trial.Trial) -> None:
-        """Says how the trial ended; keras-tuner calls it."""
+        """Logs how the trial ended; keras-tuner calls it."""
         super().on_trial_end(trial)
-        if trial.message:  # the traceback of an error that nobody expected
+        if trial.message:  # the traceback of an unexpected error
             self._keep_reason(trial, trial.message.strip().splitlines()[-1])
         reason = failure_reason(self.folder, trial.trial_id)
         result = read_result(self.folder, trial.trial_id)
@@ -169,10 +169,10 @@ class SearchTuner(base_tuner.BaseTuner):
 
 
 def trial_seconds(values: dict, search: SearchSettings) -> tuple[float, float]:
-    """Returns from which to which second of its training a trial goes.
+    """Returns the first and the last second of the training that a trial does.
 
     Args:
-        values: of keras-tuner's hyperparameters, which hold Hyperband's rounds.
+        values: of keras-tuner's hyperparameters, which include Hyperband's rounds.
         search: how trials are chosen.
     """
     if "tuner/epochs" not in values:
@@ -182,7 +182,7 @@ def trial_seconds(values: dict, search: SearchSettings) -> tuple[float, float]:
 
 
 def failure_reason(folder: Path, trial_id: str) -> str | None:
-    """Returns in one line why a trial failed, None if it did not.
+    """Returns the reason of a failed trial in one line, None for any other.
 
     Args:
         folder: of the search.
