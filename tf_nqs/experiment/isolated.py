@@ -89,7 +89,7 @@ def run_in_subprocess(
         return ending
     if pass_signals and process.exitcode == _LEFT_BY_CTRL_C:
         raise SystemExit(_LEFT_BY_CTRL_C)
-    if isinstance(ending, Terminated) and not pass_signals:  # only the run was told to end
+    if isinstance(ending, Terminated) and not pass_signals:  # only the run was terminated
         raise RunCrashedError(f"its process ended with status {ending.status}")
     raise ending or RunCrashedError(f"its process {_end_in_words(process.exitcode)}")
 

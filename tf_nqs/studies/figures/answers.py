@@ -1,6 +1,6 @@
-"""The answers that runs give to what the thesis says: a verdict, and a sentence with their numbers.
+"""The answers of runs to the statements of the thesis: a verdict, and a sentence with their numbers.
 
-Energies are in hbar*omega; a difference counts where it exceeds three combined honest errors.
+Energies are in hbar*omega; a difference counts if it exceeds three combined standard errors.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from tf_nqs.analysis.profile import WHOLE
 from tf_nqs.studies.figures.outcomes import Outcome
 
 SIGNIFICANT = 3.0
-"""Combined standard errors from which on two energies, or two shares of iterations, differ."""
+"""Combined standard errors by which two energies, or two shares of iterations, must differ to count."""
 
 NOTICEABLE = 0.1
-"""Share from which on one time, or one noise, is longer than another."""
+"""Relative difference by which two times, or two noises, must differ to count."""
 
 THESIS_ERROR = 0.02
-"""What the thesis states as error of its first energy; smaller changes were none to it."""
+"""Error that the thesis states for its first energy; it could not resolve smaller changes."""
 
 LAST = 500
-"""Iterations at the end of a training whose noise is compared."""
+"""Number of iterations at the end of a training whose noise is compared."""
 
 DIP = 4.0
 """Standard errors below the ground state that chance does not explain."""
 
 
 class Answer(NamedTuple):
-    """What runs say to a statement.
+    """The answer of runs to a statement.
 
     Attributes:
         agrees: whether they confirm it; None where they do not decide it.
@@ -56,7 +56,7 @@ def stops_early(stopping: Outcome, full: Outcome) -> Answer:
 
 
 def little_is_left(stopping: Outcome, full: Outcome) -> Answer:
-    """Whether the energy falls by less than the thesis could see after the stop."""
+    """Whether the energy falls after the stop by less than the thesis could resolve."""
     change, error = _difference(full, stopping)
     return Answer(
         stopping.has_converged and change > -THESIS_ERROR,
@@ -86,7 +86,7 @@ def never_stops(run: Outcome) -> Answer:
 
 
 def reaches_the_minimum(frozen: Outcome, free: Outcome) -> Answer:
-    """Whether the frozen run ends as low as the one that is not, as far as the thesis could have seen it."""
+    """Whether the frozen run ends as low as the free one, as far as the thesis could resolve it."""
     change, error = _difference(frozen, free)
     if not math.isfinite(error):
         return Answer(None, f"{_energy(frozen)} frozen, {_energy(free)} not: the error is unknown.")
@@ -129,7 +129,7 @@ def iteration_is_shorter(first: Outcome, second: Outcome) -> Answer:
 
 
 def sampling_is_shorter(reusing: Outcome, fresh: Outcome) -> Answer:
-    """Whether sampling takes about a tenth of the time; counted over the training, timed after it."""
+    """Whether sampling takes about a tenth of the time; counted during training, timed after it."""
     now, before = _milliseconds(reusing, "sampling"), _milliseconds(fresh, "sampling")
     fewer = reusing.iterations / max(reusing.result["n_samplings"], 1)
     found = f"sampling took {before / now:.1f} times less time" if now else "no iteration drew any"
@@ -162,7 +162,7 @@ def is_less_noisy(first: Outcome, second: Outcome) -> Answer:
 
 
 def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
-    """Whether the energy of iterations sinks below the ground state more often where samples are reused."""
+    """Whether energies of iterations below the ground state are more frequent with reused samples."""
     if not _know_the_ground_state(reusing, fresh):
         return NO_GROUND_STATE
     agrees = _is_above(_dips(reusing), _dips(fresh))
@@ -171,7 +171,7 @@ def dips_below(reusing: Outcome, fresh: Outcome) -> Answer:
 
 
 def dips_without_staleness(reusing: Outcome, fresh: Outcome) -> Answer:
-    """Whether stale ln|Psi| makes the dips: refuted by dips without it, never confirmed by their absence."""
+    """Whether stale ln|Psi| causes the dips: refuted by dips without it, never confirmed by their absence."""
     answer = dips_below(reusing, fresh)
     if answer is NO_GROUND_STATE:
         return answer
@@ -179,7 +179,7 @@ def dips_without_staleness(reusing: Outcome, fresh: Outcome) -> Answer:
     return Answer(
         False if answer.agrees else None,
         "No run here keeps stale values, so their effect itself is not tested, only whether there are spikes although "
-        f"ln|Psi| is computed anew: {found}. {answer.text}",
+        f"ln|Psi| is recomputed: {found}. {answer.text}",
     )
 
 
@@ -205,7 +205,7 @@ def is_higher_with_fewer_parameters(frozen: Outcome, free: Outcome) -> Answer:
 
 
 def training_is_shorter(last: Outcome, plain: Outcome, *earlier: Outcome) -> Answer:
-    """Whether training takes a fraction of the time, with the stages before it and without."""
+    """Whether training takes a fraction of the time, with and without the stages before it."""
     own, all_stages = last.result["seconds_training"], sum(run.result["seconds_training"] for run in (last, *earlier))
     before = plain.result["seconds_training"]
     return Answer(
@@ -237,7 +237,7 @@ def _stop(run: Outcome) -> str:
 
 
 def _blocked_by(run: Outcome) -> str:
-    """Why early stopping has not fired, as the run itself says it."""
+    """Returns the reason why early stopping has not fired, in the words of the run."""
     return (run.result["stop_explanation"] or "it was not active").removeprefix("not converged: ")
 
 
@@ -246,27 +246,27 @@ def _milliseconds(run: Outcome, *phases: str) -> float:
 
 
 def _know_the_ground_state(*runs: Outcome) -> bool:
-    """Whether all of them have a reference energy, and know how far off it may be."""
+    """Whether all runs have a reference energy and its uncertainty."""
     return all(run.result[f"reference_{what}"] is not None for run in runs for what in ("energy", "uncertainty"))
 
 
 def _sigmas_below(run: Outcome) -> np.ndarray:
-    """How many standard errors the energy of each iteration is below the ground state; nan where it is unknown."""
+    """Returns the depth of each iteration's energy below the ground state, in standard errors; nan if unknown."""
     floor = run.result["reference_energy"] - run.result["reference_uncertainty"]
     return (floor - run.metrics["energy"]) / run.metrics["energy_error"]
 
 
 def _dips(run: Outcome) -> tuple[float, float]:
-    """The share of iterations that are too far below the ground state, and the Poisson error of their count.
+    """Returns the share of iterations far below the ground state, and the Poisson error of their count.
 
-    Iterations that share samples dip together, so the error of few, long dips is larger than that.
+    Iterations that share samples dip together, so the true error of few, long dips is larger.
     """
     below = _sigmas_below(run) > DIP
     return float(np.mean(below)), math.sqrt(np.sum(below)) / len(below)
 
 
 def _is_above(first: tuple[float, float], second: tuple[float, float]) -> bool | None:
-    """Whether the first share, with its error, is larger than the second; None where the errors leave that open."""
+    """Whether the first share, with its error, is larger than the second; None if the errors leave that open."""
     difference, error = first[0] - second[0], math.hypot(first[1], second[1])
     return None if abs(difference) <= SIGNIFICANT * error else difference > 0
 

@@ -19,13 +19,13 @@ from tf_nqs.studies.figures.outcomes import Outcome
 COLOURS = {"blue": "#1f6fb4", "orange": "#ee7d1b", "green": "#2c9a41", "purple": "#7d4fb0"}
 
 MEAN_OVER = 50
-"""A running mean is over one in so many iterations of its curve."""
+"""Iterations of a curve divided by those in its running mean."""
 
 ONE_CALL = " (one call, in no iteration)"
-"""What stands beside the bar of a forward pass that no iteration makes on its own."""
+"""Label of the bar of a forward pass that no iteration makes on its own."""
 
 SAMPLINGS_AVERAGED = 5
-"""Successive samplings whose waits the black line of the schedule averages, as in the thesis."""
+"""Number of successive waits in the mean that the schedule shows as a black line, as in the thesis."""
 
 
 def draw_figure(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale: str, path: Path) -> None:
@@ -37,7 +37,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
     """Returns the picture of a figure.
 
     Args:
-        figure: which.
+        figure: its definition.
         outcomes: name of a run -> its outcome, for at least one of the figure's runs.
         scale: laptop or thesis.
     """
@@ -84,12 +84,12 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
 
 
 def _extremes(energies: np.ndarray, spikes: bool) -> list[float]:
-    """Returns the lowest and the highest energy that the axis must hold; none if no energy is finite.
+    """Returns the lowest and the highest energy that the axis must include; none if no energy is finite.
 
     Args:
         energies: of all iterations; the first fifth, the descent, does not count.
-        spikes: whether every other one must be visible; else a thousandth is left out at each end, so that single
-            spikes do not flatten the curves.
+        spikes: whether every other energy must be visible; if not, a thousandth is left out at each end, so that
+            single spikes do not flatten the curves.
     """
     later = energies[energies.size // 5 :]
     later = later[np.isfinite(later)]
@@ -128,7 +128,7 @@ def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
 
 
 def _draw_schedule(panel: Axes, outcome: Outcome, zoom: list[int] | None) -> None:
-    """Draws how long samples have served, how long the schedule lets them, and the mean of the waits."""
+    """Draws the iterations between samplings, those that the schedule allows, and their running mean."""
     iterations, waited, wait = (outcome.metrics[name] for name in ("iteration", "n_waited", "wait"))
     first, last = zoom or (iterations[0], iterations[-1])
     if not np.any((iterations >= first) & (iterations <= last)):  # the run ended before
@@ -151,7 +151,7 @@ def _draw_schedule(panel: Axes, outcome: Outcome, zoom: list[int] | None) -> Non
 
 
 def mean_waits(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the iterations in which samples were drawn anew, and there the mean of the waits around them.
+    """Returns the iterations in which new samples were drawn, and the running mean of the waits there.
 
     Args:
         outcome: of a run that reuses samples.

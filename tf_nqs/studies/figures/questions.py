@@ -143,7 +143,7 @@ QUESTIONS = (
     ),
     Question(
         "fig11",
-        "Stale log-probabilities are their cause: where ln|Psi| of the walkers is computed anew at the start of every "
+        "Stale log-probabilities are their cause: where ln|Psi| of the walkers is recomputed at the start of every "
         "sampling, as here, there are none.",
         "our question",
         ("a4v10_transfer_reused", "a4v10_transfer"),

@@ -46,7 +46,7 @@ def write_report(
     """Writes the report, and its pictures into a folder of its name beside it.
 
     Args:
-        figures: those that it is about.
+        figures: those to report on.
         outcomes: name of a run -> its outcome; curves of other runs are left out.
         scale: laptop or thesis.
         output: the Markdown file.
@@ -102,7 +102,7 @@ def thesis_energy(energy: float | None, error: float | None) -> str:
 
 
 def _numbers(outcome: Outcome) -> list[str]:
-    """Our columns of a row."""
+    """Returns our columns of a row."""
     result = outcome.result
     reference, sigmas = result["reference_energy"], result["deviation_in_sigma"]
     off = [] if reference is None else [f"{outcome.energy - reference:+.4f}"]
@@ -124,7 +124,7 @@ def _count(number: int | None) -> str:
 
 
 def _head(scale: str, outcomes: Mapping[str, Outcome], output: Path) -> str:
-    """The title, and what every number below is."""
+    """Returns the title, and an explanation of the numbers."""
     minutes = sum(outcome.result["seconds_total"] for outcome in outcomes.values()) / 60
     longest = max(outcome.result["seconds_total"] for outcome in outcomes.values())
     versions = next(iter(outcomes.values())).result["versions"]
@@ -143,7 +143,7 @@ pictures, thin lines are single iterations, thick ones their running means, and 
 
 
 def _other_scales(scale: str, output: Path) -> str:
-    """How the same figures are made at the other scale; with a link, where their report stands beside this one."""
+    """Returns how to make the figures at the other scale, with a link if their report is in the same folder."""
     lines = []
     for other in SCALES:
         if other == scale:
@@ -155,7 +155,7 @@ def _other_scales(scale: str, output: Path) -> str:
 
 
 def _summary(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome]) -> str:
-    """All statements of the thesis, by how they fared."""
+    """Returns all statements of the thesis, grouped by verdict."""
     lines = [
         "Some of these answers are about this scale and this seed alone; a difference of energies counts beyond three "
         "combined errors."
@@ -170,7 +170,7 @@ def _summary(figures: Sequence[FigureDefinition], outcomes: Mapping[str, Outcome
 
 
 def _section(figure: FigureDefinition, outcomes: Mapping[str, Outcome], picture: str) -> list[str]:
-    """A figure: heading, picture, table, and what agrees with the thesis."""
+    """Returns the section of a figure: heading, picture, table, and the answers to the statements on it."""
     title = f"Figure {figure.name.removeprefix('fig')}: {figure.title}"
     blocks = [f"## {title}", f"![{title}]({picture})", markdown_table(COLUMNS, rows_of(figure, outcomes))]
     lines = [
@@ -181,7 +181,7 @@ def _section(figure: FigureDefinition, outcomes: Mapping[str, Outcome], picture:
 
 
 def _runs_section(scale: str, outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What was run: the settings of all runs, and those of each."""
+    """Returns the section on the runs: their common settings, and the own settings of each."""
     rows = []
     for name, outcome in outcomes.items():
         run = outcome.run

@@ -23,7 +23,7 @@ def make_outcomes(
     run_dir: Path,
     max_seconds: float | None = None,
 ) -> dict[str, Outcome]:
-    """Makes runs, and those that they start from, unless they are finished; returns all that is there to draw.
+    """Makes runs, and those that they start from, unless they are finished; returns every outcome to draw.
 
     Where a run is made, the folders of all that start from it are set aside, also of those that are not wanted: they
     started from other weights. A run waits until the one that it starts from is finished.
