@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
-from tf_nqs.storage.run_folder import CHAIN_MARK, CLAIM_FILE, CONFIG_FILE
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -57,9 +57,9 @@ MODES = {
 
 
 def start(config: Path, folder: Path, log: Path) -> subprocess.Popen:
-    """Starts a run, or resumes it if its folder exists, in a new group of processes."""
-    exists = (folder / CHAIN_MARK).exists() or (folder / CLAIM_FILE).exists()
-    flags = [] if (folder / CONFIG_FILE).exists() else [f"--config={config}"]
+    """Starts a run, or resumes it if its folder is there, with a group of processes of its own."""
+    exists = (folder / CHAIN_MARK).exists() or RunFolder(folder).mark.exists()
+    flags = [] if RunFolder(folder).config.exists() else [f"--config={config}"]
     command = [sys.executable, str(TRAIN), *flags, *["--resume"] * exists, f"--run_dir={folder}"]
     with open(log, "ab") as output:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)

@@ -11,7 +11,6 @@ import sys
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import choice_flag
-from tf_nqs.storage.run_folder import OBSERVABLES_FOLDER
 
 SETTINGS = ("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
 
@@ -25,7 +24,7 @@ Measures densities, correlations and natural occupations of a finished run, with
 usage: python -m tf_nqs.observe --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60""",
     flags=lambda: [*run_flags(SETTINGS), choice_flag("format", "Format of the plots.", ("png", "pdf", "svg"))],
-    work=work_on_run("tf_nqs.commands.observe_run:observe_run", OBSERVABLES_FOLDER),
+    work=work_on_run("tf_nqs.commands.observe_run:observe_run", lambda folder: folder.observable_plots),
     outcome=lambda: (
         """\
 Burns walkers in until they are in equilibrium, then measures for evaluation_max_seconds. Writes

@@ -24,7 +24,7 @@ from tf_nqs.config.search import Search, SearchSettings, search_from
 from tf_nqs.runtime import startup
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.runtime.terminal import printed_messages
-from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.files import folder_errors
 from tf_nqs.storage.run_folder import default_run_dir
 from tf_nqs.studies.search_folder import HINT, search_folder, wait_for_search
 
@@ -163,7 +163,7 @@ def run(search: Search, role: Role) -> None:
 def _work_for_chief(search: Search, role: Role) -> None:
     logger.info("waiting for the chief ...")
     folder = wait_for_search(search, SECONDS_TO_WAIT_FOR_CHIEF)
-    with told_in_one_line("run_dir", folder, HINT, among_others=True):
+    with folder_errors("run_dir", folder, HINT, among_others=True):
         startup.call_with_tensorflow("tf_nqs.studies.tuning:run_worker", search, folder, role.tuner_id)
 
 

@@ -6,6 +6,9 @@ import numbers
 import operator
 from typing import Any
 
+FEWEST_WALKERS = 2
+"""With a single walker the gradient of the energy is zero, and its error is unknown."""
+
 
 def whole_number(name: str, value: Any, least: int = 0) -> int:
     """Returns a whole number of any type as an int: 2, `numpy.int64(2)`, 2.0 and a tensor of 2 are equal.

@@ -32,7 +32,7 @@ from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.experiment import memory as memory_request
 from tf_nqs.runtime import startup
-from tf_nqs.storage import run_folder
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.figures import load_figures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -615,11 +615,11 @@ def test_any_environment_of_a_search(factor):
 
 
 def test_refusals_leave_no_new_folder(tmp_path):
-    folder = run_folder.claim_run_folder(tmp_path / "a" / "b" / "c")
-    run_folder.release_run_folder(folder)
+    folder = RunFolder.claim(tmp_path / "a" / "b" / "c")
+    folder.release()
     assert not list(tmp_path.iterdir())
     (tmp_path / "mine").mkdir()
-    run_folder.release_run_folder(run_folder.claim_run_folder(tmp_path / "mine"))
+    RunFolder.claim(tmp_path / "mine").release()
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

@@ -13,7 +13,6 @@ import pytest
 import tf_nqs
 from tf_nqs.commands import train as cli
 from tf_nqs.runtime import startup
-from tf_nqs.storage import run_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,18 +24,19 @@ def run_train(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def stub_experiment(monkeypatch):
+def stub_experiment(monkeypatch, tmp_path):
     """Replaces the experiment by a recorder: `calls` holds the settings it got, `stop_reason` is what it answers."""
+    monkeypatch.chdir(tmp_path)
     stub = types.ModuleType("tf_nqs.experiment.run")
     stub.calls, stub.stop_reason = [], "iterations"
 
-    def run(settings, resume=False):
+    def run(folder, settings, resume=False):
         stub.calls.append(settings)
         if isinstance(stub.stop_reason, BaseException):
             raise stub.stop_reason
         return types.SimpleNamespace(stop_reason=stub.stop_reason)
 
-    stub.run = run
+    stub.run_in = run
     monkeypatch.setitem(sys.modules, "tf_nqs.experiment.run", stub)
     monkeypatch.setattr(tf_nqs, "experiment", stub, raising=False)
     monkeypatch.setattr(startup, "import_tensorflow", lambda *_: None)
@@ -116,7 +116,6 @@ def test_bad_files(text, stub_experiment, tmp_path, monkeypatch, capsys):
 
 def test_a_refused_run_folder_is_bad_input(stub_experiment, tmp_path, capsys):
     (tmp_path / "energy.csv").write_text("precious")
-    stub_experiment.run = lambda settings, resume: run_folder.claim_run_folder(settings.run.run_dir)
     assert cli.main(["train.py", "--n_particles=2", f"--run_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.startswith(f"error: run_dir = '{tmp_path}': not empty")
     assert (tmp_path / "energy.csv").read_text() == "precious"
@@ -130,6 +129,12 @@ def test_exit_status(stop_reason, status, stub_experiment):
     stub_experiment.stop_reason = stop_reason
     assert cli.main(["train.py", "--n_particles=2"]) == status
     assert len(stub_experiment.calls) == 1
+
+
+def test_a_run_that_ends_before_its_training_leaves_no_folder(stub_experiment, tmp_path):
+    stub_experiment.stop_reason = KeyboardInterrupt()
+    assert cli.main(["train.py", "--n_particles=2", "--run_dir=new/run"]) == 130
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_errors_are_not_swallowed(stub_experiment):

@@ -23,7 +23,7 @@ from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import run as experiment
 from tf_nqs.experiment import transfer
 from tf_nqs.saved_model import export as saved_model
-from tf_nqs.storage.run_folder import CONFIG_FILE, WALKERS_FILE, WEIGHTS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -47,10 +47,10 @@ def whole_run(tmp_path_factory):
     """A run folder as a run leaves it, but for the training."""
     folder = tmp_path_factory.mktemp("whole")
     settings = settings_from(None, {"n_particles": 2, "n_features": 4, "n_walkers": 8, "jit_compile": False})
-    (folder / CONFIG_FILE).write_text(to_toml(settings))
+    (folder / "config.toml").write_text(to_toml(settings))
     ansatz = builders.build_ansatz(settings)
-    save_weights(ansatz, folder / WEIGHTS_FILE)
-    transfer.save_walkers(builders.build_trainer(settings, builders.build_system(settings), ansatz), folder)
+    save_weights(ansatz, folder / "ansatz.weights.h5")
+    transfer.save_walkers(builders.build_trainer(settings, builders.build_system(settings), ansatz), RunFolder(folder))
     return folder
 
 
@@ -144,14 +144,14 @@ SPOILT_WEIGHTS = {
 
 @pytest.mark.parametrize("kind", SPOILT_WEIGHTS)
 def test_spoilt_weights_are_refused_in_one_line(kind, run_dir, commands, tmp_path, capsys):
-    SPOILT_WEIGHTS[kind](run_dir / WEIGHTS_FILE)
+    SPOILT_WEIGHTS[kind](run_dir / "ansatz.weights.h5")
     before = sorted(tmp_path.rglob("*"))
     for name, command in commands.items():
         assert command(run_dir) == 2, name
         printed = capsys.readouterr()
         leaf = "transfer_from" if name == "train" else "run_dir"
         assert printed.err.startswith(f"error: {leaf} = '{run_dir}': ") and printed.err.count("\n") == 1
-        assert WEIGHTS_FILE in printed.err and printed.err.endswith("; must be the folder of a run\n")
+        assert "ansatz.weights.h5" in printed.err and printed.err.endswith("; must be the folder of a run\n")
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -182,10 +182,10 @@ def walkers_file(**entries):
 SPOILT_WALKERS = {
     "objects": (walkers_file(positions=np.array([[None, None]])), "cannot be read"),
     "huge": (walkers_file(positions=huge_array()), "cannot be read"),
-    "text": (walkers_file(positions=np.array([["a", "b"]])), "drawn anew"),
-    "none": (walkers_file(positions=np.zeros((0, 2))), "drawn anew"),
-    "nan": (walkers_file(positions=np.full((8, 2), np.nan)), "drawn anew"),
-    "width": (walkers_file(proposal_width=np.array(-1.0)), "drawn anew"),
+    "text": (walkers_file(positions=np.array([["a", "b"]])), "new, because"),
+    "none": (walkers_file(positions=np.zeros((0, 2))), "new, because"),
+    "nan": (walkers_file(positions=np.full((8, 2), np.nan)), "new, because"),
+    "width": (walkers_file(proposal_width=np.array(-1.0)), "new, because"),
     "no width": (walkers_file(proposal_width=np.array([1.0, 2.0])), "cannot be read"),
     "cut": (walkers_file()[:100], "cannot be read"),
     "garbled": (walkers_file().replace(b"NUMPY", b"YPMUN"), "cannot be read"),
@@ -195,7 +195,7 @@ SPOILT_WALKERS = {
 @pytest.mark.parametrize("kind", SPOILT_WALKERS)
 def test_spoilt_walkers_are_refused_or_drawn_anew(kind, run_dir):
     content, outcome = SPOILT_WALKERS[kind]
-    (run_dir / WALKERS_FILE).write_bytes(content)
+    (run_dir / "walkers.npz").write_bytes(content)
     run = builders.load(run_dir)
     vmc = builders.build_trainer(run.settings, run.system, run.ansatz)
     start = vmc.positions.numpy()
@@ -223,7 +223,7 @@ def malicious_files(mark):
         walkers_file(sampler=code),
     ]
     archive = zipped({"config.json": code, "metadata.json": code, "model.weights.h5": code})
-    return {WALKERS_FILE: walkers, WEIGHTS_FILE: [code, npy(array), archive, hdf5.getvalue()]}
+    return {"walkers.npz": walkers, "ansatz.weights.h5": [code, npy(array), archive, hdf5.getvalue()]}
 
 
 def test_no_pickled_code_is_run(run_dir, commands, tmp_path):
@@ -233,7 +233,7 @@ def test_no_pickled_code_is_run(run_dir, commands, tmp_path):
         whole = (run_dir / file).read_bytes()
         for content in contents:
             (run_dir / file).write_bytes(content)
-            if file == WEIGHTS_FILE:
+            if file == "ansatz.weights.h5":
                 assert [commands[name](run_dir) for name in ("evaluate", "export", "train")] == [2, 2, 2]
             else:
                 with pytest.raises(SettingsError, match=r"walkers\.npz cannot be read"):

@@ -21,7 +21,6 @@ from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import export as export_command
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.experiment import build as builders
-from tf_nqs.storage import run_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,9 +32,9 @@ def make_run(folder, dtype="float64", n_particles=2):
     )
     keras.utils.set_random_seed(1)
     folder.mkdir()
-    (folder / run_folder.CONFIG_FILE).write_text(to_toml(settings))
-    (folder / run_folder.RESULT_FILE).write_text(json.dumps({"energy": 2.5, "energy_error": 0.01}))
-    save_weights(builders.build_ansatz(settings), folder / run_folder.WEIGHTS_FILE)
+    (folder / "config.toml").write_text(to_toml(settings))
+    (folder / "result.json").write_text(json.dumps({"energy": 2.5, "energy_error": 0.01}))
+    save_weights(builders.build_ansatz(settings), folder / "ansatz.weights.h5")
     return folder
 
 
@@ -172,7 +171,7 @@ def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ("run", "broken"):
         make_run(tmp_path / folder)
-    Path("broken", run_folder.WEIGHTS_FILE).write_bytes(b"no HDF5")
+    Path("broken", "ansatz.weights.h5").write_bytes(b"no HDF5")
     Path("notes").mkdir()
     Path("notes/energy.csv").write_text("precious")
     before = sorted(tmp_path.rglob("*"))

@@ -10,7 +10,7 @@ import pytest
 
 from tf_nqs.callbacks import WeightsCheckpoint
 from tf_nqs.commands import train as cli
-from tf_nqs.experiment import run as experiment
+from tf_nqs.experiment import fit as experiment
 from tf_nqs.storage.checkpoints import newest_checkpoint
 
 pytestmark = pytest.mark.slow

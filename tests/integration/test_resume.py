@@ -19,10 +19,10 @@ from tf_nqs.callbacks import IterationCallback, run_checkpoint
 from tf_nqs.commands import train as cli
 from tf_nqs.config import settings_from
 from tf_nqs.config.errors import shown
-from tf_nqs.experiment import resume
+from tf_nqs.experiment import resume, start
 from tf_nqs.experiment import run as experiment
-from tf_nqs.storage import run_folder
 from tf_nqs.storage.checkpoints import Checkpoint
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder
 from tf_nqs.storage.weights_file import iterations_of_weights
 from tf_nqs.training.iterations import call_lengths
 
@@ -154,8 +154,8 @@ def test_broken_off_again_and_again_it_ends_the_same(broken, unbroken, capsys):
     assert "pretraining" not in printed
     measured = ["evaluation.json", "observables.npz", "observables", "out"]
     aside = broken / "after_36_iterations"
-    assert f"moved to {aside}, as training goes on: {', '.join(measured)}\n" in printed
-    assert "deleted, as training goes on: result.json, energy.png, walkers.npz, profile.csv\n" in printed
+    assert f"moved to {aside}, as training continues: {', '.join(measured)}\n" in printed
+    assert "deleted, as training continues: result.json, energy.png, walkers.npz, profile.csv\n" in printed
     assert {path.name for path in aside.iterdir()} == {*measured}
     assert not any((broken / name).exists() for name in (*measured, "profile.csv"))
     assert iterations_of_weights(broken / "ansatz.weights.h5") == 44
@@ -182,10 +182,10 @@ def test_what_is_refused_changes_nothing(unbroken, capsys):
     changed = refused("--resume", "--learning_rate=0.5", "--n_walkers=64", "--target_error=0.5", "--iterations=50")
     assert "learning_rate = 0.01, not 0.5" in changed and "n_walkers = 32, not 64" in changed
     assert "target_error" not in changed and "iterations" not in changed
-    assert "iterations = 43: must be at least 44, as so many are done" in refused("--resume", "--iterations=43")
-    with open(folder / run_folder.CLAIM_FILE) as lock:
+    assert "iterations = 43: must be at least 44, the number already done" in refused("--resume", "--iterations=43")
+    with open(folder / ".claimed") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "another process is at this run" in refused("--resume")
+        assert "locked by another process; wait for it to finish" in refused("--resume")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -202,12 +202,12 @@ def test_killed_before_training_it_can_be_resumed_too(tmp_path, monkeypatch, mes
     """Then there is nothing to go on from but the settings: it begins."""
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "find_reference", lambda settings: kill())
-        patch.setattr(experiment, "release_run_folder", lambda folder: None)  # no process is left to do that
+        patch.setattr(RunFolder, "release", lambda folder: None)  # no process is left to do that
         with pytest.raises(Killed):
             run(tmp_path / "run")
-    assert run_folder.reopen_run_folder(tmp_path / "run") == tmp_path / "run"
+    folder = RunFolder.reopen(tmp_path / "run")
     settings = settings_from(None, ALL_AT_ONCE)
-    assert resume.find_start(settings, tmp_path / "run") == resume.Start()
+    assert start.find_start(settings, folder) == start.Start()
     assert messages == ["nothing was trained yet: starting from the beginning"]
 
 
@@ -229,41 +229,43 @@ def test_killed_before_its_first_checkpoint_is_whole_a_run_begins_again(at, tmp_
     names = {path.name for path in folder.iterdir()} - {"checkpoints"}
     assert names == {".claimed", "config.toml", "metrics.csv", "tensorboard", "windows.csv"}
     with pytest.raises(ValueError, match="can be continued by --resume"):
-        run_folder.claim_run_folder(folder)
+        RunFolder.claim(folder)
     assert run(folder, resume=True).stop_reason == "iterations"
     assert [row["iteration"] for row in rows_of(folder / "metrics.csv")] == [str(n) for n in range(1, 45)]
 
 
 def test_iterations_without_a_checkpoint_are_not_begun_again(tmp_path):
-    folder = run_folder.claim_run_folder(tmp_path / "run")
-    (folder / "config.toml").write_text("n_particles = 2")
-    (folder / "metrics.csv").write_text("iteration,energy\n1,2.0\n")
+    folder = RunFolder.claim(tmp_path / "run")
+    folder.config.write_text("n_particles = 2")
+    folder.metrics.write_text("iteration,energy\n1,2.0\n")
     with pytest.raises(ValueError, match="holds no checkpoint"):
-        run_folder.reopen_run_folder(folder)
+        RunFolder.reopen(folder.path)
 
 
 @pytest.mark.parametrize("facts", [{}, {"iteration": "ten"}, {"settings": None}, {"seconds": -1.0}])
 def test_a_checkpoint_of_something_else_is_refused(facts, tmp_path, monkeypatch):
     whole = {"settings": {}, "iteration": 1, "seconds": 1.0, "stop_reason": None, "callbacks": {}, "transfer": None}
     found = Checkpoint(tmp_path / "ckpt-1", facts and whole | facts)
-    monkeypatch.setattr(resume, "newest_checkpoint", lambda folder: found)
-    with pytest.raises(ValueError, match=r"^run_dir = .*: ckpt-1 is not of a training; must be in a new folder$"):
-        resume.find_start(settings_from(None, ALL_AT_ONCE), tmp_path)
+    monkeypatch.setattr(start, "newest_checkpoint", lambda folder: found)
+    line = r"^run_dir = .*: ckpt-1 is not a checkpoint of a training; start a new run in another folder$"
+    with pytest.raises(ValueError, match=line):
+        start.find_start(settings_from(None, ALL_AT_ONCE), RunFolder(tmp_path))
 
 
 def test_a_chain_that_was_killed_at_its_mark_is_resumed_with_its_config(tmp_path, capsys):
-    (tmp_path / run_folder.CHAIN_MARK).touch()
+    (tmp_path / CHAIN_MARK).touch()
     assert cli.main(["train.py", f"--run_dir={tmp_path}", "--resume"]) == 2
     assert "holds a chain without config.toml; must be resumed with its --config" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_in_one_line(tmp_path):
     """Whatever file it was that could not be written."""
-    folder = run_folder.claim_run_folder(tmp_path / "run")
-    line = r"cannot be written \(No space left on device\); once it can, --resume goes on"
-    with pytest.raises(ValueError, match=line), run_folder.locked_run_folder(folder):
+    folder = RunFolder.claim(tmp_path / "run")
+    folder.metrics.touch()  # else it is given back, as nothing was trained
+    line = r"cannot be written \(No space left on device\); once it can, --resume continues"
+    with pytest.raises(ValueError, match=line), folder.locked():
         raise OSError(28, "No space left on device")
-    with pytest.raises(FileNotFoundError), run_folder.locked_run_folder(folder):
+    with pytest.raises(FileNotFoundError), folder.locked():
         raise FileNotFoundError(2, "no trouble of the disk")
 
 
@@ -285,7 +287,7 @@ def test_a_process_on_a_full_disk_ends_in_one_line_and_leaves_what_can_be_resume
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
-    line = f"error: run_dir = {shown(str(folder))}: cannot be written (File too large); once it can, --resume goes on"
+    line = f"error: run_dir = {shown(str(folder))}: cannot be written (File too large); once it can, --resume continues"
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
     assert done.stderr.startswith(line)
     assert not list(folder.glob("*.h5")) and len(rows_of(folder / "metrics.csv")) == 12
@@ -328,11 +330,11 @@ def test_seconds_count_over_all_sessions():
     """A run out of time is over until it is given more."""
     settings = settings_from(None, {"n_particles": 2, "iterations": 50, "max_seconds": 10.0})
     facts = {"iteration": 20, "seconds": 11.0, "stop_reason": "time_limit", "settings": {"iterations": 50}}
-    assert resume._is_over(facts, settings)
-    assert not resume._is_over(facts, settings_from(None, {"n_particles": 2, "iterations": 50, "max_seconds": 12.0}))
+    assert start._is_over(facts, settings)
+    assert not start._is_over(facts, settings_from(None, {"n_particles": 2, "iterations": 50, "max_seconds": 12.0}))
     stopped = facts | {"seconds": 1.0, "stop_reason": "early_stopping"}
-    assert resume._is_over(stopped, settings)
-    assert not resume._is_over(stopped, settings_from(None, {"n_particles": 2, "iterations": 51}))
+    assert start._is_over(stopped, settings)
+    assert not start._is_over(stopped, settings_from(None, {"n_particles": 2, "iterations": 51}))
 
 
 @pytest.mark.slow

@@ -27,7 +27,6 @@ from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import evaluation
 from tf_nqs.observables import plots
 from tf_nqs.runtime import startup
-from tf_nqs.storage import run_folder
 from tf_nqs.storage.result import RunResult
 
 ROOT = Path(__file__).parents[2]
@@ -42,11 +41,11 @@ def run_dir(tmp_path_factory):
     overrides = {"n_particles": 2, "interaction_strength": 5.0, "n_features": 8, "jit_compile": False}
     settings = settings_from(None, overrides | {"n_walkers": 128, "n_burn_in": 100, "target_error": 0.2})
     keras.utils.set_random_seed(1)
-    (folder / run_folder.CONFIG_FILE).write_text(to_toml(settings))
-    save_weights(builders.build_ansatz(settings), folder / run_folder.WEIGHTS_FILE)
+    (folder / "config.toml").write_text(to_toml(settings))
+    save_weights(builders.build_ansatz(settings), folder / "ansatz.weights.h5")
     known = {"reference_energy": REFERENCE, "reference_kind": "relative_coordinate", "reference_uncertainty": 0.0}
     faults = {"n_non_finite": 3, "non_finite_share": 0.5}
-    (folder / run_folder.RESULT_FILE).write_text(json.dumps(known | faults | {"n_iterations": 7}))
+    (folder / "result.json").write_text(json.dumps(known | faults | {"n_iterations": 7}))
     return folder
 
 
@@ -179,11 +178,11 @@ def test_interrupted(command, run_dir, monkeypatch, capsys):
 
 @pytest.mark.parametrize("value", [math.nan, 0.0])
 def test_observables_of_no_wave_function_are_a_failure(value, run_dir, tmp_path, capsys):
-    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
+    for name in ("config.toml", "ansatz.weights.h5"):
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
     ansatz = builders.load(run_dir).ansatz
     ansatz.set_weights([np.full_like(weight, value) for weight in ansatz.get_weights()])
-    save_weights(ansatz, tmp_path / run_folder.WEIGHTS_FILE)
+    save_weights(ansatz, tmp_path / "ansatz.weights.h5")
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}", "--evaluation_max_seconds=1", "--quiet"]) == 3
     assert re.fullmatch("error: (the wave function vanishes|no sample has a finite).*\n", capsys.readouterr().err)
     assert not (tmp_path / "observables.npz").exists()
@@ -194,9 +193,9 @@ def test_observables_of_no_wave_function_are_a_failure(value, run_dir, tmp_path,
     [("energy_error", -1), ("reference_uncertainty", -1), ("variance", -0.5), ("seconds_total", -2), ("energy", "low")],
 )
 def test_a_result_with_impossible_numbers_is_refused(name, value, run_dir, tmp_path, capsys):
-    for file in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE, run_folder.RESULT_FILE):
+    for file in ("config.toml", "ansatz.weights.h5", "result.json"):
         (tmp_path / file).write_bytes((run_dir / file).read_bytes())
-    result = tmp_path / run_folder.RESULT_FILE
+    result = tmp_path / "result.json"
     result.write_text(json.dumps(json.loads(result.read_text()) | {name: value}))
     assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
     line = rf"its result.json cannot be read \({name} (is negative|has another type)\)"
@@ -204,12 +203,12 @@ def test_a_result_with_impossible_numbers_is_refused(name, value, run_dir, tmp_p
 
 
 def test_a_spoilt_run_folder(run_dir, tmp_path, capsys):
-    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
+    for name in ("config.toml", "ansatz.weights.h5"):
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
-    (tmp_path / run_folder.RESULT_FILE).write_text("{")
+    (tmp_path / "result.json").write_text("{")
     assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
-    (tmp_path / run_folder.RESULT_FILE).unlink()
-    (tmp_path / run_folder.WEIGHTS_FILE).write_bytes(b"no weights")
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "ansatz.weights.h5").write_bytes(b"no weights")
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("cannot be read (") == 2
 
@@ -227,9 +226,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_measurement(comma
 
 
 def test_a_file_in_the_way_of_the_plots_is_told_before_the_measurement(run_dir, tmp_path, monkeypatch, capsys):
-    for name in (run_folder.CONFIG_FILE, run_folder.WEIGHTS_FILE):
+    for name in ("config.toml", "ansatz.weights.h5"):
         (tmp_path / name).write_bytes((run_dir / name).read_bytes())
-    (tmp_path / run_folder.OBSERVABLES_FOLDER).write_text("")
+    (tmp_path / "observables").write_text("")
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(startup, "import_tensorflow", None)
     assert main(observe.COMMAND, ["", f"--run_dir={tmp_path}"]) == 2
@@ -237,7 +236,7 @@ def test_a_file_in_the_way_of_the_plots_is_told_before_the_measurement(run_dir, 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_disk_that_fills_up_at_the_plots_is_told_in_one_line(run_dir, monkeypatch, capsys):
+def test_a_disk_that_fills_up_at_the_plots_is_folder_errors(run_dir, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tf_nqs.config import load_toml
-from tf_nqs.experiment.resume import find_start
-from tf_nqs.storage import run_folder
+from tf_nqs.experiment.start import find_start
+from tf_nqs.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -75,7 +75,7 @@ def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=200)
     assert (process.returncode, stderr) == (130, b"")
-    assert run_folder.holds_checkpoint(folder) and (folder / "result.json").is_file()
+    assert RunFolder(folder).holds_checkpoint and (folder / "result.json").is_file()
 
 
 def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path, messages):
@@ -96,8 +96,8 @@ def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path, messages):
     assert process.wait(200) == 128 + signal.SIGHUP
     n_rows = metrics.read_bytes().count(b"\n") - 1
     settings = load_toml(folder / "config.toml")
-    assert find_start(settings, folder).iteration == n_rows >= 5
-    assert messages == [f"resumed after {n_rows} iterations, going on to 1000000"]
+    assert find_start(settings, RunFolder(folder)).iteration == n_rows >= 5
+    assert messages == [f"resumed after {n_rows} iterations; training to 1000000"]
 
 
 def test_help_can_be_cut_off():

@@ -21,8 +21,6 @@ from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import run as experiment
-from tf_nqs.experiment.transfer import start_weights
-from tf_nqs.storage import run_folder
 from tf_nqs.training import VariationalMonteCarlo
 
 ROOT = Path(__file__).parents[2]
@@ -219,14 +217,14 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
     assert [int(row["iteration"]) for row in rows] == list(range(1, result["n_iterations"] + 1))
 
 
-@pytest.mark.parametrize("step", ["find_reference", "find_start_state"])
-def test_run_folder_is_given_back_if_training_never_began(step, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("place", "step"), [(experiment, "find_reference"), (experiment.Start, "prepare")])
+def test_run_folder_is_given_back_if_training_never_began(place, step, tmp_path, monkeypatch, capsys):
     """Ctrl-C while the reference is computed, or in pretraining: the same command can be repeated."""
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, step, interrupted)
+    monkeypatch.setattr(place, step, interrupted)
     assert cli.main(arguments(tmp_path / "early")) == 130
     assert capsys.readouterr().err.startswith("interrupted; ")
     assert not (tmp_path / "early").exists()
@@ -249,9 +247,9 @@ def test_load_refuses_a_folder_without_a_run(tmp_path):
 
 def test_a_loaded_run_says_which_file_it_lacks(tmp_path):
     settings = settings_from(None, {"n_particles": 2, "n_features": 4})
-    (tmp_path / run_folder.CONFIG_FILE).write_text(to_toml(settings))
+    (tmp_path / "config.toml").write_text(to_toml(settings))
     ansatz = builders.build_ansatz(settings)
-    ansatz.save_weights(tmp_path / run_folder.WEIGHTS_FILE)
+    ansatz.save_weights(tmp_path / "ansatz.weights.h5")
     run = tf_nqs.load(tmp_path)
     for name, file in (("result", "result.json"), ("metrics", "metrics.csv")):
         with pytest.raises(ValueError, match=rf"run_dir = .*: has no {file}; must be the folder of a run"):
@@ -276,12 +274,10 @@ def test_every_preset_takes_a_step(preset):
     """Each preset, of a chain its last stage, at its own network and system, with few walkers."""
     changes = {"n_walkers": 32, "n_burn_in": 0, "jit_compile": False}
     settings = chain_from(preset, changes, "-").stages[-1] if is_chain(preset) else settings_from(preset, changes)
-    system, ansatz = experiment.build_system(settings), experiment.build_ansatz(settings)
-    start_weights(settings.transfer.model_copy(update={"transfer_from": None}), ansatz)
-    vmc = experiment.build_trainer(settings, system, ansatz)
-    before = [weight.numpy() for weight in ansatz.trainable_variables]
+    vmc = experiment._build(settings)
+    before = [weight.numpy() for weight in vmc.ansatz.trainable_variables]
     vmc.fit(iterations=1)
-    changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, ansatz.trainable_variables, strict=True)]
+    changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, vmc.ansatz.trainable_variables, strict=True)]
     assert all(changed)
     assert np.isfinite(vmc.recent_iterations()["energy"]).all()
 

@@ -94,7 +94,7 @@ def test_the_chain_is_complete(chain):
 def test_what_each_stage_took_from_the_one_before(chain):
     reports = [result_of(chain / f"stage_{number}")["transfer"] for number in (1, 2, 3)]
     assert reports[0] is None
-    assert (reports[1]["kind"], reports[1]["walkers"]) == ("particle", "drawn anew and burnt in")
+    assert (reports[1]["kind"], reports[1]["walkers"]) == ("particle", "new, burnt in")
     assert reports[1]["frozen"] == reports[1]["copied"] and sum(reports[1]["copied"].values()) == 12
     assert (reports[2]["kind"], reports[2]["walkers"]) == ("interaction", "carried over")
     assert sum(reports[2]["copied"].values()) == 30 and sum(reports[2]["frozen"].values()) == 12

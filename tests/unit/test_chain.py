@@ -16,10 +16,10 @@ from tf_nqs.commands import train as cli
 from tf_nqs.config import RunFolderError, SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import Chain, chain_from
 from tf_nqs.config.errors import shown
-from tf_nqs.experiment import resume as experiment_resume
+from tf_nqs.experiment import start as experiment_start
 from tf_nqs.runtime import startup
 from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import CHAIN_MARK, claim_run_folder
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder
 from tf_nqs.studies import chain as chains
 from tf_nqs.studies.plan import SUMMARY_COLUMNS
 
@@ -43,7 +43,7 @@ class Runs:
 
     def __call__(self, settings, resume, pass_signals):
         assert pass_signals
-        folder = Path(settings.run.run_dir) if resume else claim_run_folder(settings.run.run_dir)
+        folder = Path(settings.run.run_dir) if resume else RunFolder.claim(settings.run.run_dir).path
         self.ran.append(folder.name)
         self.resumed += [folder.name] * resume
         (folder / "config.toml").write_text(to_toml(settings))
@@ -178,15 +178,15 @@ def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs,
     with_checkpoint(folder / "stage_2")
     before = (folder / "config.toml").read_bytes()
 
-    def refuse(settings, run_dir):
-        assert run_dir == folder / "stage_2" and settings.training.learning_rate == 0.5
+    def refuse(settings, run_folder):
+        assert run_folder.path == folder / "stage_2" and settings.training.learning_rate == 0.5
         raise RunFolderError("was run with learning_rate = 0.1, not 0.5")
 
-    monkeypatch.setattr(experiment_resume, "find_start", refuse)
+    monkeypatch.setattr(experiment_start, "find_start", refuse)
     with pytest.raises(SettingsError, match=r"^stage 2: was run with learning_rate = 0\.1, not 0\.5$"):
         chains.run_chain(make_chain(folder, 2, learning_rate=0.5), resume=True)
     assert (folder / "config.toml").read_bytes() == before and runs.ran == ["stage_1", "stage_2"]
-    monkeypatch.setattr(experiment_resume, "find_start", lambda *_: None)
+    monkeypatch.setattr(experiment_start, "find_start", lambda *_: None)
     runs.ends.clear()
     chains.run_chain(make_chain(folder, 2, iterations=2000), resume=True)
     assert runs.resumed == ["stage_2"]
@@ -194,7 +194,7 @@ def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs,
 
 
 @pytest.mark.parametrize("name", ["config.toml", "summary.csv"])
-def test_a_full_disk_is_told_in_one_line(name, runs, tmp_path, monkeypatch):
+def test_a_full_disk_is_folder_errors(name, runs, tmp_path, monkeypatch):
     folder, replace = tmp_path / "chain", Path.replace
 
     def full(self, target):
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_in_one_line(name, runs, tmp_path, monkeypatch):
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    line = f"run_dir = {shown(str(folder))}: cannot be written (No space left on device); the same command goes on"
+    line = f"run_dir = {shown(str(folder))}: cannot be written (No space left on device); the same command continues"
     with pytest.raises(RunFolderError) as caught:
         chains.run_chain(make_chain(folder))
     assert str(caught.value).startswith(line)

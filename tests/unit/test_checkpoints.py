@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_the_last_one_whole(folder, largest_file, messages):
     model = make_model(4)
     with largest_file(64):
         line = refusal(lambda: save_checkpoint(folder, state_of(model).saved, FACTS, 2))
-    assert "no checkpoint can be written (File too large)" in line and "--resume goes on from the last one" in line
+    assert "no checkpoint can be written (File too large)" in line and "--resume continues from the last one" in line
     assert newest_checkpoint(folder).path.name == "ckpt-3" and not messages
     assert not list(folder.glob("*temp*"))
     save_checkpoint(folder, state_of(model).saved, FACTS, 2)

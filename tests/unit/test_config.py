@@ -26,7 +26,7 @@ from tf_nqs.config import load as config_load
 from tf_nqs.config import settings as config_settings
 from tf_nqs.config.chain import is_chain
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
-from tf_nqs.storage import run_folder
+from tf_nqs.storage.run_folder import RunFolder, default_run_dir
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = [path for path in sorted((REPOSITORY / "configs").glob("*.toml")) if path.stem != "tune"]  # a search
@@ -611,24 +611,24 @@ def test_help_names_every_setting_under_its_section():
 def refused_folder(run_dir: str | Path) -> str:
     """Returns the one line that refuses a run folder."""
     with pytest.raises(config.RunFolderError) as caught:
-        run_folder.claim_run_folder(run_dir)
+        RunFolder.claim(run_dir)
     assert str(caught.value).isprintable() and str(caught.value).startswith("run_dir = ")
     return str(caught.value)
 
 
 def test_claims_a_new_and_an_empty_folder(tmp_path):
-    assert run_folder.claim_run_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert RunFolder.claim(tmp_path / "a" / "b").path == tmp_path / "a" / "b"
     (tmp_path / "empty").mkdir()
-    assert run_folder.claim_run_folder(str(tmp_path / "empty")) == tmp_path / "empty"
+    assert RunFolder.claim(str(tmp_path / "empty")).path == tmp_path / "empty"
 
 
 def test_a_claimed_folder_is_refused_even_before_anything_is_written(tmp_path):
-    run_folder.claim_run_folder(tmp_path / "a")
+    RunFolder.claim(tmp_path / "a")
     assert "not empty" in refused_folder(tmp_path / "a")
 
 
 def test_a_lost_race_is_refused(tmp_path, monkeypatch):
-    run_folder.claim_run_folder(tmp_path / "a")
+    RunFolder.claim(tmp_path / "a")
     monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # the other process claims after our look
     assert "not empty" in refused_folder(tmp_path / "a")
 
@@ -670,11 +670,11 @@ def test_a_disk_too_full_for_the_mark_leaves_none(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     assert "cannot be written (No space left on device)" in refused_folder(tmp_path / "run")
     monkeypatch.undo()
-    assert run_folder.claim_run_folder(tmp_path / "run").is_dir()
+    assert RunFolder.claim(tmp_path / "run").path.is_dir()
 
 
 def test_a_run_that_was_killed_before_its_training_is_told_from_others(tmp_path):
-    run_folder.claim_run_folder(tmp_path / "run")
+    RunFolder.claim(tmp_path / "run")
     (tmp_path / "run" / "config.toml").write_text("n_particles = 2")
     assert "can be continued by --resume" in refused_folder(tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("precious")
@@ -687,7 +687,7 @@ def test_proc():
 
 
 def test_the_default_folder_carries_preset_and_time(tmp_path, monkeypatch):
-    assert re.fullmatch(r"runs/thesis-\d{8}-\d{6}", run_folder.default_run_dir("configs/thesis.toml"))
-    assert re.fullmatch(r"runs/run-\d{8}-\d{6}", run_folder.default_run_dir())
+    assert re.fullmatch(r"runs/thesis-\d{8}-\d{6}", default_run_dir("configs/thesis.toml"))
+    assert re.fullmatch(r"runs/run-\d{8}-\d{6}", default_run_dir())
     monkeypatch.chdir(tmp_path)
-    assert run_folder.claim_run_folder(None).parent == Path("runs")
+    assert RunFolder.claim(None).path.parent == Path("runs")

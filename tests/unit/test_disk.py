@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.storage.files import replace_file, replace_text, told_in_one_line
+from tf_nqs.storage.files import folder_errors, replace_file, replace_text
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -29,7 +29,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 def test_the_line_names_the_setting_and_the_reason(error, reason, among_others):
     with (
         pytest.raises(RunFolderError) as caught,
-        told_in_one_line("run_dir", "runs/a4", "must be another", among_others=among_others),
+        folder_errors("run_dir", "runs/a4", "must be another", among_others=among_others),
     ):
         raise error
     assert str(caught.value) == f"run_dir = 'runs/a4': cannot be written ({reason}); must be another"
@@ -46,14 +46,14 @@ def test_the_line_names_the_setting_and_the_reason(error, reason, among_others):
     ],
 )
 def test_other_errors_stay_as_they_are(error):
-    with pytest.raises(type(error)) as caught, told_in_one_line("run_dir", "runs/a4", among_others=True):
+    with pytest.raises(type(error)) as caught, folder_errors("run_dir", "runs/a4", among_others=True):
         raise error
     assert caught.value is error
 
 
 def test_where_only_files_are_written_every_error_of_the_system_is_told():
     with pytest.raises(RunFolderError, match=r"^output = 'x': cannot be written \(is a file\)$"):
-        with told_in_one_line("output", "x"):
+        with folder_errors("output", "x"):
             raise NotADirectoryError(errno.ENOTDIR, "is a file")
 
 

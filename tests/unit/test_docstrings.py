@@ -14,7 +14,6 @@ import pytest
 import tf_nqs
 from tf_nqs.config import settings_from, to_toml
 from tf_nqs.experiment.build import build_ansatz, build_trainer
-from tf_nqs.storage.run_folder import CONFIG_FILE, METRICS_FILE, RESULT_FILE, WEIGHTS_FILE
 
 RUNS = {"a4": {"n_particles": 4, "interaction_strength": 10.0}, "a2v5": {"n_particles": 2, "interaction_strength": 5.0}}
 """Run folders that examples read -> their settings."""
@@ -39,10 +38,10 @@ def trained(tmp_path_factory):
     for name, leaves in RUNS.items():
         (folder / "runs" / name).mkdir(parents=True)
         settings = settings_from(None, leaves)
-        (folder / "runs" / name / CONFIG_FILE).write_text(to_toml(settings))
-        build_ansatz(settings).save_weights(folder / "runs" / name / WEIGHTS_FILE)
-        (folder / "runs" / name / RESULT_FILE).write_text('{"energy": 10.89, "energy_error": 0.01}')
-        (folder / "runs" / name / METRICS_FILE).write_text("iteration,energy\n1,11.0\n")
+        (folder / "runs" / name / "config.toml").write_text(to_toml(settings))
+        build_ansatz(settings).save_weights(folder / "runs" / name / "ansatz.weights.h5")
+        (folder / "runs" / name / "result.json").write_text('{"energy": 10.89, "energy_error": 0.01}')
+        (folder / "runs" / name / "metrics.csv").write_text("iteration,energy\n1,11.0\n")
     system, ansatz, settings = tf_nqs.load(folder / "runs" / "a2v5")
     return folder, build_trainer(settings, system, ansatz)
 

@@ -67,7 +67,7 @@ def test_installed_commands_are_named_where_they_were_used(tmp_path, monkeypatch
             {},
             "train longer: python train.py --run_dir={} --resume --itera",
         ),
-        ({"stop_reason": "interrupted"}, {}, "go on with the training: python train.py --run_dir={} --resume"),
+        ({"stop_reason": "interrupted"}, {}, "continue training: python train.py --run_dir={} --resume"),
         ({"blocking_criteria": ["slope"], "stop_reason": "time_limit"}, {"max_seconds": 60}, "--max_seconds=120"),
         (
             {"deviation_in_sigma": 9.0, "energy": 10.9, "stop_reason": "early_stopping"},

@@ -9,13 +9,14 @@ import h5py
 import pytest
 
 from tf_nqs.storage.outdated import put_away_results
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_weights, note_iterations
 
 
 def test_nothing_is_said_of_nothing(tmp_path, messages):
     (tmp_path / "metrics.csv").write_text("")
     (tmp_path / "tensorboard").mkdir()
-    put_away_results(tmp_path)
+    put_away_results(RunFolder(tmp_path))
     assert messages == []
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", "tensorboard"}
 
@@ -32,8 +33,8 @@ def test_the_subfolder_is_named_after_the_iterations(source, name, tmp_path, mes
         (tmp_path / "ansatz.weights.h5").write_bytes(noted(5))
     for place in (name, f"{name}_2"):
         (tmp_path / "evaluation.json").write_text(place)
-        put_away_results(tmp_path)
-        assert f"moved to {tmp_path / place}, as training goes on: evaluation.json" in messages
+        put_away_results(RunFolder(tmp_path))
+        assert f"moved to {tmp_path / place}, as training continues: evaluation.json" in messages
         assert (tmp_path / place / "evaluation.json").read_text() == place
         if source == "result":
             (tmp_path / "result.json").write_text(json.dumps({"n_iterations": 7}))

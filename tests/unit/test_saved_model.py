@@ -225,7 +225,7 @@ def test_a_failed_export_leaves_what_was_there(ansatz, exported, monkeypatch):
 
 
 @pytest.mark.parametrize("n_bytes", [64, 10_000])
-def test_a_full_disk_is_told_in_one_line(n_bytes, ansatz, exported, tmp_path, largest_file):
+def test_a_full_disk_is_folder_errors(n_bytes, ansatz, exported, tmp_path, largest_file):
     """The system refuses the texts, or the model, which TensorFlow writes."""
     before, neighbours = folder_contents(exported), set(exported.parent.iterdir())
     line = r"^output = '.*': cannot be written \(File too large\); must be a new or an empty folder on a disk with room"

@@ -12,7 +12,7 @@ from tf_nqs.config import settings_from, to_toml
 from tf_nqs.experiment.transfer import TransferError, carry_walkers, save_walkers, transfer_from
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisAdjustedLangevin, MetropolisHastings
-from tf_nqs.storage.run_folder import CONFIG_FILE, WEIGHTS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
 EQUIVARIANT = ["equivariant_1/kernel", "equivariant_1/bias", "equivariant_2/kernel", "equivariant_2/bias"]
@@ -32,8 +32,8 @@ def write_run(folder, ansatz):
     names = ("n_particles", "n_features", "n_layers", "n_determinants")
     leaves = {name: getattr(ansatz, name) for name in names} | {"dtype": ansatz.compute_dtype}
     folder.mkdir()
-    (folder / CONFIG_FILE).write_text(to_toml(settings_from(None, leaves)))
-    ansatz.save_weights(folder / WEIGHTS_FILE)
+    (folder / "config.toml").write_text(to_toml(settings_from(None, leaves)))
+    ansatz.save_weights(folder / "ansatz.weights.h5")
     return folder
 
 
@@ -63,7 +63,7 @@ def test_frozen_particle_transfer_leaves_264_of_8712():
     assert sum(np.prod(weight.shape) for weight in ansatz.trainable_variables) == 264
     assert report.lines()[1:] == [
         f"  copied: 8448 parameters ({', '.join(EQUIVARIANT)})",
-        f"  drawn anew: 264 parameters ({', '.join(HEAD)})",
+        f"  new: 264 parameters ({', '.join(HEAD)})",
         f"  frozen: 8448 parameters ({', '.join(EQUIVARIANT)})",
     ]
 
@@ -134,12 +134,12 @@ def test_refused_folders(tmp_path):
     with pytest.raises(TransferError, match=r"^transfer_from = '.*missing': no such folder; must be the fol"):
         transfer_from(tmp_path / "missing", ansatz_of())
     folder = write_run(tmp_path / "run", ansatz_of())
-    weights = (folder / WEIGHTS_FILE).read_bytes()
-    (folder / WEIGHTS_FILE).write_bytes(weights[: len(weights) // 2])
+    weights = (folder / "ansatz.weights.h5").read_bytes()
+    (folder / "ansatz.weights.h5").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(TransferError, match=r"run': its ansatz.weights.h5 cannot be read \(") as caught:
         transfer_from(folder, ansatz_of())
     assert str(caught.value).isprintable()
-    (folder / CONFIG_FILE).write_text("n_particles = 99")
+    (folder / "config.toml").write_text("n_particles = 99")
     with pytest.raises(TransferError, match=r"run': its config.toml cannot be used \(n_particles = 99: must be "):
         transfer_from(folder, ansatz_of())
 
@@ -156,7 +156,7 @@ def trainer(n_walkers=12, n_particles=3, sampler=MetropolisHastings, **options):
 def test_walkers_are_carried_over(n_walkers, tmp_path):
     before, now = trainer(seed=1), trainer(n_walkers, seed=2)
     before.proposal_width.assign(0.37)
-    save_walkers(before, tmp_path)
+    save_walkers(before, RunFolder(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["walkers.npz"]
     key = np.array(now.seed)
     words = carry_walkers(tmp_path, now)
@@ -169,19 +169,19 @@ def test_walkers_are_carried_over(n_walkers, tmp_path):
 
 
 def test_another_sampler_keeps_its_own_width(tmp_path):
-    save_walkers(trainer(), tmp_path)
+    save_walkers(trainer(), RunFolder(tmp_path))
     now = trainer(sampler=MetropolisAdjustedLangevin)
     now.proposal_width.assign(0.9)
     assert carry_walkers(tmp_path, now) == "carried over"
     assert float(now.proposal_width) == np.float32(0.9)
 
 
-def test_walkers_that_do_not_fit_are_drawn_anew(tmp_path):
+def test_walkers_that_do_not_fit_are_new(tmp_path):
     now = trainer()
     start = now.positions.numpy()
-    assert carry_walkers(tmp_path, now) == f"drawn anew, as {tmp_path} has no walkers.npz"
-    save_walkers(trainer(n_particles=2), tmp_path)
-    assert carry_walkers(tmp_path, now) == f"drawn anew, as those of {tmp_path} do not fit"
+    assert carry_walkers(tmp_path, now) == f"new, because {tmp_path} has no walkers.npz"
+    save_walkers(trainer(n_particles=2), RunFolder(tmp_path))
+    assert carry_walkers(tmp_path, now) == f"new, because those of {tmp_path} do not fit"
     np.testing.assert_array_equal(now.positions, start)
     assert now.needs_burn_in
 

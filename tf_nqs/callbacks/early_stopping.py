@@ -13,7 +13,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict, make_window
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
-from tf_nqs.storage.run_folder import WINDOWS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class EnergyEarlyStopping(WindowCallback):
         if window < self.criterion.least_window:
             raise ValueError(f"window = {window}: this criterion needs at least {self.criterion.least_window}")
         super().__init__(window)
-        self.path = None if folder is None else Path(folder) / WINDOWS_FILE
+        self.path = None if folder is None else RunFolder(folder).windows
         self.start_anew()
 
     def start_anew(self) -> None:

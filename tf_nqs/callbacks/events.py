@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.storage.files import error_number
-from tf_nqs.storage.run_folder import EVENTS_FOLDER
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.trainer import Trainer
 
 REFERENCE_FOLDER, MEASURED_FOLDER = "reference", "measured"
@@ -52,7 +52,7 @@ class Events:
 
     def __init__(self, folder: Path, reference_energy: float | None, settings: str | None, iteration: int = 0):
         self._reference_energy = reference_energy
-        place = folder / EVENTS_FOLDER
+        place = RunFolder(folder).events
         with _telling_what_failed():
             self._writer = tf.summary.create_file_writer(str(place))
             self._reference = None
@@ -118,7 +118,7 @@ def write_measured(folder: Path, iteration: int, energy: float | None, energy_er
     if energy is None:
         return
     with _telling_what_failed():
-        writer = tf.summary.create_file_writer(str(folder / EVENTS_FOLDER / MEASURED_FOLDER))
+        writer = tf.summary.create_file_writer(str(RunFolder(folder).events / MEASURED_FOLDER))
         with writer.as_default(iteration):
             tf.summary.scalar(ENERGY, energy)
             if energy_error is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from tf_nqs.callbacks.events import Events
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.sampling.sample_reuse import SampleLog
-from tf_nqs.storage.run_folder import METRICS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 
 REUSE_COLUMNS = SampleLog._fields[SampleLog._fields.index("n_waited") :]
 """Columns about the samples, see `SampleLog`."""
@@ -62,7 +62,7 @@ class RunLog(IterationCallback):
     def begin(self, state: dict[str, Any] | None) -> None:
         iteration = int(getattr(self.model, "iteration", 0))
         self._events = Events(self.folder, self.reference_energy, self.settings, iteration)
-        file = open(self.folder / METRICS_FILE, "w" if state is None else "a", newline="", encoding="utf-8")
+        file = open(RunFolder(self.folder).metrics, "w" if state is None else "a", newline="", encoding="utf-8")
         self._file, self._writer = file, csv.writer(file)
         if not file.tell():
             self._writer.writerow(METRICS_COLUMNS)

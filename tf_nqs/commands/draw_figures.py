@@ -9,7 +9,7 @@ from pathlib import Path
 from tf_nqs.commands.figures_request import OUTPUT_ALLOWED, Request
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown, why
-from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.files import folder_errors
 from tf_nqs.storage.run_folder import lock_folder
 from tf_nqs.studies.figures import load_figures, load_runs
 from tf_nqs.studies.figures.report import figures_table, write_report
@@ -35,7 +35,7 @@ def reproduce(request: Request) -> None:
     with lock_folder(request.run_dir, LOCK_FILE, "locked by another process; wait for it to finish"):
         _make_folder(request.output)
         outcomes = make_outcomes(runs, drawn, allowed, request.run_dir, request.max_seconds)
-        with told_in_one_line("output", request.output, "the same command continues once it can", among_others=True):
+        with folder_errors("output", request.output, "the same command continues once it can", among_others=True):
             written = write_report(figures, outcomes, request.scale, request.output)
     logger.info(figures_table(figures, outcomes))
     if cut_short := [name for name, outcome in outcomes.items() if outcome.is_cut_short]:

@@ -17,9 +17,8 @@ from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import replace_text, told_in_one_line
+from tf_nqs.storage.files import folder_errors, replace_text
 from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import EVALUATION_FILE, METRICS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def evaluate_run(request: Request) -> None:
     """
     run = open_run(request)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
-    logger.info(f"measuring {request.run_dir} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
+    logger.info(f"measuring {request.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)
     logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
     started = time.monotonic()
@@ -53,8 +52,8 @@ def evaluate_run(request: Request) -> None:
     measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
     evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
-    with told_in_one_line("run_dir", request.run_dir):
-        replace_text(request.run_dir / EVALUATION_FILE, text)
+    with folder_errors("run_dir", request.folder.path):
+        replace_text(request.folder.evaluation, text)
     logger.info(result_table(evaluation))
     logger.info(_more(evaluation))
     for warning in evaluation["warnings"]:
@@ -66,10 +65,9 @@ def evaluate_run(request: Request) -> None:
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
     keys = ("reference_energy", "reference_kind", "reference_uncertainty")
-    known = request.result.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
-    reference = (
-        Reference._make(request.result.get(key) for key in keys) if known else builders.find_reference(run.settings)
-    )
+    earlier = request.folder.result_values
+    known = earlier.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
+    reference = Reference._make(map(earlier.get, keys)) if known else builders.find_reference(run.settings)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):
@@ -80,7 +78,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     for key, pair in with_error.items():
         measured[key], measured[f"{key}_error"] = map(make_result.finite_or_none, pair or (None, None))
     evaluation = {
-        **{key: request.result.get(key) for key in RunResult.__annotations__},
+        **{key: earlier.get(key) for key in RunResult.__annotations__},
         **measured,
         **dict(zip(keys, reference, strict=True)),
         "deviation_in_sigma": make_result.deviation_in_sigma(measurement, reference),
@@ -106,7 +104,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
 def _energies(request: Request) -> Any:
     """Returns the energies of the training; nothing where they cannot be read."""
     try:
-        return read_metrics(request.run_dir / METRICS_FILE)["energy"]
+        return read_metrics(request.folder.metrics)["energy"]
     except (OSError, ValueError):
         return ()
 

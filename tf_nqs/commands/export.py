@@ -13,7 +13,7 @@ from tf_nqs.commands.flags import Flag, Given, switch_flag
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.runtime import startup
 from tf_nqs.storage.export_folder import check_output
-from tf_nqs.storage.run_folder import result_of_run, settings_of_run
+from tf_nqs.storage.run_folder import RunFolder
 
 
 def _flags() -> list[Flag]:
@@ -30,9 +30,10 @@ def _export(given: Given) -> None:
     """Checks the folders and exports; what can be refused without TensorFlow does not wait for it."""
     run_dir, output, overwrite = given.own["run_dir"], given.own["output"], given.own.get("overwrite", False)
     check_output(output, overwrite)
-    check_model(settings_of_run(run_dir))
-    result_of_run(run_dir)
-    startup.call_with_tensorflow("tf_nqs.commands.export_run:export_run", run_dir, output, overwrite)
+    folder = RunFolder.finished(run_dir)
+    check_model(folder.settings)
+    _ = folder.result_values  # refused if it cannot be used
+    startup.call_with_tensorflow("tf_nqs.commands.export_run:export_run", folder, output, overwrite)
 
 
 COMMAND = command.Command(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from tf_nqs.experiment import build as builders
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.saved_model import export as saved_model
-from tf_nqs.storage.run_folder import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_weights
 
 logger = logging.getLogger(__name__)
 
 
-def export_run(run_dir: str, output: str, overwrite: bool) -> None:
+def export_run(folder: RunFolder, output: str, overwrite: bool) -> None:
     """Loads a run, exports it and prints how far the exported numbers are from those of the run.
 
     Args:
-        run_dir: the folder of a run.
+        folder: of a finished run.
         output: folder for the export.
         overwrite: whether to replace an export in that folder.
 
@@ -26,9 +25,8 @@ def export_run(run_dir: str, output: str, overwrite: bool) -> None:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
         WorkFailedError: the exported numbers are not those of the run.
     """
-    folder = Path(run_dir).expanduser()
-    files = [folder / name for name in (CONFIG_FILE, RESULT_FILE)]
-    run = builders.load(run_dir)
+    files = folder.config, folder.result
+    run = builders.read_run(folder)
     try:
         deviations = saved_model.export(
             run.ansatz,
@@ -37,7 +35,7 @@ def export_run(run_dir: str, output: str, overwrite: bool) -> None:
             run.settings.training.laplacian,
             {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()},
             overwrite,
-            n_iterations=iterations_of_weights(folder / WEIGHTS_FILE),
+            n_iterations=iterations_of_weights(folder.weights),
         )
     except saved_model.ExportError as error:
         raise WorkFailedError(f"nothing was exported: {error}") from error

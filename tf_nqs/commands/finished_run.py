@@ -11,23 +11,21 @@ from typing import Any, NamedTuple
 from tf_nqs.commands.flags import Flag, Given, setting_flag
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.runtime import startup
-from tf_nqs.storage.files import told_in_one_line
-from tf_nqs.storage.run_folder import result_of_run, settings_of_run
+from tf_nqs.storage.files import folder_errors
+from tf_nqs.storage.run_folder import RunFolder
 
 
 class Request(NamedTuple):
     """What was asked for on the command line.
 
     Attributes:
-        run_dir: the run folder.
+        folder: of the run.
         overrides: name -> value of the settings that differ from those of the run.
-        result: content of the run's `result.json`; empty without that file.
         own: name -> value of the command's own flags.
     """
 
-    run_dir: Path
+    folder: RunFolder
     overrides: dict[str, Any]
-    result: dict[str, Any]
     own: dict[str, Any]
 
 
@@ -44,28 +42,27 @@ def run_flags(settings: Iterable[str]) -> list[Flag]:
     return [run_dir_flag(), *given]
 
 
-def work_on_run(target: str, subfolder: str | None = None) -> Callable[[Given], None]:
+def work_on_run(target: str, subfolder: Callable[[RunFolder], Path] | None = None) -> Callable[[Given], None]:
     """Returns the work of a command on a finished run: it checks the folder and calls a function with the request.
 
     Args:
         target: the function, as for `tf_nqs.runtime.startup.call_late`.
-        subfolder: folder in that of the run that the results go to, if there is one.
+        subfolder: run folder -> folder in it that the results go to; None for the run folder alone.
     """
 
     def work(given: Given) -> None:
-        run_dir = given.own["run_dir"]
-        check_measurement(settings_of_run(run_dir))
-        folder = Path(run_dir).expanduser()
-        result = result_of_run(folder)
-        probe_folder(folder, subfolder)
+        folder = RunFolder.finished(given.own["run_dir"])
+        check_measurement(folder.settings)
+        _ = folder.result_values  # refused if it cannot be used
+        probe_folder(folder, subfolder(folder) if subfolder else None)
         # Whether the training was quiet does not matter.
-        request = Request(folder, {"quiet": False} | given.settings, result, given.own)
+        request = Request(folder, {"quiet": False} | given.settings, given.own)
         startup.call_with_tensorflow(target, request)
 
     return work
 
 
-def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:
+def probe_folder(run_dir: RunFolder, subfolder: Path | None = None) -> None:
     """Refuses, before anything is measured, a run folder that the results could not be written to afterwards.
 
     It writes a file and removes it again: permissions say little, least of all to the superuser.
@@ -77,10 +74,10 @@ def probe_folder(run_dir: Path, subfolder: str | None = None) -> None:
     Raises:
         SettingsError: nothing can be written there.
     """
-    with told_in_one_line("run_dir", run_dir):
-        place = run_dir / subfolder if subfolder else run_dir
+    with folder_errors("run_dir", run_dir.path):
+        place = subfolder or run_dir.path
         if not place.exists():
-            place = run_dir
+            place = run_dir.path
         elif not place.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{place.name} is a file, but must be a folder")
         with tempfile.NamedTemporaryFile(dir=place, prefix="unfinished-") as file:

@@ -15,8 +15,7 @@ from tf_nqs.execution.compilation import warm_up
 from tf_nqs.experiment.build import find_reference
 from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table, plots
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import replace_file, told_in_one_line
-from tf_nqs.storage.run_folder import OBSERVABLES_FILE, OBSERVABLES_FOLDER
+from tf_nqs.storage.files import folder_errors, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def observe_run(request: Request) -> None:
     """
     run = open_run(request)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
-    logger.info(f"measuring the observables of {request.run_dir} for {max_seconds:g} seconds ...")
+    logger.info(f"measuring the observables of {request.folder} for {max_seconds:g} seconds ...")
     warm_up(((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,))))
     try:
         observed = measure_observables(
@@ -53,12 +52,12 @@ def observe_run(request: Request) -> None:
                 entries["n_iterations"] = np.array(run.n_iterations)
             np.savez_compressed(file, **entries)
 
-    with told_in_one_line("run_dir", request.run_dir):
-        replace_file(request.run_dir / OBSERVABLES_FILE, write)
-        folder, file_format = request.run_dir / OBSERVABLES_FOLDER, request.own.get("format", "png")
+    with folder_errors("run_dir", request.folder.path):
+        replace_file(request.folder.observables, write)
+        folder, file_format = request.folder.observable_plots, request.own.get("format", "png")
         paths = plots.plot_observables(observed, exact, folder, run.title(), file_format)
     logger.info(observables_table(observed, exact))
-    logger.info(f"{observed.n_samples:,} samples; written: {request.run_dir / OBSERVABLES_FILE}, {len(paths)} plots")
+    logger.info(f"{observed.n_samples:,} samples; written: {request.folder.observables}, {len(paths)} plots")
     if why_not:
         logger.info(f"warning: {why_not}")
     if not observed.in_equilibrium:
@@ -79,7 +78,7 @@ def _exact(request: Request, run: OpenedRun, x: Any) -> tuple[Any, str]:
     exact = exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
     if exact is None:
         return None, ""
-    reference = request.result.get("reference_energy") or find_reference(run.settings).energy
+    reference = request.folder.result_values.get("reference_energy") or find_reference(run.settings).energy
     energy = exact.kinetic + exact.trap + exact.interaction
     if reference is None or abs(energy - reference) > _LARGEST_REMAINDER:
         return None, "the diagonalisation is not converged, so no exact observables are compared"

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment import build as builders
-from tf_nqs.storage.run_folder import CONFIG_FILE, WEIGHTS_FILE
-from tf_nqs.storage.weights_file import iterations_of_weights
+from tf_nqs.storage.weights_file import iterations_of_run
 
 
 class OpenedRun(NamedTuple):
@@ -36,10 +35,7 @@ def open_run(request: Request) -> OpenedRun:
     Raises:
         SettingsError: the folder holds no run that can be read.
     """
-    run = builders.load(request.run_dir)
-    settings = settings_from(str(request.run_dir / CONFIG_FILE), request.overrides)
+    run = builders.read_run(request.folder)
+    settings = settings_from(request.folder.config, request.overrides)
     trainer = builders.build_trainer(settings, run.system, run.ansatz)
-    n_iterations = iterations_of_weights(request.run_dir / WEIGHTS_FILE)
-    if n_iterations is None:
-        n_iterations = request.result.get("n_iterations")
-    return OpenedRun(settings, trainer, n_iterations)
+    return OpenedRun(settings, trainer, iterations_of_run(request.folder))

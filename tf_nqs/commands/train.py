@@ -11,10 +11,11 @@ from tf_nqs.commands.flags import Flag, Given, setting_flag, switch_flag
 from tf_nqs.config import Settings, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.settings import FIELDS, SECTION_OF
-from tf_nqs.experiment.preflight import check_chain, check_run, config_of_run
+from tf_nqs.experiment.preflight import check_chain, config_of_run, open_run
 from tf_nqs.runtime import startup
 from tf_nqs.runtime.exit_status import EXIT_STATUS, WorkFailedError
-from tf_nqs.storage.run_folder import default_run_dir, reopen_run_folder
+from tf_nqs.runtime.terminal import printed_messages
+from tf_nqs.storage.run_folder import default_run_dir
 
 CONFIG_ALLOWED = "a TOML file or a preset"
 """What --config must be."""
@@ -74,14 +75,13 @@ def _train(given: Given) -> int | None:
         reason = startup.call_late("tf_nqs.studies.chain:run_chain", chain, resume=resume)
     else:
         settings = settings_from(config, overrides)
-        if resume:
-            reopen_run_folder(settings.run.run_dir)  # refused before TensorFlow is loaded
-        elif settings.run.run_dir is None:
+        if settings.run.run_dir is None and not resume:
             settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
-        check_run(settings, resume)
-        reason = startup.call_with_tensorflow(
-            "tf_nqs.experiment.run:run", settings, resume=resume, optimise_graphs=not settings.training.jit_compile
-        ).stop_reason
+        folder = open_run(settings, resume)
+        with printed_messages(settings.run.quiet), folder.locked():
+            options = {"resume": resume, "optimise_graphs": not settings.training.jit_compile}
+            run = startup.call_with_tensorflow("tf_nqs.experiment.run:run_in", folder, settings, **options)
+        reason = run.stop_reason
     if reason == "failed":
         raise WorkFailedError("training failed, stop_explanation in the run folder's result.json says why")
     return EXIT_STATUS.get(reason)

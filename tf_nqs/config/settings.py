@@ -17,6 +17,7 @@ from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
+from tf_nqs.whole_numbers import FEWEST_WALKERS
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Largest length or energy by dtype; the squares of numbers from 1/largest to largest are finite and not zero."""
@@ -71,7 +72,9 @@ class SamplingSettings(Section):
         defaults.SAMPLER,
         description="How walkers move: by a random walk (metropolis), or along the gradient of |Psi|^2 (mala).",
     )
-    n_walkers: int = Field(defaults.N_WALKERS, ge=2, le=LARGEST_COUNT, description="Number of Markov chains.")
+    n_walkers: int = Field(
+        defaults.N_WALKERS, ge=FEWEST_WALKERS, le=LARGEST_COUNT, description="Number of Markov chains."
+    )
     n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps per iteration.")
     n_burn_in: CountOrZero = Field(
         defaults.N_BURN_IN, description="Metropolis steps before the first iteration, and before a measurement."

@@ -14,26 +14,27 @@ from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config import RunFolderError, Settings
-from tf_nqs.config.errors import brief, shown
-from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, narrow_well, reference_energy
+from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, reference_energy
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.sampling import ReusePolicy, make_sampler
-from tf_nqs.storage.run_folder import METRICS_FILE, RESULT_FILE, WEIGHTS_FILE, result_of_run, settings_of_run
-from tf_nqs.training import VariationalMonteCarlo, make_optimizer, pretrain
-from tf_nqs.training.cluster_start import start_in_cluster
+from tf_nqs.storage.run_folder import RunFolder
+from tf_nqs.training import VariationalMonteCarlo, make_optimizer
 
 logger = logging.getLogger(__name__)
 
 _EXACT = 5e-7
 """An uncertainty below it does not show in six decimals."""
 
+_MANY_PARTICLES = 8
+"""From here on ln|Psi| of random start weights loses digits in float32."""
+
 
 class _Parts(NamedTuple):
-    """What a run unpacks into."""
+    """The parts that a run unpacks into."""
 
     system: TrappedFermions
-    ansatz: FermionAnsatz
+    ansatz: keras.Model
     settings: Settings
 
 
@@ -51,35 +52,33 @@ class Run(_Parts):
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the run's `result.json` holds now, see `RunResult`; energies in hbar*omega.
+        """The present entries of the run's `result.json`, see `RunResult`; energies in hbar*omega.
 
         Raises:
-            RunFolderError: there is no such file, as the run has not ended yet, or it cannot be read.
+            RunFolderError: there is no such file, because the run has not ended yet, or it cannot be read.
         """
-        return result_of_run(self._file(RESULT_FILE).parent)
+        folder = self._folder("result.json")
+        folder.needed(folder.result)
+        return folder.result_values
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
-        """The columns of the run's `metrics.csv` as it is now, shape (n_iterations,) each, see `read_metrics`.
+        """The present columns of the run's `metrics.csv`, shape (n_iterations,) each, see `read_metrics`.
 
         Raises:
             RunFolderError: there is no such file, or it cannot be read.
         """
-        file = self._file(METRICS_FILE)
+        folder = self._folder("metrics.csv")
+        file = folder.needed(folder.metrics)
         try:
             return read_metrics(file)
         except (OSError, ValueError) as error:
-            raise RunFolderError(
-                f"run_dir = {shown(str(self.folder))}: its {METRICS_FILE} cannot be read ({brief(error)}); "
-                "must be the folder of a run"
-            ) from error
+            raise folder.unreadable(file, error) from error
 
-    def _file(self, name: str) -> Path:
+    def _folder(self, name: str) -> RunFolder:
         if self.folder is None:
             raise RunFolderError(f"run: belongs to no folder, so it has no {name}; must come from tf_nqs.load")
-        if not (self.folder / name).is_file():
-            raise RunFolderError(f"run_dir = {shown(str(self.folder))}: has no {name}; must be the folder of a run")
-        return self.folder / name
+        return RunFolder(self.folder)
 
 
 def build_system(settings: Settings) -> TrappedFermions:
@@ -87,7 +86,7 @@ def build_system(settings: Settings) -> TrappedFermions:
     return TrappedFermions(**settings.system.model_dump())
 
 
-def build_ansatz(settings: Settings) -> FermionAnsatz:
+def build_ansatz(settings: Settings) -> keras.Model:
     """Returns the ansatz that the settings describe; its start values come from Keras' global random state."""
     return FermionAnsatz(settings.system.n_particles, **settings.ansatz.model_dump())
 
@@ -125,27 +124,6 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     return vmc
 
 
-def find_start_state(vmc: VariationalMonteCarlo, settings: Settings, is_transferred: bool) -> None:
-    """Brings random start weights near free fermions, or walkers and weights into a narrow well of the interaction.
-
-    Args:
-        vmc: the compiled trainer.
-        settings: all settings; `training.pretrain_iterations = 0` leaves everything as it is.
-        is_transferred: whether weights of another run were copied; these stay, they are a better start already.
-    """
-    iterations, seed = settings.training.pretrain_iterations, settings.run.seed
-    if iterations and is_transferred:
-        logger.info("no pretraining, as weights were transferred")
-    elif iterations and (well := narrow_well(**settings.system.model_dump())):
-        logger.info(
-            f"narrow well: the walkers start in clusters of size {well.size:.2g} a_ho, to which the orbitals are fitted"
-        )
-        start_in_cluster(vmc, well.size, seed)
-    elif iterations:
-        logger.info(f"pretraining, {iterations} updates towards free fermions ...")
-        pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, seed)
-
-
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe."""
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
@@ -158,7 +136,7 @@ def find_reference(settings: Settings) -> Reference:
 
 
 def reference_line(reference: Reference) -> str:
-    """Returns what the terminal says of a reference."""
+    """Returns the line about a reference for the terminal."""
     if reference.energy is None:
         return "no exact reference for this system"
     words = REFERENCE_WORDS.get(reference.kind, reference.kind)
@@ -167,13 +145,26 @@ def reference_line(reference: Reference) -> str:
     return f"reference energy {format_with_error(reference.energy, reference.uncertainty)} ({words})"
 
 
-def no_trap_line(settings: Settings) -> str:
-    """Returns what the terminal says of a system without a trap."""
-    critical = critical_strength(settings.system.interaction_range)
-    return (
-        "without a trap the energy is that of the internal motion, as the centre of mass moves freely; two fermions "
-        f"are bound below interaction_strength = {critical:.4g} at this range"
-    )
+def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) -> list[str]:
+    """Returns the first lines of a run for the terminal.
+
+    Args:
+        settings: all settings.
+        ansatz: the wave function.
+        folder: of the run.
+    """
+    system = settings.system
+    lines = [f"{system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder.path}"]
+    in_float32 = hasattr(ansatz, "orbitals") and settings.ansatz.dtype == "float32"
+    if in_float32 and system.n_particles >= _MANY_PARTICLES:
+        lines.append("the Slater matrices of this many particles are nearly singular: consider --dtype=float64")
+    if not system.trap:
+        critical = critical_strength(system.interaction_range)
+        lines.append(
+            "without a trap the energy is that of the internal motion, as the centre of mass moves freely; two "
+            f"fermions are bound below interaction_strength = {critical:.4g} at this range"
+        )
+    return lines
 
 
 def load(run_dir: str | Path) -> Run:
@@ -196,27 +187,24 @@ def load(run_dir: str | Path) -> Run:
         >>> measured, errors = run.result["energy"], run.result["energy_error"]
         >>> energies = run.metrics["energy"]  # of every iteration
     """
-    return read_run(run_dir, "run_dir")
+    return read_run(RunFolder.finished(run_dir))
 
 
-def read_run(run_dir: str | Path, leaf: str) -> Run:
-    """Does what `load` does; errors name the setting `leaf`, which the folder was given for.
+def read_run(folder: RunFolder) -> Run:
+    """Does what `load` does, with a folder that is known to hold a finished run.
 
     Raises:
-        RunFolderError: the folder holds no run.
+        RunFolderError: its weights cannot be read.
         SettingsError: the ansatz does not fit into memory.
     """
-    settings = settings_of_run(run_dir, leaf)
-    check_model(settings)  # the settings may be from elsewhere, and are all that says how large the ansatz is
+    settings = folder.settings
+    check_model(settings)  # the settings may be from elsewhere, and alone say how large the ansatz is
     ansatz = build_ansatz(settings)
     try:
-        ansatz.load_weights(Path(run_dir).expanduser() / WEIGHTS_FILE)
+        ansatz.load_weights(folder.weights)
     except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         # HDF5 and Keras raise all of these about files that are cut short, or of another network.
-        reason = brief(error)
-        raise RunFolderError(
-            f"{leaf} = {shown(str(run_dir))}: its {WEIGHTS_FILE} cannot be read ({reason}); must be the folder of a run"
-        ) from error
+        raise folder.unreadable(folder.weights, error) from error
     run = Run(build_system(settings), ansatz, settings)
-    run.folder = Path(run_dir).expanduser()
+    run.folder = folder.path
     return run

@@ -1,4 +1,4 @@
-"""How a run ends: what its energy is worth, and what one can do next."""
+"""The end of a run: the verdict on its energy, advice, and the next commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tf_nqs.analysis import not_the_ground_state
 from tf_nqs.analysis.verdict import Doubt, find_doubts, is_above_reference
 from tf_nqs.config import Settings
 from tf_nqs.storage.export_folder import UNREADABLE
@@ -21,30 +22,41 @@ _COMMANDS = {
     True: ("python train.py", "python -m tf_nqs.evaluate", "python -m tf_nqs.observe", "python export/saved_model.py"),
     False: ("tf-nqs-train", "tf-nqs-evaluate", "tf-nqs-observe", "tf-nqs-export"),
 }
-"""Whether the run was started from a checkout by `train.py` -> what trains, evaluates, observes and exports there."""
+"""Whether the run was started by `train.py` of a checkout -> the commands that train, evaluate, observe and export."""
 
 _LONGER = 5
-"""How many times longer than before a measurement is advised."""
+"""Factor by which a measurement is advised to be longer."""
+
+
+def find_other_states(result: RunResult, settings: Settings) -> list[Doubt]:
+    """Returns why the energy cannot be the ground state's; empty if nothing shows that."""
+    if result.energy is None or result.energy_error is None:
+        return []
+    system, target_error = settings.system.model_dump(), settings.evaluation.target_error
+    return list(filter(None, [not_the_ground_state(system, result.energy, result.energy_error, target_error)]))
 
 
 def judged(
     result: RunResult, settings: Settings, metrics: Mapping[str, Any], others: Sequence[Doubt] = ()
 ) -> tuple[RunResult, list[Doubt]]:
-    """Returns the result with its verdict, and the doubts that this rests on.
+    """Returns the result with its verdict, and the doubts about its energy.
 
     Args:
         result: without a verdict.
         settings: of the run.
         metrics: columns of `metrics.csv`; may be empty.
-        others: doubts from elsewhere.
+        others: doubts from elsewhere, see `find_other_states`; they explain how training ended unless it failed.
     """
+    if result.stop_reason != "failed":
+        explanations = filter(None, (result.stop_explanation, *(doubt.reason for doubt in others)))
+        result = replace(result, stop_explanation="; ".join(explanations) or None)
     doubts = find_doubts(asdict(result), settings.evaluation.target_error, metrics.get("energy", ()), others)
     reasons = [doubt.reason for doubt in doubts]
     return replace(result, converged=not doubts, not_converged_because=reasons), doubts
 
 
 def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings, folder: Path) -> list[str]:
-    """Returns what is said below the table: where the results are, advice where it is needed, and the next commands.
+    """Returns the lines below the table: advice if there are doubts, the folder of the results, and the next commands.
 
     Args:
         result: of the run.
@@ -88,14 +100,14 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
 
 
 def _longer_training(result: RunResult, settings: Settings, folder: Path, resume: str) -> str:
-    """Returns how to train longer; a stage of a chain, or a run that a criterion has ended, cannot simply go on."""
+    """Returns how to train longer; a stage of a chain, or a run that a criterion has ended, cannot simply resume."""
     iterations = 2 * max(result.n_iterations, settings.training.iterations)
     if result.stop_reason == "early_stopping":
         return f"train longer: start again with --early_stopping=none --iterations={iterations}"
     if bears_mark(folder.parent, CHAIN_MARK):
         return f"train longer: start the chain again with iterations = {iterations} in this stage"
     if result.stop_reason == "interrupted":
-        return f"go on with the training: {resume}"
+        return f"continue training: {resume}"
     if result.stop_reason == "time_limit" and settings.training.max_seconds:
         return f"train longer: {resume} --max_seconds={math.ceil(2 * settings.training.max_seconds)}"
     return f"train longer: {resume} --iterations={iterations}"

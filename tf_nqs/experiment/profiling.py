@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.analysis.profile import WHOLE, PhaseTime, plot_profile, profile_table, write_profile
-from tf_nqs.storage.run_folder import PROFILE_FILE, PROFILE_PLOT_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.whole_numbers import whole_number
 
@@ -42,7 +41,7 @@ _CALLS_ALONE = 10
 
 def profile_run(
     vmc: VariationalMonteCarlo,
-    folder: Path,
+    folder: RunFolder,
     title: str,
     n_iterations: int | None = None,
 ) -> None:
@@ -56,8 +55,8 @@ def profile_run(
     """
     logger.info("profiling ...")
     rows, trained = profile_iterations(vmc, n_iterations), int(vmc.iteration)
-    write_profile(rows, folder / PROFILE_FILE, trained)
-    plot_profile(rows, folder / PROFILE_PLOT_FILE, f"{title}, after {trained} iterations")
+    write_profile(rows, folder.profile, trained)
+    plot_profile(rows, folder.profile_plot, f"{title}, after {trained} iterations")
     logger.info(profile_table(rows))
 
 

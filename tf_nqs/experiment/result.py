@@ -28,14 +28,14 @@ def make_result(
     seconds_training: float,
     seconds_total: float,
 ) -> RunResult:
-    """Returns what `result.json` holds, without a verdict; numbers that are not finite are None, as JSON has no NaN.
+    """Returns the entries of `result.json`, without a verdict; None for numbers that are not finite.
 
     Args:
         settings: of the run.
         vmc: the trainer.
         reference: the exact energy, or the best one known.
         measurement: of the trained wave function.
-        convergence: what early stopping, transfer and repairs did.
+        convergence: report of early stopping, transfer and rollbacks.
         seconds_training: time of the training.
         seconds_total: time of the whole run.
     """
@@ -65,7 +65,7 @@ def make_result(
 
 
 def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
-    """Returns how many of its errors, that of the reference included, an energy is off; None if that is not known."""
+    """Returns the deviation from the reference in standard errors, combined with its uncertainty; None if unknown."""
     if reference.energy is None or reference.uncertainty is None:
         return None
     sigma = math.hypot(measurement.energy_error, reference.uncertainty)
@@ -78,6 +78,6 @@ def finite_or_none(value: float | None) -> float | None:
 
 
 def versions() -> dict[str, str]:
-    """Returns package -> version of what the numbers of a run depend on."""
+    """Returns package -> version, for all packages that the numbers of a run depend on."""
     packages = (tf_nqs, tf, keras, tfp, np, scipy)
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 
 from tf_nqs.callbacks import set_trainable
-from tf_nqs.config import SettingsError, TransferSettings
+from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.experiment.build import read_run
 from tf_nqs.storage.files import replace_file
-from tf_nqs.storage.run_folder import WALKERS_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
 
@@ -30,15 +30,15 @@ class TransferError(SettingsError):
 
 
 class Transfer(NamedTuple):
-    """What a transfer did; weights are named as in the ansatz, e.g. `equivariant_1/kernel`.
+    """Report of a transfer; weights are named as in the ansatz, e.g. `equivariant_1/kernel`.
 
     Attributes:
         source: the run folder, or the class of the model, that the weights come from.
         kind: "interaction" for the same number of particles, where all weights are copied, else "particle".
         copied: weight -> number of its parameters, for those copied.
-        drawn: the same for those that keep the random start values of the ansatz, as their shape depends on A.
+        drawn: the same for those that keep the random start values of the ansatz, because their shape depends on A.
         frozen: the same for those, copied or not, that are not trainable.
-        walkers: "carried over", or why they were drawn anew; None where there are no walkers, as between two models.
+        walkers: "carried over", or why they are new; None between two models, which have no walkers.
     """
 
     source: str
@@ -53,7 +53,7 @@ class Transfer(NamedTuple):
         lines = [f"{self.kind} transfer from {self.source}"]
         for name in ("copied", "drawn", "frozen"):
             weights = getattr(self, name)
-            what = "drawn anew" if name == "drawn" else name
+            what = "new" if name == "drawn" else name
             lines.append(f"  {what}: {sum(weights.values())} parameters ({', '.join(weights) or 'none'})")
         return lines + ([f"  walkers: {self.walkers}"] if self.walkers else [])
 
@@ -62,16 +62,16 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
     """Copies the weights of a trained wave function into a new one, as far as their shapes allow.
 
     With the same number of particles A all weights are copied (interaction transfer). With another one, larger or
-    smaller, those are whose shape does not depend on A (particle transfer): of `FermionAnsatz` the equivariant layers.
-    The others keep the start values that the ansatz has. Nothing is copied if anything is refused.
+    smaller, only weights whose shape does not depend on A are copied (particle transfer): in `FermionAnsatz` the
+    equivariant layers. The others keep their present values. Nothing is copied if anything is refused.
 
     Args:
         source: the folder of a run, or a model.
-        ansatz: the model that is given the weights; not yet compiled in a trainer, if layers are to be frozen.
+        ansatz: the model that the weights are copied to; if layers are to be frozen, not yet compiled in a trainer.
         freeze_equivariant: whether the ansatz' `equivariant_layers` are frozen.
 
     Returns:
-        What was copied, what was not, and what is frozen.
+        The names and sizes of the weights that were copied, that were not, and that are frozen.
 
     Raises:
         TransferError: the source is no run or holds weights that are not finite; it has another class, another
@@ -108,26 +108,6 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
     )
 
 
-def start_weights(settings: TransferSettings, ansatz: keras.Model) -> Transfer | None:
-    """Gives an ansatz the weights, and the frozen layers, that the settings of a run ask for.
-
-    Args:
-        settings: the section of the settings.
-        ansatz: the model, not yet compiled in a trainer.
-
-    Returns:
-        As `transfer_from`; None where training starts from random weights.
-
-    Raises:
-        TransferError: as `transfer_from`.
-    """
-    if settings.transfer_from is not None:
-        return transfer_from(settings.transfer_from, ansatz, settings.freeze_equivariant)
-    if settings.freeze_equivariant:
-        freeze_equivariant_layers(ansatz)
-    return None
-
-
 def freeze_equivariant_layers(ansatz: keras.Model) -> None:
     """Freezes the layers in front of the orbitals, whose weights do not depend on the number of particles.
 
@@ -143,15 +123,15 @@ def freeze_equivariant_layers(ansatz: keras.Model) -> None:
 
 
 def _load(run_dir: str) -> keras.Model:
-    """Returns the ansatz of a run folder; what is wrong with the folder is said of transfer_from."""
+    """Returns the ansatz of a run folder; errors name the setting transfer_from."""
     try:
-        return read_run(run_dir, "transfer_from").ansatz
+        return read_run(RunFolder.finished(run_dir, "transfer_from")).ansatz
     except SettingsError as error:
         raise TransferError(str(error)) from error
 
 
 def _matching(source: keras.Model, ansatz: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Returns the pairs of weights of one shape, after checking that the models differ in nothing but A."""
+    """Returns the pairs of weights of equal shape, after checking that the models differ only in A."""
     if type(source) is not type(ansatz):
         raise TransferError(
             f"is a {type(source).__name__}, the ansatz a {type(ansatz).__name__}; must be the same class"
@@ -179,7 +159,7 @@ def _differ_in_particles(source: keras.Model, ansatz: keras.Model) -> bool:
 
 
 def _numbers_of_config(model: keras.Model) -> dict[str, object]:
-    """Returns the plain entries of a configuration; none for a model without one, of which shapes must tell all."""
+    """Returns the plain entries of a configuration; none for a model without one, of which only shapes are compared."""
     try:
         config = model.get_config()
     except NotImplementedError:
@@ -196,7 +176,7 @@ def _sizes(weights: Iterable[Any]) -> dict[str, int]:
     return {weight_name(weight): math.prod(weight.shape) for weight in weights}
 
 
-def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
+def save_walkers(vmc: VariationalMonteCarlo, folder: RunFolder) -> None:
     """Writes `walkers.npz`: positions (n_walkers, n_particles) and proposal_width in a_ho, sampler and n_iterations.
 
     Args:
@@ -206,29 +186,31 @@ def save_walkers(vmc: VariationalMonteCarlo, folder: Path) -> None:
     positions, _, width = (np.array(value) for value in vmc.walkers)
     arrays: dict[str, Any] = {"positions": positions, "proposal_width": width, "sampler": np.array(vmc.sampler.name)}
     arrays["n_iterations"] = np.array(int(vmc.iteration))
-    replace_file(folder / WALKERS_FILE, lambda unfinished: np.savez_compressed(unfinished, **arrays))
+    replace_file(folder.walkers, lambda unfinished: np.savez_compressed(unfinished, **arrays))
 
 
 def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
-    """Lets the walkers of a run go on in a trainer whose ansatz has all the weights of that run.
+    """Gives the walkers of a run to a trainer whose ansatz has all the weights of that run.
 
-    They sample |Psi|^2 already and need no burn-in. If the trainer has fewer, the first are taken; if it has more, they
-    are repeated, and burn in so that the copies part. Another kind of sampler keeps its own proposal width.
+    They sample |Psi|^2 already and need no burn-in. If the trainer has fewer walkers, it takes the first ones; if it
+    has more, they are repeated and burnt in, so that the copies separate. Another kind of sampler keeps its own
+    proposal width.
 
     Args:
         run_dir: the folder of the run.
         vmc: a trainer before its first iteration.
 
     Returns:
-        What became of the walkers, in words; they stay as they are where the run has none that fit.
+        "carried over", or why the trainer keeps its own walkers: the run has none that fit.
 
     Raises:
         TransferError: their file cannot be read.
     """
-    path = Path(run_dir).expanduser() / WALKERS_FILE
+    source = RunFolder(run_dir, "transfer_from")
+    path = source.walkers
     n_walkers, n_particles = vmc.positions.shape
     if not path.is_file():
-        return f"drawn anew, as {run_dir} has no {WALKERS_FILE}"
+        return f"new, because {run_dir} has no {path.name}"
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             entries = [file[name] for name in ("positions", "proposal_width", "sampler")]
@@ -236,11 +218,9 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
             raise ValueError("an entry is no array")
         positions, width, sampler = entries[0], float(entries[1]), str(entries[2])
     except (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise TransferError(
-            f"transfer_from = {shown(str(run_dir))}: {WALKERS_FILE} cannot be read ({error})"
-        ) from error
+        raise TransferError(f"{source.name}: {path.name} cannot be read ({error})") from error
     if not _are_walkers(positions, width, n_particles):
-        return f"drawn anew, as those of {run_dir} do not fit"
+        return f"new, because those of {run_dir} do not fit"
     if sampler != vmc.sampler.name:
         width = float(vmc.proposal_width)
     carried = np.resize(positions, (n_walkers, n_particles)).astype(vmc.compute_dtype)
@@ -249,7 +229,7 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
 
 
 def _are_walkers(positions: np.ndarray, width: float, n_particles: int) -> bool:
-    """Whether a file holds positions of as many particles, at least of one walker, and a width, all of them finite."""
+    """Returns whether positions are of at least one walker of `n_particles`, and these and the width are finite."""
     if positions.dtype.kind != "f" or positions.ndim != 2 or 0 in positions.shape or positions.shape[1] != n_particles:
         return False
     return bool(np.all(np.isfinite(positions))) and 0 < width < math.inf

@@ -13,7 +13,7 @@ from tf_nqs import defaults
 from tf_nqs.sampling.global_moves import global_move, propose
 from tf_nqs.sampling.sampling_call import Sample, sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
-from tf_nqs.whole_numbers import whole_number
+from tf_nqs.whole_numbers import FEWEST_WALKERS, whole_number
 
 _ADAPTATION_RATE = 0.3
 """Relative change of the width per unit of acceptance off target: forgets a bad start in about ten adaptations."""
@@ -84,7 +84,7 @@ class Sampler(abc.ABC):
             target_acceptance = self.default_acceptance
         if not 0 < target_acceptance < 1:
             raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
-        self.n_walkers = whole_number("n_walkers", n_walkers, 1)
+        self.n_walkers = whole_number("n_walkers", n_walkers, FEWEST_WALKERS)
         self.n_steps = whole_number("n_steps", n_steps, 1)
         self.n_burn_in = whole_number("n_burn_in", n_burn_in)
         self.proposal_width = proposal_width

@@ -22,7 +22,7 @@ from tf_nqs.physics import TrappedFermions
 from tf_nqs.saved_model.readme import readme
 from tf_nqs.saved_model.signatures import functions_of_positions, make_methods, make_signatures
 from tf_nqs.storage.export_folder import README_FILE, VERSION_FOLDER, check_output
-from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.files import folder_errors
 from tf_nqs.types import Tensor
 
 SUMMARY_FILE = "export.json"
@@ -204,15 +204,15 @@ def _written_beside(target: Path, output: str | Path) -> Iterator[Path]:
     """
     new_parents = [place for place in target.parents if not place.exists()]
     allowed = "must be a new or an empty folder"
-    with told_in_one_line("output", output, allowed):
+    with folder_errors("output", output, allowed):
         target.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     new, old = workshop / "new", workshop / "old"
     try:
-        with told_in_one_line("output", output, f"{allowed} on a disk with room for it", among_others=True):
+        with folder_errors("output", output, f"{allowed} on a disk with room for it", among_others=True):
             new.mkdir()
             yield new
-        with told_in_one_line("output", output, allowed):
+        with folder_errors("output", output, allowed):
             _put_in_place(new, target, old)
     finally:
         if target.exists() or not old.exists():

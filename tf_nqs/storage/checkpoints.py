@@ -83,7 +83,7 @@ def save_checkpoint(folder: Path, state: State, facts: dict[str, Any], n_kept: i
             manager.save(checkpoint_number=max(numbers, default=0) + 1)
     except (OSError, tf.errors.OpError) as error:
         _delete_unfinished(folder)
-        before = "those before are whole, --resume goes on from the last one"
+        before = "those before are whole, --resume continues from the last one"
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: no checkpoint can be written ({_reason(error)}); "
             + (before if numbers else "there is none before, must be trained in another folder")

@@ -1,4 +1,4 @@
-"""The folder of an export: what it holds, and what of it must not be lost."""
+"""The folder of an export: its layout, and the check that nothing in it gets lost."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ UNREADABLE = "[\\"
 
 
 def check_output(output: str | Path, overwrite: bool) -> Path:
-    """Returns the folder of an export as an absolute path, and refuses one that holds what must not be lost.
+    """Returns the folder of an export as an absolute path; refuses one with other files in it.
 
     Args:
         output: a new or an empty folder.
-        overwrite: whether it may hold an export.
+        overwrite: whether it may hold an earlier export, which is replaced.
 
     Raises:
-        SettingsError: it holds something else, is no folder, no path at all, or none that TensorFlow can load from.
+        SettingsError: it holds something else, is a file, is not a path, or TensorFlow cannot load from it.
     """
     name, allowed = shown(str(output)), "must be a new or an empty folder"
     try:

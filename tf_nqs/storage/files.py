@@ -1,4 +1,4 @@
-"""Files on a disk that may be full or read-only: they are whole or not there, and what fails is told in one line."""
+"""Files on a disk that may be full or read-only: written whole or not at all, with errors of one line."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from pathlib import Path
 from tf_nqs.config.errors import RunFolderError, shown
 
 FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-"""Errors of the system by which a disk refuses what is to be written."""
+"""System errors of a disk that cannot be written."""
 
 MISPLACED = (errno.EISDIR, errno.ENOTDIR)
-"""Errors of the system where a folder stands in the place of a file, or the other way round."""
+"""System errors of a folder in the place of a file, or the other way round."""
 
 
 @contextlib.contextmanager
-def told_in_one_line(leaf: str, folder: str | Path, hint: str = "", among_others: bool = False) -> Iterator[None]:
-    """Turns what the disk refuses inside the `with` block into one line that names the setting of the folder.
+def folder_errors(leaf: str, folder: str | Path, hint: str = "", among_others: bool = False) -> Iterator[None]:
+    """Converts file-system errors raised in the `with` block into a RunFolderError that names the setting.
 
-    Such as: run_dir = 'runs/a4': cannot be written (No space left on device). TensorFlow has errors of its own for
-    that, which only the system's words in their text tell from others.
+    Such as: run_dir = 'runs/a4': cannot be written (No space left on device). TensorFlow raises errors of its own,
+    which are recognised by the system's words in their text.
 
     Args:
         leaf: setting that names the folder.
         folder: its value.
-        hint: end of the line: what is allowed, or how to go on.
-        among_others: whether the block does more than writing: then only `FAILURES` and what is `MISPLACED` are turned,
-            other errors stay.
+        hint: end of the line: what is allowed, or how to continue.
+        among_others: whether the block does more than writing; then only `FAILURES` and `MISPLACED` are converted.
 
     Raises:
-        RunFolderError: something in it cannot be written.
+        RunFolderError: a file of the folder cannot be written.
     """
     try:
         yield
@@ -47,34 +46,34 @@ def told_in_one_line(leaf: str, folder: str | Path, hint: str = "", among_others
 
 
 def error_number(error: Exception) -> int | None:
-    """Returns the system's number of an error, of TensorFlow's by the text; None where it has none."""
+    """Returns the system's number of an error, for TensorFlow's errors by their text; None if there is none."""
     if isinstance(error, OSError):
         return error.errno
     return next((number for number in errno.errorcode if os.strerror(number) in str(error)), None)
 
 
 def _errors_of_files() -> tuple[type[Exception], ...]:
-    """Returns Python's kind of error, and TensorFlow's own, which nothing can raise before it is loaded."""
+    """Returns Python's class of file errors, and TensorFlow's own once TensorFlow is loaded."""
     tensorflow = sys.modules.get("tensorflow")
     return (OSError,) if tensorflow is None else (OSError, tensorflow.errors.OpError)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under another name first, so that a file of this name is always whole.
+    """Writes a file under another name first, then renames it, so that a file of this name is always whole.
 
     Args:
         path: the file.
-        write: writes it, under the name that it is given.
+        write: writes it to the path that it is given.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: it cannot be written; an earlier file stays as it was.
     """
     unfinished = path.with_name(f"unfinished-{path.name}")
     try:
         write(unfinished)
         unfinished.replace(path)
     except OSError:
-        with contextlib.suppress(OSError):  # as little room as there is, half a file should not take it
+        with contextlib.suppress(OSError):  # half a file should not take the little room that there is
             unfinished.unlink(missing_ok=True)
         raise
 

@@ -1,4 +1,4 @@
-"""Folders whose names TensorFlow would take for patterns, under names that it takes as they are."""
+"""Plain names for folders whose own names TensorFlow would read as patterns."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATTERN_CHARACTERS = "*?[\\"
-"""TensorFlow looks for the files of checkpoints by patterns, made of the whole path."""
+"""TensorFlow finds the files of checkpoints by patterns that contain the whole path."""
 
 
 def is_plain(path: str | Path) -> bool:
-    """Returns whether TensorFlow takes a path as it is."""
+    """Returns whether a path has no pattern characters, so that TensorFlow finds its files."""
     return not any(character in str(path) for character in PATTERN_CHARACTERS)
 
 
 @contextlib.contextmanager
 def plain_path(folder: Path) -> Iterator[Path]:
-    """Gives a name of a folder that TensorFlow takes as it is, valid in this process while inside the `with` block.
+    """Gives a plain name of a folder, valid in this process inside the `with` block.
 
     Args:
         folder: one that exists, unless its own name is plain.

@@ -1,4 +1,4 @@
-"""What `result.json` holds."""
+"""The entries of `result.json`, and reading them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 class Convergence(NamedTuple):
-    """What transfer, freezing, early stopping and repairs did; see `RunResult`."""
+    """Report of transfer, freezing, early stopping and rollbacks; see `RunResult`."""
 
     stop_explanation: str | None = None
     blocking_criteria: list[str] | None = None
@@ -23,35 +23,32 @@ class Convergence(NamedTuple):
     non_finite_share_training: float = 0.0
     n_rejected: int = 0
 
-    def with_explanation(self, more: str) -> Convergence:
-        """Returns the same with one more reason in `stop_explanation`."""
-        return self._replace(stop_explanation="; ".join(filter(None, (self.stop_explanation, more))))
-
 
 @dataclass(frozen=True)
 class RunResult:
-    """What `result.json` holds; energies in hbar*omega, None where a number does not exist or is not known.
+    """The entries of `result.json`; energies in hbar*omega, None if a number does not exist or is unknown.
 
     Attributes:
-        energy_error: None as well where no error can be known: the walkers were not in equilibrium, or R-hat is above
-            1.05.
-        n_samplings: iterations that drew new samples; the others re-weighted those at hand.
+        energy_error: standard error, corrected for autocorrelation; also None if the walkers were not in equilibrium or
+            R-hat is above 1.05, because no error can be known then.
+        energy_error_naive: uncorrected standard error, as if all samples were independent.
+        n_samplings: iterations that drew new samples; the others re-weighted the current ones.
         stop_reason: iterations, early_stopping, time_limit, interrupted or failed.
-        stop_explanation: why training failed, if it did; else with early stopping, why training was stopped or what
-            has kept it from being stopped; and what shows that the energy is not the ground state's.
+        stop_explanation: reason why training failed; else, with early stopping, why it stopped training or why it did
+            not; and evidence that the energy is not the ground state's.
         blocking_criteria: with early stopping, the checks that the last window did not pass; see `windows.csv`.
-        restored_iteration: with restore_best, the iteration whose weights were given back and measured.
+        restored_iteration: with restore_best, the iteration whose weights were restored and measured.
         released_iteration: the iteration after which frozen layers were trained too, if any.
-        transfer: with transfer_from, what `tf_nqs.experiment.transfer.Transfer` holds.
+        transfer: with transfer_from, the entries of `tf_nqs.experiment.transfer.Transfer`.
         n_repairs: rollbacks to the last good state, after faults.
-        n_restarted: walkers that were lost or stuck while training, and were restarted where others stood.
+        n_restarted: lost or stuck walkers of the training, which were moved to the positions of others.
         non_finite_share_training: share of the local energies of the training that were not finite, and left out.
-        n_rejected: solutions of the natural gradient that were not finite, and were solved for again with more damping.
-        non_finite_share: the same share of the measurement.
+        n_rejected: solutions of the natural gradient that were not finite, and were repeated with more damping.
+        non_finite_share: share of the local energies of the measurement that were not finite, and left out.
         in_equilibrium: whether the burn-in before the measurement ended in equilibrium.
         is_mixed: whether the Markov chains of the measurement agree, by R-hat.
-        converged: whether nothing speaks against the energy, see `tf_nqs.analysis.verdict.find_doubts`.
-        not_converged_because: what does, in words.
+        converged: whether there is no doubt about the energy, see `tf_nqs.analysis.verdict.find_doubts`.
+        not_converged_because: the doubts, in words.
     """
 
     energy: float | None
@@ -95,7 +92,7 @@ class RunResult:
 
 
 REQUIRED = frozenset(field.name for field in fields(RunResult) if field.default is MISSING)
-"""What every `result.json` of this package has; those of older versions lack the rest."""
+"""Entries of every `result.json` of this package; those of older versions lack the others."""
 
 _NEVER_NEGATIVE = (
     *("energy_error", "energy_error_naive", "variance", "reference_uncertainty"),
@@ -105,15 +102,15 @@ _NEVER_NEGATIVE = (
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Returns what a `result.json` holds, which may be from elsewhere, or of an older version and lack entries.
+    """Returns the entries of a `result.json`, which may come from elsewhere, or lack entries of later versions.
 
     Args:
         path: the file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON object, or an entry has another type than `RunResult` says, or a sign that it cannot
-            have; one line.
+        ValueError: it is not a JSON object, or an entry has another type than in `RunResult` or an impossible sign; one
+            line.
     """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))

@@ -1,9 +1,11 @@
-"""A run folder belongs to one run: it is claimed before anything is written, and never overwritten."""
+"""The folder of a run: it belongs to one run, which claims it before anything is written, and is never overwritten."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +13,235 @@ from typing import Any, TextIO
 
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import brief, shown
-from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.files import folder_errors
 from tf_nqs.storage.result import read_result
 
-CLAIM_FILE, CHAIN_MARK = ".claimed", ".chain"
-CHECKPOINT_FOLDER, EVENTS_FOLDER = "checkpoints", "tensorboard"
-CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE = "config.toml", "ansatz.weights.h5", "metrics.csv"
-WINDOWS_FILE = "windows.csv"
-RESULT_FILE, PLOT_FILE, WALKERS_FILE = "result.json", "energy.png", "walkers.npz"
-PROFILE_FILE, PROFILE_PLOT_FILE = "profile.csv", "profile.png"
-EVALUATION_FILE = "evaluation.json"
-OBSERVABLES_FILE, OBSERVABLES_FOLDER = "observables.npz", "observables"
+CHAIN_MARK = ".chain"
 
-_BEFORE_TRAINING = (CLAIM_FILE, CONFIG_FILE, f"unfinished-{CONFIG_FILE}")
-"""All that a run has written before its training begins."""
+_A_RUN = "must be the folder of a run"
+_LOCKED = "locked by another process; wait for it to finish"
 
-_BEFORE_CHECKPOINT = (*_BEFORE_TRAINING, METRICS_FILE, WINDOWS_FILE, EVENTS_FOLDER, CHECKPOINT_FOLDER)
-"""All that a run has written before its first checkpoint, which is that of iteration 0, is whole."""
+
+class RunFolder(os.PathLike):
+    """The folder of a run, and where its files are; making this object touches no file.
+
+    `claim`, `reopen` and `finished` return one after checking that the folder is new, resumable or finished.
+
+    Attributes:
+        path: the folder.
+        name: the setting that names the folder, with its value, for messages.
+        mark: exists from the moment the run claims the folder; also the file that is locked.
+        config: the settings, TOML.
+        metrics: a row per iteration.
+        windows: a row per window of early stopping.
+        events: folder for TensorBoard.
+        checkpoints: folder of the states that a training can resume from.
+        weights: the trained weights.
+        walkers: the last walkers.
+        result: the numbers of the finished run, see `RunResult`.
+        plot: the energy over the iterations.
+        profile, profile_plot: the time of each phase of an iteration.
+        evaluation: a later measurement of the energy.
+        observables, observable_plots: later measurements of other observables; a file and a folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], setting: str = "run_dir"):
+        self.name = f"{setting} = {shown(str(path))}"
+        try:
+            self.path = Path(path).expanduser()
+        except RuntimeError as error:  # no such user for '~user'
+            raise self._error(f"no usable path ({error}); {_A_RUN}") from error
+        self.mark = self.path / ".claimed"
+        self.config = self.path / "config.toml"
+        self.metrics = self.path / "metrics.csv"
+        self.windows = self.path / "windows.csv"
+        self.events = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.weights = self.path / "ansatz.weights.h5"
+        self.walkers = self.path / "walkers.npz"
+        self.result = self.path / "result.json"
+        self.plot = self.path / "energy.png"
+        self.profile, self.profile_plot = self.path / "profile.csv", self.path / "profile.png"
+        self.evaluation = self.path / "evaluation.json"
+        self.observables, self.observable_plots = self.path / "observables.npz", self.path / "observables"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    __str__ = __fspath__
+
+    def _error(self, problem: str) -> RunFolderError:
+        return RunFolderError(f"{self.name}: {problem}")
+
+    @classmethod
+    def claim(cls, run_dir: str | Path | None = None) -> RunFolder:
+        """Creates the folder of a new run, or takes an empty one, and marks it as taken.
+
+        Only one process can create the mark, so two runs started at once cannot share a folder.
+
+        Args:
+            run_dir: the folder; None for a dated one in `runs/`.
+
+        Raises:
+            RunFolderError: the path holds something already, is a file, or cannot be written.
+        """
+        folder, allowed = cls(default_run_dir() if run_dir is None else run_dir), "must be a new or an empty folder"
+        if folder.holds_checkpoint or (folder._was_killed_early and folder.config.is_file()):
+            raise folder._error(f"holds a run that can be continued by --resume; {allowed} without it")
+        taken = f"not empty, it may hold another run; {allowed}"
+        try:
+            n_new = sum(not place.exists() for place in (folder.path, *folder.path.parents))
+            folder.path.mkdir(parents=True, exist_ok=True)
+            is_empty = not any(folder.path.iterdir())
+            if is_empty:
+                folder._write_mark(n_new)
+        except FileExistsError as error:
+            lost_race = error.filename is not None and Path(error.filename) == folder.mark
+            raise folder._error(taken if lost_race else f"is a file; {allowed}") from error
+        except OSError as error:
+            raise folder._error(f"cannot be written ({error.strerror}); {allowed}") from error
+        except ValueError as error:  # a name that the file system cannot hold
+            raise folder._error(f"no usable path ({error}); {allowed}") from error
+        if not is_empty:
+            raise folder._error(taken)
+        return folder
+
+    @classmethod
+    def reopen(cls, run_dir: str | Path | None) -> RunFolder:
+        """Returns the folder of a run that can be resumed.
+
+        Raises:
+            RunFolderError: run_dir is None, or holds neither a checkpoint nor a run that was killed before its first.
+        """
+        if run_dir is None:
+            raise RunFolderError("run_dir: must be given with --resume; the folder of a run")
+        folder = cls(run_dir)
+        if not (folder.holds_checkpoint or folder._was_killed_early):
+            raise folder._error(f"holds no checkpoint; {_A_RUN}, or be given without --resume")
+        return folder
+
+    @classmethod
+    def finished(cls, run_dir: str | os.PathLike[str], setting: str = "run_dir") -> RunFolder:
+        """Returns the folder of a finished run, with its settings read.
+
+        Args:
+            run_dir: the folder.
+            setting: name of the setting that gives it.
+
+        Raises:
+            RunFolderError: it lacks a file that every finished run has, or its settings cannot be used.
+        """
+        folder = cls(run_dir, setting)
+        try:
+            if not (str(run_dir) and folder.path.is_dir()):
+                raise folder._error(f"no such folder; {_A_RUN}")
+            for file in (folder.config, folder.weights):
+                folder.needed(file)
+        except OSError as error:  # too long a name
+            raise folder._error(f"no usable path ({error.strerror}); {_A_RUN}") from error
+        _ = folder.settings
+        return folder
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """All settings of the run, read once.
+
+        Raises:
+            RunFolderError: they cannot be used.
+        """
+        try:
+            return settings_from(self.config)
+        except SettingsError as error:
+            raise self._error(f"its {self.config.name} cannot be used ({error}); {_A_RUN}") from error
+
+    @functools.cached_property
+    def result_values(self) -> dict[str, Any]:
+        """The entries of `result.json`, read once, see `read_result`; empty if there is no such file.
+
+        Raises:
+            RunFolderError: it cannot be used.
+        """
+        try:
+            return read_result(self.result) if self.result.is_file() else {}
+        except (OSError, ValueError) as error:
+            raise self.unreadable(self.result, error) from error
+
+    def unreadable(self, file: Path, error: Exception) -> RunFolderError:
+        """Returns the error that says that a file of the folder cannot be read."""
+        return self._error(f"its {file.name} cannot be read ({brief(error)}); {_A_RUN}")
+
+    def needed(self, file: Path) -> Path:
+        """Returns a file of the folder.
+
+        Raises:
+            RunFolderError: it does not exist.
+        """
+        if not file.is_file():
+            raise self._error(f"has no {file.name}; {_A_RUN}")
+        return file
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Locks the folder for this process inside the `with` block, and gives back a new one that an error ends early.
+
+        The system unlocks it when the process ends, however that happens.
+
+        Raises:
+            RunFolderError: another process has locked it, or it cannot be written, now or later.
+        """
+        hint = "once it can, --resume continues from the last checkpoint, if there is one"
+        with _locked(self.path, self.mark.name, _LOCKED), folder_errors("run_dir", self.path, hint, True):
+            try:
+                yield
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """Deletes the mark and the settings of a run that wrote nothing else, and the folders made by `claim`."""
+        entries = list(self.path.iterdir())
+        if not {entry.name for entry in entries} <= self._before_training:
+            return
+        text = self.mark.read_text(encoding="ascii", errors="replace").strip() if self.mark.is_file() else ""
+        for entry in entries:
+            entry.unlink()
+        with contextlib.suppress(OSError):  # something else is in it by now
+            for place in (self.path, *self.path.parents)[: int(text) if text.isdecimal() else 0]:
+                place.rmdir()
+
+    @property
+    def holds_checkpoint(self) -> bool:
+        """Whether the folder holds a checkpoint, damaged or not."""
+        try:
+            return any(self.checkpoints.glob("*.index"))
+        except (OSError, ValueError):  # a name that is refused elsewhere
+            return False
+
+    @property
+    def _before_training(self) -> set[str]:
+        """Names of all that a run writes before its training begins."""
+        return {self.mark.name, self.config.name, f"unfinished-{self.config.name}"}
+
+    @property
+    def _was_killed_early(self) -> bool:
+        """Whether the folder holds what a run writes before its first checkpoint, no iteration, and nothing else."""
+        logs = {place.name for place in (self.metrics, self.windows, self.events, self.checkpoints)}
+        try:
+            names = {entry.name for entry in self.path.iterdir()}
+            metrics = self.metrics.read_bytes() if self.metrics.name in names else b""
+        except (OSError, ValueError):  # a name that is refused elsewhere
+            return False
+        has_iterations = len(metrics.splitlines()) > 1 or self.holds_checkpoint
+        return self.mark.name in names and names <= self._before_training | logs and not has_iterations
+
+    def _write_mark(self, n_new: int) -> None:
+        """Marks the folder as taken; `release` deletes the last `n_new` folders of its path, which are new."""
+        self.mark.touch(exist_ok=False)
+        try:
+            self.mark.write_text(f"{n_new}\n", encoding="ascii")
+        except OSError:
+            self.mark.unlink(missing_ok=True)
+            raise
 
 
 def default_run_dir(config: str | None = None) -> str:
@@ -40,222 +254,40 @@ def default_run_dir(config: str | None = None) -> str:
     return str(Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
-def claim_run_folder(run_dir: str | Path | None = None) -> Path:
-    """Creates the folder of a run, or takes an empty one, and marks it as taken.
-
-    The mark is a file that only one process can create, so two runs started at once cannot share a folder.
-
-    Args:
-        run_dir: the folder; None for a dated one in `runs/`.
-
-    Returns:
-        The folder.
-
-    Raises:
-        RunFolderError: it holds something already, is no folder, or cannot be written.
-    """
-    name = default_run_dir() if run_dir is None else str(run_dir)
-    if holds_checkpoint(name) or (bears_mark(name, CONFIG_FILE) and _was_killed_early(name)):
-        raise RunFolderError(
-            f"run_dir = {shown(name)}: holds a run that can be continued by --resume; "
-            "must be a new or an empty folder without it"
-        )
-    taken = f"run_dir = {shown(name)}: not empty, it may hold another run; must be a new or an empty folder"
-    try:
-        folder = Path(name).expanduser()
-        n_new = sum(not place.exists() for place in (folder, *folder.parents))
-        folder.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(folder.iterdir())
-        if is_empty:
-            _write_mark(folder / CLAIM_FILE, n_new)
-    except FileExistsError as error:
-        lost_race = error.filename is not None and Path(error.filename).name == CLAIM_FILE
-        problem = taken if lost_race else f"run_dir = {shown(name)}: is a file; must be a new or an empty folder"
-        raise RunFolderError(problem) from error
-    except OSError as error:
-        raise RunFolderError(
-            f"run_dir = {shown(name)}: cannot be written ({error.strerror}); must be a new or an empty folder"
-        ) from error
-    except (RuntimeError, ValueError) as error:  # no such user for '~user'; a name the file system cannot hold
-        raise RunFolderError(
-            f"run_dir = {shown(name)}: no usable path ({error}); must be a new or an empty folder"
-        ) from error
-    if not is_empty:
-        raise RunFolderError(taken)
-    return folder
-
-
-def _write_mark(mark: Path, n_new: int) -> None:
-    """Marks a folder as taken, of which so many parts of the path are new, for `release_run_folder`."""
-    mark.touch(exist_ok=False)
-    try:
-        mark.write_text(f"{n_new}\n", encoding="ascii")
-    except OSError:
-        mark.unlink(missing_ok=True)
-        raise
-
-
-def _was_killed_early(run_dir: str | Path) -> bool:
-    """Returns whether a folder holds what a run writes before its first checkpoint, no iteration, and nothing else."""
-    try:
-        folder = Path(run_dir).expanduser()
-        names = {entry.name for entry in folder.iterdir()}
-        metrics = (folder / METRICS_FILE).read_bytes() if METRICS_FILE in names else b""
-    except (OSError, RuntimeError, ValueError):  # a name that is refused elsewhere
-        return False
-    has_iterations = len(metrics.splitlines()) > 1 or holds_checkpoint(folder)
-    return CLAIM_FILE in names and names <= set(_BEFORE_CHECKPOINT) and not has_iterations
-
-
-def holds_checkpoint(run_dir: str | Path) -> bool:
-    """Returns whether a folder holds a checkpoint of a run, damaged or not."""
-    try:
-        return any(Path(run_dir, CHECKPOINT_FOLDER).expanduser().glob("*.index"))
-    except (OSError, RuntimeError, ValueError):  # a name that is refused elsewhere
-        return False
-
-
-def given_run_dir(run_dir: str | Path | None) -> str:
-    """Returns the setting of that name.
-
-    Raises:
-        RunFolderError: it is not given, but only a folder that exists can be resumed.
-    """
-    if run_dir is None:
-        raise RunFolderError("run_dir: must be given with --resume; the folder of a run")
-    return str(run_dir)
-
-
-def reopen_run_folder(run_dir: str | Path | None) -> Path:
-    """Returns the folder of a run that can be resumed.
-
-    Args:
-        run_dir: the folder.
-
-    Raises:
-        RunFolderError: it is not given, or holds neither a checkpoint nor a run that was killed before its
-            training began.
-    """
-    folder = Path(given_run_dir(run_dir))
-    if holds_checkpoint(folder) or _was_killed_early(folder):
-        return folder.expanduser()
-    raise RunFolderError(
-        f"run_dir = {shown(str(run_dir))}: holds no checkpoint; "
-        "must be the folder of a run, or be given without --resume"
-    )
-
-
 @contextlib.contextmanager
-def locked_run_folder(folder: Path) -> Iterator[None]:
-    """Keeps other processes from the folder of a run inside the `with` block; a process that is killed locks nothing.
+def lock_folder(run_dir: str | Path, mark: str, in_use: str = _LOCKED, lock_file: str | None = None) -> Iterator[None]:
+    """Locks a folder of several runs for this process: a new or an empty one, or one with this very mark.
 
-    Args:
-        folder: as `claim_run_folder` or `reopen_run_folder` returned it.
-
-    Raises:
-        RunFolderError: another process is at it, or it cannot be written, at first or later.
-    """
-    lock = _locked(folder, CLAIM_FILE, "another process is at this run; must wait until it has ended")
-    hint = "once it can, --resume goes on from the last checkpoint, if there is one"
-    with lock, told_in_one_line("run_dir", folder, hint, among_others=True):
-        yield
-
-
-def release_run_folder(folder: Path) -> None:
-    """Gives back a claimed folder that holds nothing but its mark and its settings; what was new is there no more.
-
-    Args:
-        folder: as `claim_run_folder` returned it.
-    """
-    entries = list(folder.iterdir())
-    if not all(entry.name in _BEFORE_TRAINING for entry in entries):
-        return
-    mark = folder / CLAIM_FILE
-    text = mark.read_text(encoding="ascii", errors="replace").strip() if mark.is_file() else ""
-    for entry in entries:
-        entry.unlink()
-    with contextlib.suppress(OSError):  # something else is in it by now
-        for place in (folder, *folder.parents)[: int(text) if text.isdecimal() else 0]:
-            place.rmdir()
-
-
-def settings_of_run(run_dir: str | Path, leaf: str = "run_dir") -> Settings:
-    """Returns the settings of a finished run.
-
-    Args:
-        run_dir: the folder.
-        leaf: the setting that names it.
-
-    Raises:
-        RunFolderError: it lacks a file that every finished run has, or its settings cannot be used.
-    """
-    name, allowed = f"{leaf} = {shown(str(run_dir))}", "must be the folder of a run"
-    try:
-        folder = Path(run_dir).expanduser()
-        if not (str(run_dir) and folder.is_dir()):
-            raise RunFolderError(f"{name}: no such folder; {allowed}")
-        for file in (CONFIG_FILE, WEIGHTS_FILE):
-            if not (folder / file).is_file():
-                raise RunFolderError(f"{name}: has no {file}; {allowed}")
-    except (OSError, RuntimeError) as error:  # too long a name, no such user
-        reason = getattr(error, "strerror", None) or error
-        raise RunFolderError(f"{name}: no usable path ({reason}); {allowed}") from error
-    try:
-        return settings_from(str(folder / CONFIG_FILE))
-    except SettingsError as error:
-        raise RunFolderError(f"{name}: its {CONFIG_FILE} cannot be used ({error}); {allowed}") from error
-
-
-def result_of_run(run_dir: str | Path) -> dict[str, Any]:
-    """Returns what the `result.json` of a run holds, see `read_result`; nothing where there is none.
-
-    Raises:
-        RunFolderError: it cannot be used.
-    """
-    file = Path(run_dir).expanduser() / RESULT_FILE
-    try:
-        return read_result(file) if file.is_file() else {}
-    except (OSError, ValueError) as error:
-        reason = brief(error)
-        raise RunFolderError(
-            f"run_dir = {shown(str(run_dir))}: its {RESULT_FILE} cannot be read ({reason}); must be the folder of a run"
-        ) from error
-
-
-@contextlib.contextmanager
-def lock_folder(run_dir: str | Path, mark: str, in_use: str, lock_file: str | None = None) -> Iterator[None]:
-    """Takes the folder of several runs for this process alone: a new or an empty one, or one with this very mark.
-
-    It is given back at the end of the `with` block, or with the process, however that ends.
+    It is unlocked at the end of the `with` block, or with the process, however that ends.
 
     Args:
         run_dir: the folder.
         mark: name of the file in it that says what it is.
-        in_use: what to say where another process has it.
+        in_use: message if another process has locked it.
         lock_file: name of the file to lock; None for the mark itself.
 
     Raises:
-        RunFolderError: the folder holds something else, is in use, or cannot be written, at first or later.
+        RunFolderError: the folder holds something else, is locked, or cannot be written, now or later.
     """
     if not bears_mark(run_dir, mark):
-        claim_run_folder(run_dir)
+        RunFolder.claim(run_dir)
     with (
         _locked(Path(run_dir).expanduser(), lock_file or mark, in_use),
-        told_in_one_line("run_dir", run_dir, "the same command goes on once it can", among_others=True),
+        folder_errors("run_dir", run_dir, "the same command continues once it can", among_others=True),
     ):
         yield
 
 
-def bears_mark(run_dir: str | Path, mark: str) -> bool:
+def bears_mark(folder: str | os.PathLike[str], mark: str) -> bool:
     """Returns whether a folder holds a file of that name."""
     try:
-        return Path(run_dir, mark).expanduser().is_file()
+        return Path(folder, mark).expanduser().is_file()
     except (OSError, RuntimeError, ValueError):  # e.g. a name that is too long, which claiming refuses in words
         return False
 
 
 def _locked(folder: Path, mark: str, in_use: str) -> TextIO:
-    with contextlib.ExitStack() as stack, told_in_one_line("run_dir", folder):
+    with contextlib.ExitStack() as stack, folder_errors("run_dir", folder):
         lock = stack.enter_context(open(folder / mark, "a", encoding="utf-8"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,7 @@ from tf_nqs.experiment.isolated import run_in_subprocess
 from tf_nqs.runtime.startup import import_tensorflow
 from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.files import replace_text
-from tf_nqs.storage.run_folder import CHAIN_MARK, CONFIG_FILE, bears_mark, lock_folder
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark, lock_folder
 from tf_nqs.studies.plan import Plan, PlannedRun, can_resume, earlier_results, make_runs, summary_rows
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _locked(run_dir: str, resume: bool) -> AbstractContextManager[None]:
         raise RunFolderError(
             f"run_dir = {shown(run_dir)}: holds no chain; must be the folder of one, or be given without --resume"
         )
-    return lock_folder(run_dir, CHAIN_MARK, "locked by another process; wait for it to finish")
+    return lock_folder(run_dir, CHAIN_MARK)
 
 
 def _keep_config(chain: Chain, unfinished: PlannedRun | None) -> None:
@@ -112,16 +112,16 @@ def _keep_config(chain: Chain, unfinished: PlannedRun | None) -> None:
     Raises:
         SettingsError: that stage cannot be resumed with these settings; what was there before stays.
     """
-    path, text = Path(chain.run_dir, CONFIG_FILE), chain_to_toml(chain)
+    path, text = RunFolder(chain.run_dir).config, chain_to_toml(chain)
     if path.is_file() and path.read_bytes() == text.encode():
         return
     if unfinished and can_resume(unfinished.folder):
         import_tensorflow()  # reads the checkpoint; only here, as this process has no other use for it
-        from tf_nqs.experiment import resume
+        from tf_nqs.experiment import start
 
         try:
             with printed_messages(quiet=True):
-                resume.find_start(unfinished.settings, unfinished.folder)
+                start.find_start(unfinished.settings, RunFolder(unfinished.folder))
         except SettingsError as error:
             raise SettingsError(f"stage {unfinished.name}: {error}") from error
     replace_text(path, text)

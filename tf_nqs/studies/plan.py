@@ -22,7 +22,7 @@ from tf_nqs.experiment.memory import check_training
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.files import replace_file
 from tf_nqs.storage.result import REQUIRED, RunResult, read_result
-from tf_nqs.storage.run_folder import CONFIG_FILE, RESULT_FILE, holds_checkpoint
+from tf_nqs.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ def earlier_results(plan: Plan, names: Collection[str]) -> dict[str, dict[str, A
 
 def _earlier_result(plan: Plan, run: PlannedRun) -> dict[str, Any] | None:
     try:
-        result = read_result(run.folder / RESULT_FILE)
-        before = settings_from(str(run.folder / CONFIG_FILE))
+        result = read_result(RunFolder(run.folder).result)
+        before = settings_from(RunFolder(run.folder).config)
     except (OSError, ValueError):
         return None
     is_ours = result.keys() >= REQUIRED  # not written by another program
@@ -187,11 +187,11 @@ def resume_or_set_aside(folder: Path) -> bool:
 def can_resume(folder: Path) -> bool:
     """Returns whether a run folder has a checkpoint, and its run has not failed."""
     try:
-        text = (folder / RESULT_FILE).read_text(encoding="utf-8")
+        text = RunFolder(folder).result.read_text(encoding="utf-8")
         has_failed = json.loads(text)["stop_reason"] == "failed"
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
         has_failed = False
-    return holds_checkpoint(folder) and not has_failed
+    return RunFolder(folder).holds_checkpoint and not has_failed
 
 
 def set_aside(folder: Path) -> bool:

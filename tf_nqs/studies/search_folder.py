@@ -11,12 +11,12 @@ from pathlib import Path
 from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search, changed_setting, search_from, search_to_toml
-from tf_nqs.storage.files import replace_text, told_in_one_line
-from tf_nqs.storage.run_folder import bears_mark, claim_run_folder, lock_folder, release_run_folder
+from tf_nqs.storage.files import folder_errors, replace_text
+from tf_nqs.storage.run_folder import RunFolder, bears_mark, lock_folder
 
 SEARCH_FILE, LOCK_FILE = "search.toml", ".locked"
 
-HINT = "the same command goes on once it can"
+HINT = "the same command continues once it can"
 """How to continue after the folder of a search could not be written."""
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -36,7 +36,7 @@ def search_folder(search: Search) -> Iterator[Path]:
     name = _name(search)
     if not bears_mark(name, SEARCH_FILE):
         _begin_folder(search, name)
-    with lock_folder(name, SEARCH_FILE, "locked by another process; wait for it to finish", LOCK_FILE):
+    with lock_folder(name, SEARCH_FILE, lock_file=LOCK_FILE):
         folder = Path(name).expanduser()
         check_same_search(search, folder)
         replace_text(folder / SEARCH_FILE, search_to_toml(search))  # it may have got more trials
@@ -45,12 +45,12 @@ def search_folder(search: Search) -> Iterator[Path]:
 
 def _begin_folder(search: Search, name: str) -> None:
     """Claims the folder of a new search and writes its settings; releases the folder if that fails."""
-    folder = claim_run_folder(name)
+    folder = RunFolder.claim(name)
     try:
-        with told_in_one_line("run_dir", name):
-            replace_text(folder / SEARCH_FILE, search_to_toml(search))
+        with folder_errors("run_dir", name):
+            replace_text(folder.path / SEARCH_FILE, search_to_toml(search))
     except RunFolderError:
-        release_run_folder(folder)
+        folder.release()
         raise
 
 

@@ -37,7 +37,7 @@ from tf_nqs.config import RunFolderError
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.runtime.live import live_line
 from tf_nqs.sampling.metropolis import MetropolisHastings
-from tf_nqs.storage.files import told_in_one_line
+from tf_nqs.storage.files import folder_errors
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.vmc import COLUMNS, VariationalMonteCarlo
 
@@ -513,7 +513,7 @@ def test_a_full_disk_leaves_the_old_weights(share, tmp_path, largest_file):
     save_weights(make_ansatz(1.0), path)
     line = r"^run_dir = 'runs/a4': cannot be written \(File too large\)$"
     with largest_file(int(share * path.stat().st_size)), pytest.raises(RunFolderError, match=line):
-        with told_in_one_line("run_dir", "runs/a4", among_others=True):
+        with folder_errors("run_dir", "runs/a4", among_others=True):
             save_weights(make_ansatz(2.0), path)
     assert_holds(path, make_ansatz(1.0))
     assert list(tmp_path.iterdir()) == [path]

@@ -13,7 +13,7 @@ from tf_nqs.analysis.profile import WHOLE, WORDS, PhaseTime, write_profile
 from tf_nqs.config import to_toml
 from tf_nqs.experiment.isolated import RunCrashedError
 from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import claim_run_folder, reopen_run_folder
+from tf_nqs.storage.run_folder import RunFolder
 
 REFERENCE = 10.0
 
@@ -27,8 +27,8 @@ def blank_result():
 
 
 def write_run(settings, n_iterations=40, seed=0, resume=False, **changes):
-    """Writes config, result, metrics and profile of a run; `changes` are those of its result."""
-    folder = (reopen_run_folder if resume else claim_run_folder)(settings.run.run_dir)
+    """Writes config, result, metrics and profile of an arm; `changes` are those of its result."""
+    folder = (RunFolder.reopen if resume else RunFolder.claim)(settings.run.run_dir).path
     (folder / "config.toml").write_text(to_toml(settings))
     metrics = make_metrics(n_iterations, settings.reweighting.resampling != "every_iteration", seed)
     result = {

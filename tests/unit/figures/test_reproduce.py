@@ -176,7 +176,7 @@ def test_an_arm_that_is_only_drawn_is_refused_before_anything_runs(runs, command
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"iteration,energy\n1,low\n"])
-def test_damaged_metrics_of_a_finished_arm_are_told_in_one_line(content, runs, command, tmp_path, capsys):
+def test_damaged_metrics_of_a_finished_arm_are_folder_errors(content, runs, command, tmp_path, capsys):
     assert command("fig2", "--arms=a4v10") == 0
     (tmp_path / "runs" / "a4v10" / "metrics.csv").write_bytes(content)
     capsys.readouterr()

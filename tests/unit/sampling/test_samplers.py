@@ -211,6 +211,7 @@ def test_walkers_leave_a_node(kind):
     ("name", "value"),
     [
         ("n_walkers", 0),
+        ("n_walkers", 1),
         ("n_walkers", 2.5),
         ("n_walkers", float("nan")),
         ("n_steps", 0),

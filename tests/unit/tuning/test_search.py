@@ -262,7 +262,7 @@ def test_a_trial_whose_result_was_damaged_since_has_failed(content, fake_run, se
     assert f"trial {best.trial} failed: its result.json cannot be used" in "\n".join(messages)
 
 
-def test_a_trial_that_keras_tuner_has_lost_is_told_in_one_line(fake_run, search_in):
+def test_a_trial_that_keras_tuner_has_lost_is_folder_errors(fake_run, search_in):
     _, _, folder = do(search_in())
     shutil.rmtree(folder / "tuner" / "trial_0")
     with pytest.raises(RunFolderError, match=r"cannot be read \(LookupError: trial 0 is not there\)"):
@@ -279,9 +279,9 @@ def test_what_keras_tuner_had_half_written_is_refused_in_one_line(text, fake_run
                 take_up(search_in(), folder, "tuner0")
 
 
-def test_a_disk_too_full_for_keras_tuner_is_told_in_one_line(fake_run, search_in, largest_file):
+def test_a_disk_too_full_for_keras_tuner_is_folder_errors(fake_run, search_in, largest_file):
     """Its files are TensorFlow's, and so are its errors; a search that was begun goes on when there is room."""
-    line = r"^run_dir = '.*new': cannot be written \(File too large\); the same command goes on once it can$"
+    line = r"^run_dir = '.*new': cannot be written \(File too large\); the same command continues once it can$"
     with pytest.raises(RunFolderError, match=line), search_folder(search_in()) as folder, largest_file(200):
         tuning.run_search(search_in(), folder, "tuner0")
     _, rows, _ = do(search_in())
@@ -289,7 +289,7 @@ def test_a_disk_too_full_for_keras_tuner_is_told_in_one_line(fake_run, search_in
 
 
 @pytest.mark.parametrize("name", ["write_csv", "plot_search", "write_best"])
-def test_a_disk_too_full_for_its_table_is_told_in_one_line(name, fake_run, search_in, tmp_path, monkeypatch, capsys):
+def test_a_disk_too_full_for_its_table_is_folder_errors(name, fake_run, search_in, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -299,7 +299,7 @@ def test_a_disk_too_full_for_its_table_is_told_in_one_line(name, fake_run, searc
         assert tune.main(["tune", f"--config={tmp_path / 'search.toml'}", f"--run_dir={tmp_path / 'new'}"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: run_dir = ") and line.count("\n") == 1
-    assert "cannot be written (No space left on device); the same command goes on once it can" in line
+    assert "cannot be written (No space left on device); the same command continues once it can" in line
     assert do(search_in())[1] and len(fake_run.calls) == 6
 
 

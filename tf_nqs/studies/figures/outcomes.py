@@ -16,7 +16,7 @@ from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.profile import PhaseTime, read_profile
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
-from tf_nqs.storage.run_folder import METRICS_FILE, PROFILE_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.plan import PlannedRun
 
 
@@ -35,13 +35,13 @@ class Outcome:
     @functools.cached_property
     def metrics(self) -> dict[str, np.ndarray]:
         """The columns of `metrics.csv`, see `read_metrics`; RunFolderError where it cannot be read."""
-        with self._readable(METRICS_FILE) as path:
+        with self._readable(RunFolder(self.run.folder).metrics) as path:
             return read_metrics(path)
 
     @functools.cached_property
     def profile(self) -> dict[str, PhaseTime]:
         """Phase -> its row of `profile.csv`; empty for a run that was not profiled."""
-        with self._readable(PROFILE_FILE) as path:
+        with self._readable(RunFolder(self.run.folder).profile) as path:
             return {row.phase: row for row in read_profile(path)} if path.is_file() else {}
 
     @property
@@ -80,10 +80,10 @@ class Outcome:
         return self.metrics[column][-count:]
 
     @contextlib.contextmanager
-    def _readable(self, name: str) -> Iterator[Path]:
+    def _readable(self, path: Path) -> Iterator[Path]:
         """Yields the path of a file of the run folder; a RunFolderError says in one line why it cannot be read."""
         try:
-            yield self.run.folder / name
+            yield path
         except (OSError, ValueError) as error:
-            line = f"run_dir = {shown(str(self.run.folder))}: its {name} cannot be read ({brief(error)})"
+            line = f"run_dir = {shown(str(self.run.folder))}: its {path.name} cannot be read ({brief(error)})"
             raise RunFolderError(line) from error

@@ -15,7 +15,7 @@ from tf_nqs.config.section import LARGEST_COUNT
 from tf_nqs.experiment.isolated import run_in_subprocess
 from tf_nqs.experiment.memory import check_training
 from tf_nqs.storage import result as run_result
-from tf_nqs.storage.run_folder import RESULT_FILE
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.plan import UNFINISHED
 from tf_nqs.studies.tuning.space import declare, values_of
 
@@ -142,7 +142,7 @@ def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> 
 def read_result(folder: Path, trial_id: str) -> dict[str, Any]:
     """Returns what the `result.json` of a trial holds; nothing if the trial is unfinished or a search cannot use it."""
     try:
-        result = run_result.read_result(trial_folder(folder, trial_id) / RESULT_FILE)
+        result = run_result.read_result(RunFolder(trial_folder(folder, trial_id)).result)
     except (OSError, ValueError):
         return {}
     if result.get("stop_reason") in UNFINISHED:
