@@ -7,8 +7,13 @@ are in units of a_ho, energies in units of hbar*omega.
 from typing import Final
 
 # System
+INTERACTION: Final = "gaussian"
 INTERACTION_STRENGTH = 0.0
 INTERACTION_RANGE = 0.5
+PAIR_STIFFNESS = 0.0
+TRAP: Final = "harmonic"
+TRAP_QUARTIC = 0.1
+TRAP_SEPARATION = 2.0
 
 # Ansatz
 N_FEATURES = 64

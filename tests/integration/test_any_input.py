@@ -1,7 +1,7 @@
 """Any input to any command: what is not valid gets one line and status 2, and changes no file.
 
 Hypothesis makes the inputs. What would train, measure or export raises `Accepted` instead; then the input is checked
-to be valid indeed, by the sentence that refusals quote ("an integer from 1 to 24"), not by the code that checks it.
+to be valid indeed, by the sentence that refusals quote ("an integer from 1 to 64"), not by the code that checks it.
 TensorFlow is never asked: all of this is refused before it is loaded.
 """
 

@@ -46,8 +46,8 @@ def stub_experiment(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--n_particles=2.5"], "error: n_particles = 2.5: must be an integer from 1 to 24\n"),
-        ([], "error: n_particles: must be given; an integer from 1 to 24\n"),
+        (["--n_particles=2.5"], "error: n_particles = 2.5: must be an integer from 1 to 64\n"),
+        ([], "error: n_particles: must be given; an integer from 1 to 64\n"),
         (["--n-particles=4"], "error: --n-particles: no such flag; did you mean --n_particles?\n"),
         (["--config=missing.toml"], "error: config = 'missing.toml': no such file; must be a TOML file or a preset ("),
     ],
@@ -61,12 +61,12 @@ def test_bad_input_in_a_process(arguments, line, tmp_path):
 
 
 BAD_COMMAND_LINES = [
-    (["--n_particles=nan"], "n_particles = nan: must be an integer from 1 to 24"),
-    (["--n_particles="], "n_particles = '': must be an integer from 1 to 24"),
-    (["--n_particles=four"], "n_particles = 'four': must be an integer from 1 to 24"),
-    (["--n_particles=4\n5"], r"n_particles = '4\n5': must be an integer from 1 to 24"),
-    (["--n_particles=1" + "0" * 5000], "n_particles = inf: must be an integer from 1 to 24"),
-    (["--n_particles"], "Missing value for flag --n_particles; must be an integer from 1 to 24"),
+    (["--n_particles=nan"], "n_particles = nan: must be an integer from 1 to 64"),
+    (["--n_particles="], "n_particles = '': must be an integer from 1 to 64"),
+    (["--n_particles=four"], "n_particles = 'four': must be an integer from 1 to 64"),
+    (["--n_particles=4\n5"], r"n_particles = '4\n5': must be an integer from 1 to 64"),
+    (["--n_particles=1" + "0" * 5000], "n_particles = inf: must be an integer from 1 to 64"),
+    (["--n_particles"], "Missing value for flag --n_particles; must be an integer from 1 to 64"),
     (["--config"], "Missing value for flag --config; must be a TOML file or a preset"),
     (["--n_particles=4", "--learning_rate=1e999"], "learning_rate = inf: must be a finite number above 0"),
     (["--n_particles=4", "--dtype=float16"], "dtype = 'float16': must be one of float32, float64"),
@@ -89,7 +89,7 @@ BAD_COMMAND_LINES = [
     (["--resume=yes", "--run_dir=nowhere"], "resume = 'yes': must be true or false"),
     (["--config=."], "config = '.': not a file; must be a TOML file or a preset ("),
     (["--config="], "config = '': not a file; must be a TOML file or a preset ("),
-    (["--config=quickstart", "--notrap"], "trap = false contradicts interaction_strength = 10.0"),
+    (["--config=quickstart", "--notrap"], "trap = none contradicts interaction_strength = 10.0"),
 ]
 
 
@@ -185,7 +185,7 @@ def test_the_command_line_does_not_import_tensorflow():
 def test_a_console_script_reads_the_arguments_of_its_process(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tf-nqs-train", "--n_particles=0"])
     assert cli.main() == 2
-    assert capsys.readouterr().err == "error: n_particles = 0: must be an integer from 1 to 24\n"
+    assert capsys.readouterr().err == "error: n_particles = 0: must be an integer from 1 to 64\n"
 
 
 def test_stderr_is_silenced_and_restored(capfd):

@@ -27,6 +27,7 @@ EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 
 LEVELS = (
     {"defaults", "types", "whole_numbers"},
+    {"named_systems"},
     {"config"},
     {"runtime"},
     {"storage"},
@@ -48,8 +49,13 @@ LEVELS = (
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
 
-LAZY_IMPORTERS = {"tf_nqs", "tf_nqs.runtime.registration", "tf_nqs.runtime.startup"}
-"""Modules that import by name while they run, so that TensorFlow is not loaded before it is needed."""
+LAZY_IMPORTERS = {
+    "tf_nqs",
+    "tf_nqs.physics.interactions",
+    "tf_nqs.runtime.registration",
+    "tf_nqs.runtime.startup",
+}
+"""Modules that import by name while they run: TensorFlow not before it is needed, or a function named by a setting."""
 
 LONGEST_FILE, LONGEST_FUNCTION = 300, 45
 """Lines; docstrings of functions and classes do not count."""

@@ -134,6 +134,16 @@ def test_the_chains_of_the_thesis(preset, frozen):
     assert chain_from(given.own["config"], given.settings, "-").stages == stages
 
 
+def test_stages_of_named_systems(tmp_path):
+    """From the harmonic trap to another one."""
+    common = COMMON + 'interaction = "harmonic"\n'
+    path = write(tmp_path, "trap = true", 'trap = "quartic"\ntrap_quartic = 0.3', common=common)
+    stages = chain_from(path, {}, "runs/chain").stages
+    assert [stage.system.trap for stage in stages] == ["harmonic", "quartic"]
+    assert all(stage.system.interaction == "harmonic" for stage in stages)
+    assert refusal(write(tmp_path, "", 'interaction = "none"')).startswith("stage 2: interaction_strength = 5.0 has no")
+
+
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     chain = chain_from(write(tmp_path, "", ""), {}, "~/chain")

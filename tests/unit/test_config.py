@@ -25,7 +25,9 @@ from tf_nqs.config import Settings, SettingsError, settings_from, to_toml
 from tf_nqs.config import load as config_load
 from tf_nqs.config import settings as config_settings
 from tf_nqs.config.chain import is_chain
+from tf_nqs.config.resume import comparable, differences
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
+from tf_nqs.named_systems import trap_name
 from tf_nqs.storage.run_folder import RunFolder, default_run_dir
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,7 +36,7 @@ NOT_IN_DEFAULTS = {
     "target_acceptance",
     "learning_rate",
     "decay_iterations",
-    "trap",
+    "interaction_range",
     "run_dir",
     "quiet",
     "profile",
@@ -55,8 +57,12 @@ ALL_CHANGED = {
     "chunk_mebibytes": 64,
     "n_particles": 3,
     "interaction_strength": -7.25,
+    "interaction": "soft_coulomb",
     "interaction_range": 0.1,
-    "trap": False,
+    "pair_stiffness": 0.25,
+    "trap": "double_well",
+    "trap_quartic": 0.3,
+    "trap_separation": 1.5,
     "n_features": 8,
     "n_layers": 1,
     "n_determinants": 3,
@@ -117,11 +123,15 @@ ALL_CHANGED = {
 """A value other than the default for every setting that has more than one."""
 
 NEEDED_BESIDE = {
-    "trap": {"interaction_strength": -1.0},
+    "trap_quartic": {"trap": "quartic"},
+    "trap_separation": {"trap": "double_well"},
     "release_at": {"freeze_equivariant": True},
     "release_when_converged": {"freeze_equivariant": True, "early_stopping": "thesis"},
 }
 """Setting -> what its changed value contradicts nothing with."""
+
+CHANGED_TOGETHER = {leaf: value for leaf, value in ALL_CHANGED.items() if leaf != "trap_quartic"}
+"""All changed values but for one: no trap has both parameters."""
 
 
 def leaves(settings: Settings) -> dict[str, object]:
@@ -182,7 +192,7 @@ def test_defaults_reach_the_settings():
     for leaf in set(FIELDS) - NOT_IN_DEFAULTS - {"n_particles"}:
         assert values[leaf] == getattr(defaults, leaf.upper())
     assert {leaf: values[leaf] for leaf in NOT_IN_DEFAULTS} == {
-        "trap": True,
+        "interaction_range": None,
         "target_acceptance": None,
         "learning_rate": None,
         "decay_iterations": None,
@@ -211,23 +221,37 @@ def test_every_description_is_one_sentence(leaf):
 # --- values -----------------------------------------------------------------------------------------------------
 
 REFUSED = [
-    ("n_particles", 2.5, "n_particles = 2.5: must be an integer from 1 to 24"),
-    ("n_particles", 4.0, "n_particles = 4.0: must be an integer from 1 to 24"),
-    ("n_particles", "4", "n_particles = '4': must be an integer from 1 to 24"),
-    ("n_particles", True, "n_particles = true: must be an integer from 1 to 24"),
-    ("n_particles", 0, "n_particles = 0: must be an integer from 1 to 24"),
-    ("n_particles", 25, "n_particles = 25: must be an integer from 1 to 24"),
-    ("n_particles", None, "n_particles = None: must be an integer from 1 to 24"),
-    ("n_particles", [4], "n_particles = [4]: must be an integer from 1 to 24"),
-    ("n_particles", date(2024, 1, 2), "n_particles = datetime.date(2024, 1, 2): must be an integer from 1 to 24"),
-    ("n_particles", 10**5000, "n_particles = a huge int: must be an integer from 1 to 24"),
+    ("n_particles", 2.5, "n_particles = 2.5: must be an integer from 1 to 64"),
+    ("n_particles", 4.0, "n_particles = 4.0: must be an integer from 1 to 64"),
+    ("n_particles", "4", "n_particles = '4': must be an integer from 1 to 64"),
+    ("n_particles", True, "n_particles = true: must be an integer from 1 to 64"),
+    ("n_particles", 0, "n_particles = 0: must be an integer from 1 to 64"),
+    ("n_particles", 65, "n_particles = 65: must be an integer from 1 to 64"),
+    ("n_particles", None, "n_particles = None: must be an integer from 1 to 64"),
+    ("n_particles", [4], "n_particles = [4]: must be an integer from 1 to 64"),
+    ("n_particles", date(2024, 1, 2), "n_particles = datetime.date(2024, 1, 2): must be an integer from 1 to 64"),
+    ("n_particles", 10**5000, "n_particles = a huge int: must be an integer from 1 to 64"),
     ("interaction_strength", math.nan, "interaction_strength = nan: must be a finite number"),
     ("interaction_strength", math.inf, "interaction_strength = inf: must be a finite number"),
     ("interaction_strength", 10**400, "must be a finite number"),
     ("interaction_strength", True, "interaction_strength = true: must be a finite number"),
     ("interaction_range", 0.0, "interaction_range = 0.0: must be a finite number above 0"),
-    ("trap", 1, "trap = 1: must be true or false"),
-    ("trap", "false", "trap = 'false': must be true or false"),
+    (
+        "interaction",
+        "cosine",
+        "interaction = 'cosine': must be one of gaussian, harmonic, coth, calogero, soft_coulomb",
+    ),
+    ("interaction", "Gaussian", "interaction = 'Gaussian': must be one of"),
+    ("interaction", "my-module:f", "none, or module:function"),
+    ("interaction", "module:", "none, or module:function"),
+    ("interaction", True, "interaction = true: must be one of"),
+    ("pair_stiffness", math.nan, "pair_stiffness = nan: must be a finite number"),
+    ("pair_stiffness", -0.25, "pair_stiffness = -0.25: must be above -1/n_particles = -0.25"),
+    ("trap", 1, "trap = 1: must be one of harmonic, none, double_well, quartic, or true or false"),
+    ("trap", "false", "trap = 'false': must be one of harmonic, none, double_well, quartic, or true or false"),
+    ("trap_quartic", 0.0, "trap_quartic = 0.0: must be a finite number above 0"),
+    ("trap_quartic", 0.2, "trap_quartic = 0.2 has no meaning for trap = harmonic: must be left out"),
+    ("trap_separation", -1.0, "trap_separation = -1.0: must be a finite number above 0"),
     ("n_layers", 0, "n_layers = 0: must be an integer from 1 to"),
     ("n_features", 0, "n_features = 0: must be an integer from 1 to"),
     ("n_determinants", -1, "n_determinants = -1: must be an integer from 1 to"),
@@ -314,7 +338,7 @@ def test_every_setting_has_a_refused_value():
     ("leaf", "value"),
     [
         ("n_particles", 1),
-        ("n_particles", 24),
+        ("n_particles", 64),
         ("interaction_strength", 10),
         ("n_walkers", 2),
         ("n_burn_in", 0),
@@ -359,6 +383,49 @@ def test_contradictions_name_both_settings(overrides, named):
     assert "contradicts" in line and all(name in line for name in named)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ({"interaction": "coth"}, "interaction_strength = 0.0: must be above 0 for interaction = coth"),
+        ({"interaction": "calogero", "interaction_strength": 0.5}, "interaction_strength = 0.5: must be at least 1"),
+        ({"interaction": "none", "interaction_strength": 1.0}, "interaction_strength = 1.0 has no meaning"),
+        ({"interaction": "harmonic", "interaction_range": 0.5}, "interaction_range = 0.5 has no meaning"),
+        ({"interaction": "harmonic", "interaction_strength": -0.5}, "interaction_strength = -0.5: must be above -1/n"),
+        ({"trap": "none", "interaction": "coth", "interaction_strength": 1.0}, "trap = none contradicts interaction"),
+        ({"trap": "double_well", "trap_quartic": 1.0}, "trap_quartic = 1.0 has no meaning for trap = double_well"),
+    ],
+)
+def test_parameters_that_a_system_lacks_are_refused(overrides, line):
+    assert refusal({"n_particles": 4} | overrides).startswith(line)
+
+
+def test_a_system_of_names():
+    system = settings_from(None, {"n_particles": 64, "interaction": "calogero", "interaction_strength": 1.8}).system
+    assert (system.interaction_range, system.trap) == (None, "harmonic")
+    assert system.title() == "A = 64, Calogero, l = 1.8"
+    assert settings_from(None, {"n_particles": 4}).system.title() == "A = 4, V0 = 0, sigma0 = 0.5"
+    soft = {"interaction": "soft_coulomb", "interaction_strength": 2.0, "trap": "quartic", "pair_stiffness": 0.1}
+    title = settings_from(None, {"n_particles": 2} | soft).system.title()
+    assert title == "A = 2, soft Coulomb, q = 2, range = 0.5, pair stiffness = 0.1, quartic trap, 0.1"
+
+
+@pytest.mark.parametrize(("trap", "name"), [(True, "harmonic"), (False, "none")])
+def test_a_config_of_an_older_version_loads_back(trap, name, tmp_path):
+    """With a boolean for the trap, the range of every run, and nothing that did not exist then; it counts as equal."""
+    lines = "[system]\nn_particles = 2\ninteraction_strength = -9.0\ninteraction_range = 0.5\n"
+    (tmp_path / "config.toml").write_text(f"{lines}trap = {str(trap).lower()}\n", encoding="utf-8")
+    old = config.load_toml(tmp_path / "config.toml")
+    new = settings_from(None, {"n_particles": 2, "interaction_strength": -9.0, "trap": name})
+    assert old.system.trap == name and f'trap = "{name}"' in to_toml(old)
+    written_then = {leaf: value for leaf, value in leaves(old).items() if leaf not in ("interaction", "pair_stiffness")}
+    for before in (comparable(old), written_then | {"trap": trap}):
+        assert differences(before, new, ()) == []
+    other = settings_from(
+        None, {"n_particles": 2, "interaction_strength": -9.0, "interaction_range": 0.4, "trap": name}
+    )
+    assert differences(comparable(old), other, ()) == ["interaction_range = 0.5, not 0.4"]
+
+
 def test_no_contradiction():
     settings_from(None, {"n_particles": 2, "trap": False, "interaction_strength": -1.0})
     settings_from(None, {"n_particles": 2, "interaction_range": 1e-30, "dtype": "float64"})
@@ -366,7 +433,7 @@ def test_no_contradiction():
 
 
 def test_missing_and_unknown_settings():
-    assert refusal({}) == "n_particles: must be given; an integer from 1 to 24"
+    assert refusal({}) == "n_particles: must be given; an integer from 1 to 64"
     assert refusal({"n_partcles": 4}) == "n_partcles: no such setting; did you mean n_particles?"
     assert "xyzzy\\n" not in refusal({"xyzzy\n": 4})
 
@@ -401,7 +468,7 @@ def test_garbage_gives_settings_or_one_line(overrides):
     for leaf, value in leaves(settings).items():
         assert value is None or not isinstance(value, float) or math.isfinite(value)
         if leaf in given_leaves:
-            assert value == given_leaves[leaf]
+            assert value == (trap_name(given_leaves[leaf]) if leaf == "trap" else given_leaves[leaf])
     with tempfile.TemporaryDirectory() as folder:
         (copy := Path(folder, "copy.toml")).write_text(to_toml(settings), encoding="utf-8")
         assert config.load_toml(copy) == settings
@@ -416,13 +483,14 @@ def test_garbage_flags_give_settings_or_one_line(leaf, text):
         assert str(error).isprintable() and leaf in str(error)
     else:
         kind = config_settings.value_type(leaf)
-        assert value == (text.lower() == "true" if kind is bool else kind(text))
+        expected = text.lower() == "true" if kind is bool else kind(text)
+        assert value == (trap_name(expected) if leaf == "trap" else expected)
 
 
 # --- TOML -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("overrides", [{"n_particles": 4}, ALL_CHANGED], ids=["defaults", "all changed"])
+@pytest.mark.parametrize("overrides", [{"n_particles": 4}, CHANGED_TOGETHER], ids=["defaults", "all changed"])
 def test_round_trip(overrides, tmp_path):
     settings = settings_from(None, overrides)
     (tmp_path / "copy.toml").write_text(to_toml(settings), encoding="utf-8")
@@ -432,8 +500,8 @@ def test_round_trip(overrides, tmp_path):
 
 def test_all_changed_changes_everything():
     assert set(ALL_CHANGED) == set(FIELDS)
-    values, standard = leaves(settings_from(None, ALL_CHANGED)), leaves(settings_from(None, {"n_particles": 4}))
-    assert not [leaf for leaf in FIELDS if values[leaf] == standard[leaf]]
+    values, standard = leaves(settings_from(None, CHANGED_TOGETHER)), leaves(settings_from(None, {"n_particles": 4}))
+    assert [leaf for leaf in FIELDS if values[leaf] == standard[leaf]] == ["trap_quartic"]
 
 
 def test_flat_sectioned_and_mixed_toml_are_equal(tmp_path):
@@ -456,16 +524,16 @@ BAD_TOML = {
     "unknown key in section": ("n_particles = 4\n[run]\nsed = 1", ["sed", "did you mean seed"]),
     "unknown section": ("n_particles = 4\n[trainning]\niterations = 1", ["[trainning]", "did you mean training"]),
     "section as a value": ("n_particles = 4\ntraining = 5", ["training = 5", "[training]"]),
-    "table for a leaf": ("[n_particles]\nvalue = 4", ["n_particles = {'value': 4}", "must be an integer from 1 to 24"]),
+    "table for a leaf": ("[n_particles]\nvalue = 4", ["n_particles = {'value': 4}", "must be an integer from 1 to 64"]),
     "wrong section": ("[training]\nn_particles = 4", ["n_particles", "[training]", "must be in [system]"]),
     "twice": ("n_particles = 4\n[system]\nn_particles = 4", ["n_particles: given twice"]),
     "twice in a row": ("n_particles = 4\nn_particles = 5", ["not TOML", "line 2", "n_particles = 5"]),
-    "wrong type": ("n_particles = '4'", ["n_particles = '4': must be an integer from 1 to 24"]),
+    "wrong type": ("n_particles = '4'", ["n_particles = '4': must be an integer from 1 to 64"]),
     "twice, deep": (2 * f"[{'a.' * 3000}a]\n", ["not TOML", "line 2"]),
     "nan": ("n_particles = 4\nlearning_rate = nan", ["learning_rate = nan: must be a finite number above 0"]),
-    "date": ("n_particles = 2024-01-02", ["n_particles", "must be an integer from 1 to 24"]),
+    "date": ("n_particles = 2024-01-02", ["n_particles", "must be an integer from 1 to 64"]),
     "not toml": ("this is no TOML", ["not TOML", "line 1", "this is no TOML"]),
-    "empty": ("", ["n_particles: must be given; an integer from 1 to 24"]),
+    "empty": ("", ["n_particles: must be given; an integer from 1 to 64"]),
     "huge integer": ("n_particles = 1" + "0" * 5000, ["not TOML"]),
     "deeply nested": ("n_particles = " + "[" * 100_000, ["not TOML"]),
     "line break in key": ('"a\\nb" = 1', ["no such setting"]),

@@ -32,9 +32,10 @@ def test_sections_and_values_are_shown():
     names = [*SECTIONS, "search"]
     assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## `[{name}]`" for name in names]
     assert (
-        "| `n_particles` <br> `--n_particles` | required | an integer from 1 to 24 | Number of fermions, A. |" in text
+        "| `n_particles` <br> `--n_particles` | required | an integer from 1 to 64 | Number of fermions, A. |" in text
     )
-    assert "| `trap` <br> `--[no]trap` | `true` | true or false |" in text
+    traps = "one of harmonic, none, double_well, quartic, or true or false"
+    assert f"| `trap` <br> `--[no]trap` | `harmonic` | {traps} |" in text
 
 
 def test_the_page_asks_for_the_reference():

@@ -129,7 +129,7 @@ REFUSED = [
     ),
     ("n_walkers = {", "iterations = {", "iterations: cannot be searched, trials end after seconds_per_trial"),
     ("n_walkers = {", "seed = {", "seed: cannot be searched, the settings in [run] are those of all trials; must be"),
-    ("n_particles = 2", "n_particles = 0", "n_particles = 0: must be an integer from 1 to 24"),
+    ("n_particles = 2", "n_particles = 0", "n_particles = 0: must be an integer from 1 to 64"),
     ("n_particles = 2", "", "n_particles: must be given"),
     ("n_particles = 2", "n_particles = 2\n[sampling]\nn_walkers = 5", "n_walkers: given both in [search.space] and in"),
     ("n_particles = 2", "n_particles = 2\n[training]\niterations = 5", "iterations: given in "),
@@ -138,8 +138,25 @@ REFUSED = [
         "n_particles = 2\n[training]\nmax_seconds = 5",
         "trials end after seconds_per_trial of [search]",
     ),
-    ("n_particles = 2", "n_particles = 2\ntrap = false", "trap = false contradicts interaction_strength"),
+    ("n_particles = 2", "n_particles = 2\ntrap = false", "trap = none contradicts interaction_strength"),
 ]
+
+
+def test_a_search_of_an_older_version_goes_on(write):
+    """Its copy has a boolean for the trap, and the range that is the default."""
+    old = SEARCH.replace("n_particles = 2", "n_particles = 2\ntrap = true\ninteraction_range = 0.5")
+    assert changed_setting(search_from(write(old, "old.toml")), search_from(write(SEARCH))) is None
+    other = search_from(write(SEARCH.replace("n_particles = 2", 'n_particles = 2\ntrap = "quartic"'), "other.toml"))
+    assert changed_setting(search_from(write(SEARCH)), other) == "trap: was 'harmonic', is 'quartic'"
+
+
+def test_a_search_for_another_system(write):
+    coth = SEARCH.replace("n_particles = 2", 'n_particles = 8\ninteraction = "coth"\ninteraction_strength = 0.3')
+    search = search_from(write(coth))
+    assert search.settings.system.interaction == "coth" and search.settings.system.interaction_range is None
+    assert search_from(write(search_to_toml(search), "copy.toml")).settings.system == search.settings.system
+    coth = coth.replace("optimizer = {", "interaction_strength = {low = 1, high = 2}\noptimizer = {")
+    assert refusal(write(coth.replace("interaction_strength = 0.3", ""))).startswith("interaction_strength: cannot be")
 
 
 @pytest.mark.parametrize(("old", "new", "line"), REFUSED, ids=[row[1] for row in REFUSED])

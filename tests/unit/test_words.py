@@ -8,6 +8,7 @@ from tf_nqs.analysis.report import result_table
 from tf_nqs.analysis.words import REFERENCE_WORDS, STOP_WORDS
 from tf_nqs.commands.figures_request import request_of
 from tf_nqs.commands.flags import Given
+from tf_nqs.config import settings_from
 from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import reference_line
@@ -22,11 +23,20 @@ from tf_nqs.experiment.build import reference_line
             Reference(10.891422, "diagonalisation", 1.7e-5),
             "reference energy 10.891422(17) (diagonalisation, upper bound)",
         ),
+        (Reference(54.4, "closed_form", 0.0), "reference energy 54.400000 (closed form, exact)"),
         (Reference(None, "none", None), "no exact reference for this system"),
     ],
 )
 def test_a_reference_is_told_in_words(reference, line):
     assert reference_line(reference) == line
+
+
+def test_more_particles_than_a_reference_can_have_are_named():
+    none, many = Reference(None, "none", None), {"n_particles": 8, "interaction_strength": 5.0}
+    line = "no exact reference for n_particles = 8: up to 6 only"
+    assert reference_line(none, settings_from(None, many)) == line
+    other = settings_from(None, many | {"interaction": "soft_coulomb"})
+    assert reference_line(none, other) == "no exact reference for this system"
 
 
 def test_every_stop_reason_has_words():

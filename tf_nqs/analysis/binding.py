@@ -14,19 +14,20 @@ _ERRORS = 2.0
 
 
 def not_the_ground_state(
-    system: dict[str, Any], energy: float, energy_error: float, target_error: float = 0.0
+    system: dict[str, Any] | None, energy: float, energy_error: float, target_error: float = 0.0
 ) -> Doubt | None:
     """Returns the reason why a measured energy cannot be the ground state's, or None.
 
     The reason comes from `no_bound_state` or `unvisited_well`. There is none if the error is unknown (nan).
 
     Args:
-        system: n_particles, interaction_strength, interaction_range and trap.
+        system: n_particles, interaction_strength, interaction_range and trap of a Gaussian interaction; None for
+            another system, about which nothing is known here.
         energy: the measured energy, in hbar*omega.
         energy_error: its standard error.
         target_error: requested error; an energy that is too high by less is accepted.
     """
-    if not math.isfinite(energy_error):
+    if system is None or not math.isfinite(energy_error):
         return None
     if unbound := no_bound_state(system, energy, energy_error):
         return Doubt("binding", unbound)

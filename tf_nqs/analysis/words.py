@@ -4,6 +4,7 @@ from __future__ import annotations
 
 REFERENCE_WORDS = {
     "free_fermions": "free fermions",
+    "closed_form": "closed form",
     "relative_coordinate": "relative coordinate",
     "diagonalisation": "diagonalisation, upper bound",
 }

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_nqs.ansatz.check import is_from_package, parts_of
 from tf_nqs.ansatz.protocol import HasForwardLaplacian, WaveFunction
+from tf_nqs.physics.contact import contact_exponent_of, nested_tapes_at_contact
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.relations import second_derivative_along_ones
@@ -91,7 +92,7 @@ def energy_derivatives(
         system: the Hamiltonian.
     """
     derivatives = log_derivatives(ansatz, laplacian)
-    if system.trap is not False:
+    if system.trap != "none":
         return derivatives
 
     def internal(positions: Tensor) -> LogDerivatives:
@@ -110,9 +111,12 @@ def log_derivatives(ansatz: WaveFunction, laplacian: str) -> Callable[[Tensor], 
         laplacian: "forward" for `ansatz.forward_laplacian`, "nested" for GradientTapes.
 
     Returns:
-        Callable, positions (n_walkers, n_particles) -> LogDerivatives.
+        Callable, positions (n_walkers, n_particles) -> LogDerivatives; of an ansatz with a `contact_exponent` without
+        the term that diverges at contact, see `tf_nqs.physics.contact`.
     """
     if laplacian == "forward":
         forward = cast(HasForwardLaplacian, ansatz)
         return lambda positions: forward.forward_laplacian(positions)[1]
+    if (exponent := contact_exponent_of(ansatz)) != 1.0:
+        return lambda positions: nested_tapes_at_contact(lambda x: ansatz(x)[1], positions, exponent)
     return lambda positions: nested_tapes(lambda x: ansatz(x)[1], positions)

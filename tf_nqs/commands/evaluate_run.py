@@ -16,6 +16,7 @@ from tf_nqs.exact import Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.evaluation import warm_up_evaluation
+from tf_nqs.physics.contact import has_finite_parts
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.files import folder_errors, replace_text
 from tf_nqs.storage.result import RunResult
@@ -85,7 +86,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
         "n_iterations": run.n_iterations,
     }
     target_error = run.settings.evaluation.target_error
-    system = run.settings.system.model_dump()
+    system = run.settings.system.gaussian()
     lower = not_the_ground_state(system, measurement.energy, measurement.energy_error, target_error)
     doubts = find_doubts(evaluation, target_error, _energies(request), [lower] if lower else [])
     reasons = [doubt.reason for doubt in doubts]
@@ -124,6 +125,9 @@ def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
         found.append(f"a few walkers with extreme local energies dominate the error: it is known only to {share}")
     if measurement.energy_error_blocks > 1.5 * measurement.energy_error_chains:
         found.append("blocks of time differ by more than the walkers do: the energy drifts")
+    if not has_finite_parts(exponent := run.vmc.system.contact_exponent):
+        reason = f"their variance is infinite for l = {exponent:g}, as it is up to 1.5"
+        found.append(f"kinetic energy and interaction alone have no error: {reason}")
     if measurement.n_non_finite:
         share = f"{100 * measurement.non_finite_share:.2g} %"
         found.append(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")

@@ -68,16 +68,21 @@ def observe_run(request: Request) -> None:
 def _exact(request: Request, run: OpenedRun, x: Any) -> tuple[Any, str]:
     """Returns the exact observables on the grid, None where there are none or none are wanted, and the reason."""
     system = run.settings.system
-    if not system.trap or run.settings.evaluation.reference_max_seconds == 0:
+    if run.settings.evaluation.reference_max_seconds == 0:
         return None, ""
-    if wave_function_bytes(system.n_particles, len(x)) > _MOST_BYTES and system.interaction_strength:
+    gaussian, is_free = system.gaussian(), system.named().is_free
+    if system.trap != "harmonic" or not (gaussian or is_free):
+        return None, "exact observables are known only for the Gaussian interaction in the harmonic trap"
+    strength, width = (0.0, 1.0) if is_free else (system.interaction_strength, system.resolved()["interaction_range"])
+    if wave_function_bytes(system.n_particles, len(x)) > _MOST_BYTES and strength:
+        gibibytes = f"{_MOST_BYTES / 2**30:g} GiB"
+        return None, f"the exact state on {len(x)} grid points needs more than {gibibytes}, and is left out"
+    exact = exact_observables(system.n_particles, strength, width, x)
+    if exact is None:
         return (
             None,
-            f"the exact state on {len(x)} grid points needs more than {_MOST_BYTES / 2**30:g} GiB, and is left out",
+            f"exact observables are known only for 2 to 4 particles, not for n_particles = {system.n_particles}",
         )
-    exact = exact_observables(system.n_particles, system.interaction_strength, system.interaction_range, x)
-    if exact is None:
-        return None, ""
     reference = request.folder.result_values.get("reference_energy") or find_reference(run.settings).energy
     energy = exact.kinetic + exact.trap + exact.interaction
     if reference is None or abs(energy - reference) > _LARGEST_REMAINDER:

@@ -22,6 +22,7 @@ CONFIG_ALLOWED = "a TOML file or a preset"
 
 MAIN_SETTINGS = (
     "n_particles",
+    "interaction",
     "interaction_strength",
     "interaction_range",
     "trap",

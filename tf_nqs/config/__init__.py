@@ -10,10 +10,10 @@ from tf_nqs.config.settings import (
     RunSettings,
     SamplingSettings,
     Settings,
-    SystemSettings,
     TrainingSettings,
 )
 from tf_nqs.config.stopping import StoppingSettings
+from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings
 
 __all__ = [

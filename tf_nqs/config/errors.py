@@ -23,6 +23,8 @@ OTHER_NAMES = {
     "sigma0": "interaction_range",
     "s0": "interaction_range",
     "range": "interaction_range",
+    "kappa": "pair_stiffness",
+    "potential": "interaction",
     "h": "n_features",
     "hidden": "n_features",
     "l": "n_layers",

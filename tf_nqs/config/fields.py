@@ -44,6 +44,8 @@ def field_type(field: FieldInfo) -> type:
 
 def field_allowed(field: FieldInfo) -> str:
     """Returns what a field may hold, as the end of a sentence that starts with 'must be'."""
+    if isinstance(field.json_schema_extra, dict) and "allowed" in field.json_schema_extra:
+        return str(field.json_schema_extra["allowed"])
     return ", or ".join(_allowed(kind, field) for kind in _alternatives(field))
 
 

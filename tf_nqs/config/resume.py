@@ -9,6 +9,7 @@ from typing import Any
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import shown_setting
 from tf_nqs.config.settings import EvaluationSettings, Settings
+from tf_nqs.named_systems import trap_name
 
 NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
 """Settings that do not affect the results of a run."""
@@ -29,11 +30,14 @@ OF_A_NATURAL_GRADIENT = ("damping", "damping_decay_iterations", "momentum", "max
 
 
 def comparable(settings: Settings) -> dict[str, Any]:
-    """Returns setting -> value; `transfer_from` is only the name of the stage if it is a stage of the same chain.
+    """Returns setting -> value, with the interaction's range that is used.
+
+    `transfer_from` is only the name of the stage if it is a stage of the same chain.
 
     A run can thus be resumed after its folder, or the folder of its chain, was moved.
     """
     leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
+    leaves |= settings.system.resolved()
     if leaves["transfer_from"] is not None and leaves["run_dir"] is not None:
         source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
         leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
@@ -50,6 +54,7 @@ def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[st
     """
     if before.get("optimizer") == "adam" == settings.training.optimizer:
         ignored = (*ignored, *OF_A_NATURAL_GRADIENT)
+    before = {**before, "trap": trap_name(before.get("trap", settings.system.trap))}  # older runs have a boolean
     return [
         f"{leaf} = {shown_setting(before[leaf])}, not {shown_setting(value)}"
         for leaf, value in comparable(settings).items()

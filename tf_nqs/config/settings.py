@@ -16,44 +16,12 @@ from tf_nqs.config.fields import checked_value, field_allowed, field_type
 from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
+from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
 from tf_nqs.whole_numbers import FEWEST_WALKERS
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Largest length or energy by dtype; the squares of numbers from 1/largest to largest are finite and not zero."""
-
-
-class SystemSettings(Section):
-    """The fermions, their trap and their interaction."""
-
-    n_particles: int = Field(ge=1, le=24, description="Number of fermions, A.")
-    interaction_strength: float = Field(
-        defaults.INTERACTION_STRENGTH,
-        description="Strength V_0 of the Gaussian interaction in units of hbar*omega*a_ho; negative attracts.",
-    )
-    interaction_range: float = Field(
-        defaults.INTERACTION_RANGE, gt=0, description="Range sigma_0 of the Gaussian interaction in units of a_ho."
-    )
-    trap: bool = Field(True, description="Hold the particles in the harmonic trap.")
-
-    def title(self) -> str:
-        """Returns the title of a plot."""
-        return f"A = {self.n_particles}, V0 = {self.interaction_strength:g}, sigma0 = {self.interaction_range:g}"
-
-    @model_validator(mode="after")
-    def _must_be_bound(self) -> SystemSettings:
-        """Refuses systems without a bound ground state: without a trap, only an attraction binds."""
-        if not self.trap and self.n_particles == 1:
-            raise ValueError(
-                "trap = false contradicts n_particles = 1: "
-                "without a trap it must be at least 2, or there is no bound ground state"
-            )
-        if not self.trap and self.interaction_strength >= 0:
-            raise ValueError(
-                f"trap = false contradicts interaction_strength = {self.interaction_strength}: "
-                "without a trap it must be below 0, or there is no bound ground state"
-            )
-        return self
 
 
 class AnsatzSettings(Section):
@@ -247,11 +215,14 @@ class Settings(Section):
         for section, leaf, name, limiting in (
             (self.system, "interaction_strength", "dtype", dtype),
             (self.system, "interaction_range", "dtype", dtype),
+            (self.system, "pair_stiffness", "dtype", dtype),
+            (self.system, "trap_quartic", "dtype", dtype),
+            (self.system, "trap_separation", "dtype", dtype),
             (self.sampling, "proposal_width", "dtype", dtype),
             (self.sampling, "proposal_width", "sampling_dtype", sampled),
         ):
             value, largest = getattr(section, leaf), LARGEST_BY_DTYPE[limiting]
-            if value != 0 and not 1 / largest <= abs(value) <= largest:
+            if value and not 1 / largest <= abs(value) <= largest:
                 raise ValueError(
                     f"{leaf} = {value} contradicts {name} = {limiting}: "
                     f"its size must be from {1 / largest:g} to {largest:g}"

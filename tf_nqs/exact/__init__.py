@@ -1,5 +1,6 @@
 """Reference ground states of trapped fermions; every run computes them, no table holds them."""
 
+from tf_nqs.exact.closed_forms import closed_form_energy
 from tf_nqs.exact.cluster import Cluster, best_cluster, gaussian_cluster, narrow_well
 from tf_nqs.exact.convergence import best_frequency, diagonalised_energy
 from tf_nqs.exact.density_matrix import density, one_body_density_matrix
@@ -29,6 +30,7 @@ __all__ = [
     "best_cluster",
     "best_frequency",
     "bound_pair_energy",
+    "closed_form_energy",
     "critical_strength",
     "density",
     "diagonalised_energy",

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from tf_nqs import defaults
 from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
+from tf_nqs.exact.closed_forms import closed_form_energy
 from tf_nqs.exact.convergence import diagonalised_energy
 from tf_nqs.exact.free_fermions import free_fermion_energy
 from tf_nqs.exact.free_pair import bound_pair_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
+from tf_nqs.named_systems import NamedSystem, check_parameters, is_plain_gaussian, resolved_range, trap_name
 
 LARGEST_DIAGONALISED = 6
 # With a larger remainder the distance from the reference would be meaningless.
@@ -21,7 +23,7 @@ class Reference(NamedTuple):
     Attributes:
         energy: in hbar omega; an upper bound for the kind "diagonalisation". None if there is no
             reference.
-        kind: "free_fermions", "relative_coordinate", "diagonalisation" or "none".
+        kind: "free_fermions", "closed_form", "relative_coordinate", "diagonalisation" or "none".
         uncertainty: in hbar omega; for the kind "diagonalisation" the maximum distance of the
             ground state below `energy`. None if there is no reference.
     """
@@ -33,27 +35,36 @@ class Reference(NamedTuple):
 
 def reference_energy(
     n_particles: int,
-    interaction_strength: float,
-    interaction_range: float,
+    interaction_strength: float = defaults.INTERACTION_STRENGTH,
+    interaction_range: float | None = None,
     *,
     max_seconds: float = defaults.REFERENCE_MAX_SECONDS,
-    trap: bool = True,
+    trap: bool | str = defaults.TRAP,
     report: Callable[[str], None] | None = None,
+    interaction: str = defaults.INTERACTION,
+    pair_stiffness: float = defaults.PAIR_STIFFNESS,
+    trap_quartic: float = defaults.TRAP_QUARTIC,
+    trap_separation: float = defaults.TRAP_SEPARATION,
 ) -> Reference:
     """Returns the best ground-state energy that this package can compute for the system.
 
     Args:
         n_particles: number of fermions A, an integer >= 1.
-        interaction_strength: V0 in hbar omega a_ho.
-        interaction_range: sigma0 in a_ho, > 0.
-        max_seconds: maximum wall time of the diagonalisation, > 0.
-        trap: whether the harmonic trap holds the particles. Without it, the reference is the energy of the internal
-            motion, which is known for two bound particles.
-        report: called every few seconds of a diagonalisation with a line of progress.
+        interaction_strength: V0 in hbar omega a_ho, or what the interaction has in its place.
+        interaction_range: sigma0 in a_ho, > 0; None for 0.5.
+        max_seconds: wall time allowed to the diagonalisation, > 0.
+        trap: name of the trap; True for the harmonic one, False for none. Without it the energy is that of the
+            internal motion, which is known for two particles that a Gaussian interaction binds.
+        report: called every few seconds of a diagonalisation with a line that says how far it is.
+        interaction: name of the interaction, see `tf_nqs.physics.interactions`.
+        pair_stiffness: kappa in hbar omega / a_ho^2.
+        trap_quartic: of the quartic trap; no system with it has a reference.
+        trap_separation: of the double well; no system with it has a reference.
 
     Returns:
-        Free fermions for V0 = 0 or A = 1, the relative coordinate for A = 2, a diagonalisation for
-        A = 3 to 6; no reference for larger A, or if the uncertainty exceeds 0.01.
+        Free fermions without interaction, the closed form of `tf_nqs.exact.closed_forms` for any A; for the Gaussian
+        interaction in the harmonic trap the relative coordinate for A = 2 and a diagonalisation for A = 3 to 6; no
+        reference beyond, for other systems, or where the cut leaves out more than 0.01.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -63,11 +74,34 @@ def reference_energy(
         >>> round(reference.energy, 6), reference.kind
         (2.425619, 'relative_coordinate')
     """
-    n_particles = check_n_particles(n_particles)
-    strength = check_finite("interaction_strength", interaction_strength)
-    width = check_positive("interaction_range", interaction_range)
+    system = NamedSystem(
+        check_n_particles(n_particles),
+        interaction,
+        check_finite("interaction_strength", interaction_strength),
+        interaction_range,
+        check_finite("pair_stiffness", pair_stiffness),
+        trap_name(trap),
+        trap_quartic,
+        trap_separation,
+    )
     check_positive("max_seconds", max_seconds)
-    if not trap:
+    if interaction_range is not None:
+        check_positive("interaction_range", interaction_range)
+    check_parameters(system)
+    if is_plain_gaussian(system):
+        return _gaussian_reference(system, max_seconds, report)
+    if system.trap == "harmonic" and system.is_free:
+        return Reference(free_fermion_energy(system.n_particles), "free_fermions", 0.0)
+    energy = closed_form_energy(system)
+    return Reference(None, "none", None) if energy is None else Reference(energy, "closed_form", 0.0)
+
+
+def _gaussian_reference(system: NamedSystem, max_seconds: float, report: Callable[[str], None] | None) -> Reference:
+    """The reference of a system with a Gaussian interaction, in the harmonic trap or in none."""
+    n_particles, strength = system.n_particles, system.interaction_strength
+    width = resolved_range(system.interaction, system.interaction_range)
+    assert width is not None  # it has a default
+    if system.trap == "none":
         pair = bound_pair_energy(strength, width) if n_particles == 2 else None
         return Reference(pair[0], "relative_coordinate", pair[1]) if pair else Reference(None, "none", None)
     if strength == 0.0 or n_particles == 1:

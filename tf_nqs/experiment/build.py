@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +14,11 @@ from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
 from tf_nqs.ansatz import FermionAnsatz
-from tf_nqs.config import RunFolderError, Settings
+from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, reference_energy
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.physics.contact import check_contact
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
@@ -82,8 +84,15 @@ class Run(_Parts):
 
 
 def build_system(settings: Settings) -> TrappedFermions:
-    """Returns the Hamiltonian that the settings describe."""
-    return TrappedFermions(**settings.system.model_dump())
+    """Returns the Hamiltonian that the settings describe.
+
+    Raises:
+        SettingsError: the interaction is a function that cannot be imported, or is no pair potential.
+    """
+    try:
+        return TrappedFermions(**settings.system.model_dump())
+    except (TypeError, ValueError) as error:
+        raise SettingsError(str(error)) from error
 
 
 def build_ansatz(settings: Settings) -> keras.Model:
@@ -92,8 +101,16 @@ def build_ansatz(settings: Settings) -> keras.Model:
 
 
 def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Model) -> VariationalMonteCarlo:
-    """Returns the compiled trainer that the settings describe."""
+    """Returns the compiled trainer that the settings describe.
+
+    Raises:
+        SettingsError: the ground state vanishes at contact as the ansatz cannot.
+    """
     training = settings.training
+    try:
+        check_contact(ansatz, system)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     vmc = VariationalMonteCarlo(
         ansatz,
         system,
@@ -127,17 +144,23 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe."""
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
-    needs_diagonalisation = system.n_particles > 2 and system.interaction_strength != 0
+    is_gaussian = system.gaussian() is not None
+    needs_diagonalisation = is_gaussian and system.n_particles > 2 and system.interaction_strength != 0
     if needs_diagonalisation and max_seconds == 0:
         return Reference(None, "none", None)
-    if needs_diagonalisation and system.trap and system.n_particles <= LARGEST_DIAGONALISED:
+    if needs_diagonalisation and system.trap == "harmonic" and system.n_particles <= LARGEST_DIAGONALISED:
         logger.info(f"computing the reference energy by diagonalisation, for at most {max_seconds:g} seconds ...")
     return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0, report=logger.info)
 
 
-def reference_line(reference: Reference) -> str:
-    """Returns the line about a reference for the terminal."""
+def reference_line(reference: Reference, settings: Settings | None = None) -> str:
+    """Returns the line about a reference for the terminal; with the settings also the reason why there is none."""
     if reference.energy is None:
+        is_gaussian = settings is not None and settings.system.gaussian() and settings.system.trap == "harmonic"
+        if settings and is_gaussian and settings.system.n_particles > LARGEST_DIAGONALISED:
+            return (
+                f"no exact reference for n_particles = {settings.system.n_particles}: up to {LARGEST_DIAGONALISED} only"
+            )
         return "no exact reference for this system"
     words = REFERENCE_WORDS.get(reference.kind, reference.kind)
     if not reference.uncertainty or reference.uncertainty < _EXACT:
@@ -158,12 +181,12 @@ def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) ->
     in_float32 = hasattr(ansatz, "orbitals") and settings.ansatz.dtype == "float32"
     if in_float32 and system.n_particles >= _MANY_PARTICLES:
         lines.append("the Slater matrices of this many particles are nearly singular: consider --dtype=float64")
-    if not system.trap:
-        critical = critical_strength(system.interaction_range)
-        lines.append(
-            "without a trap the energy is that of the internal motion, as the centre of mass moves freely; two "
-            f"fermions are bound below interaction_strength = {critical:.4g} at this range"
-        )
+    if system.trap == "none":
+        internal = "without a trap the energy is that of the internal motion, as the centre of mass moves freely"
+        gaussian = system.gaussian()
+        critical = critical_strength(gaussian["interaction_range"]) if gaussian else math.nan
+        binds = f"; two fermions are bound below interaction_strength = {critical:.4g} at this range"
+        lines.append(internal + (binds if gaussian else ""))
     return lines
 
 

@@ -32,7 +32,7 @@ def find_other_states(result: RunResult, settings: Settings) -> list[Doubt]:
     """Returns why the energy cannot be the ground state's; empty if nothing shows that."""
     if result.energy is None or result.energy_error is None:
         return []
-    system, target_error = settings.system.model_dump(), settings.evaluation.target_error
+    system, target_error = settings.system.gaussian(), settings.evaluation.target_error
     return list(filter(None, [not_the_ground_state(system, result.energy, result.energy_error, target_error)]))
 
 

@@ -75,7 +75,7 @@ def run_in(
     start = start.transferred(vmc, settings)
     logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
     reference = find_reference(settings)
-    logger.info(reference_line(reference))
+    logger.info(reference_line(reference, settings))
     with clock_beside("compiling ...", settings.run.quiet):
         vmc.warm_up()
 

@@ -92,7 +92,7 @@ class Start:
             return
         if self.transfer:
             logger.info("no pretraining, because the weights were transferred")
-        elif well := narrow_well(**settings.system.model_dump()):
+        elif (gaussian := settings.system.gaussian()) and (well := narrow_well(**gaussian)):
             cluster = f"clusters of size {well.size:.2g} a_ho"
             logger.info(f"narrow well: the walkers start in {cluster}, to which the orbitals are fitted")
             start_in_cluster(vmc, well.size, seed)

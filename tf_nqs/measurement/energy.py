@@ -11,6 +11,7 @@ import numpy as np
 
 from tf_nqs.analysis.chain_sums import ChainEstimate, ChainSums
 from tf_nqs.measurement.walker_rows import Moments, combine_samples, refuse_infinite, typical_values, variance_moments
+from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.sampling.near_pairs import WeightedPositions
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
@@ -62,7 +63,8 @@ class EnergyMeasurement(NamedTuple):
         error_uncertainty: relative standard error of energy_error; large where few walkers make the variance.
         autocorrelation_time: in sampling calls, with its error.
         v_score: A variance / (energy - A^2/2)^2, with its error; None without a trap or without an interaction.
-        kinetic_error, trap_error, interaction_error: honest standard errors of the parts.
+        kinetic_error, trap_error, interaction_error: honest standard errors of the parts; nan of the first and the last
+            where an interaction l(l-1)/r^2 with l <= 1.5 gives them an infinite variance.
         relations: name -> deviation from what the exact state obeys, see `tf_nqs.physics.relations`.
         in_equilibrium: whether the burn-in ended in equilibrium.
         is_mixed: whether the chains agree: R-hat at most 1.05, more only where it rests on few samples.
@@ -116,11 +118,14 @@ class Observed(NamedTuple):
         names: of the relations, see `tf_nqs.physics.relations`.
         deviations: (positions, kinetic energies) -> their local values, shape (n_walkers, len(names)).
         free_energy: A^2/2, from which the V-score counts; None for no V-score.
+        contact_exponent: l of an interaction l(l-1)/r^2, which the parts of the local energy lack, see
+            `tf_nqs.physics.contact`; 1 for no such interaction.
     """
 
     names: tuple[str, ...] = ()
     deviations: Callable[[Tensor, Tensor], Tensor] | None = None
     free_energy: float | None = None
+    contact_exponent: float = 1.0
 
 
 _ENERGY_ALONE = Observed()
@@ -210,6 +215,7 @@ def _row(
     total = parts.sum(axis=0)
     if not np.isfinite(total).all():
         refuse_infinite(energy, samples.weights)
+    parts = np.array(with_contact_energy(LocalEnergy(*parts), samples.positions, observed.contact_exponent))
     rows = [total[np.newaxis], parts]
     if observed.deviations:
         rows.append(np.asarray(observed.deviations(samples.positions, energy.kinetic), np.float64).T)
@@ -235,6 +241,7 @@ def _measurement(
     kinetic, trap, interaction = parts
     tau = total.autocorrelation_time
     moments = record.moments() if origin is None else variance_moments(record, origin)
+    part_errors = [part.error if has_finite_parts(observed.contact_exponent) else math.nan for part in parts]
     return EnergyMeasurement(
         energy=total.mean,
         energy_error=total.error,
@@ -253,9 +260,9 @@ def _measurement(
         error_uncertainty=total.error_uncertainty,
         autocorrelation_time=WithError(tau, 2.0 * tau * total.error_uncertainty),
         v_score=_v_score(moments, n_particles, observed.free_energy),
-        kinetic_error=kinetic.error,
+        kinetic_error=part_errors[0],
         trap_error=trap.error,
-        interaction_error=interaction.error,
+        interaction_error=part_errors[2],
         relations={name: WithError(one.mean, one.error) for name, one in zip(observed.names, relations, strict=True)},
         is_mixed=record.is_mixed(),
     )

@@ -34,7 +34,8 @@ def evaluate_energy(
     """Measures the energy of a compiled trainer's wave function, see `VariationalMonteCarlo.evaluate_energy`."""
     started = time.monotonic()
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
-    observed = _observed(vmc) if relations else Observed(free_energy=_free_energy(vmc))
+    exponent = vmc.system.contact_exponent
+    observed = _observed(vmc) if relations else Observed((), None, _free_energy(vmc), exponent)
     left = max_seconds - (time.monotonic() - started)
     with_near_pairs = vmc.with_near_pairs if vmc.zone else None
     sample, local_energy = vmc.phases.sample, vmc.phases.local_energy
@@ -91,13 +92,12 @@ def warm_up_evaluation(vmc: Trainer) -> None:
 
 def _observed(vmc: Trainer) -> Observed:
     """The relations that hold for the system's ground state."""
-    return Observed(relation_names(vmc.system), vmc.phases.relations, _free_energy(vmc))
+    return Observed(relation_names(vmc.system), vmc.phases.relations, _free_energy(vmc), vmc.system.contact_exponent)
 
 
 def _free_energy(vmc: Trainer) -> float | None:
     """A^2/2, that of the same particles without interaction; None without trap, or for these very particles."""
     system = vmc.system
-    is_free = system.interaction_strength == 0.0 and system.pair_potential is None
-    if system.trap is not True or is_free or system.n_particles == 1:
+    if system.trap != "harmonic" or system.is_free or system.n_particles == 1:
         return None
     return 0.5 * system.n_particles**2

@@ -19,6 +19,7 @@ from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
 from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
+from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.physics.relations import is_even
 from tf_nqs.trainer import Trainer
 from tf_nqs.types import LocalEnergy
@@ -47,7 +48,8 @@ class Observables(NamedTuple):
             two particles are so far apart.
         rms_size: sqrt(<sum_i x_i^2> / A).
         entropy: -sum_k n_k ln n_k over the occupations.
-        kinetic, trap, interaction: parts of the energy.
+        kinetic, trap, interaction: parts of the energy; the errors of the first and the last are nan where their
+            variance is infinite, see `tf_nqs.physics.contact.has_finite_parts`.
         n_samples: positions of all particles that were looked at.
         in_equilibrium: whether the burn-in ended in equilibrium.
     """
@@ -108,6 +110,7 @@ def measure_observables(
     grid = tf.constant(x, vmc.compute_dtype)
     orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.compilation)
     local_energy = walkers_energy(vmc) if vmc.zone else vmc.phases.local_energy
+    exponent = vmc.system.contact_exponent
     sums, n_rows = _empty(vmc.sampler.n_walkers, len(x)), 0
     chains = ChainSums(vmc.sampler.n_walkers)
     while True:
@@ -117,7 +120,7 @@ def measure_observables(
         positions = tf.roll(vmc.walkers.positions, n_rows, axis=1)
         _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbital(positions))))
         energy = local_energy(positions)
-        _add_parts(sums, energy)
+        _add_parts(sums, with_contact_energy(energy, positions, exponent))
         chains.add(np.asarray(energy.total, np.float64)[np.newaxis])
         n_rows += 1
         now, n_samples = time.monotonic(), int(sums.counts[:, 0].sum())
@@ -129,7 +132,11 @@ def measure_observables(
     if not sums.counts.sum(axis=0).all():
         raise NothingMeasuredError("no sample has a finite wave function and a finite energy")
     is_settled = equilibrium.is_reached and chains.is_mixed()
-    return _observables(sums, x, vmc.system.n_particles, is_even(vmc.system), is_settled)
+    observed = _observables(sums, x, vmc.system.n_particles, is_even(vmc.system), is_settled)
+    if has_finite_parts(exponent):
+        return observed
+    unknown = {name: getattr(observed, name)._replace(error=np.array(np.nan)) for name in ("kinetic", "interaction")}
+    return observed._replace(**unknown)
 
 
 def _empty(n_walkers: int, n_places: int) -> _Sums:

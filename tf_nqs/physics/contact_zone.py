@@ -52,6 +52,8 @@ def contact_zone(system: TrappedFermions) -> ContactZone | None:
     zone is where this is 0.01. A potential whose change within the zone, r^2 (v(r) - v(width))^2, is concentrated in a
     small part of the zone is short-ranged.
 
+    The l(l-1)/r^2 of the Calogero interaction is left out: the kinetic energy cancels it at every distance.
+
     Args:
         system: the Hamiltonian; its pair potential is evaluated at 2000 distances.
     """
@@ -60,7 +62,7 @@ def contact_zone(system: TrappedFermions) -> ContactZone | None:
     spacing = mean_spacing(system.n_particles)
     width = spacing * (9.0 * _EXPECTED_PAIRS / (math.pi**2 * (system.n_particles - 1))) ** (1.0 / 3.0)
     r = width * np.geomspace(_SMALLEST, 1.0, _N_DISTANCES)
-    v = np.asarray(in_working_dtype(system.pair_energy, r[np.newaxis])[0], np.float64)
+    v = np.asarray(in_working_dtype(system.regular_pair_energy, r[np.newaxis])[0], np.float64)
     v = np.nan_to_num(v, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
     change = v - v[-1]
     steps = np.diff(r, prepend=0.0)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.named_systems import INTERACTIONS, TRAPS, NamedSystem, check_parameters, resolved_range, trap_name
+from tf_nqs.physics.contact import contact_energy, nested_tapes_at_contact
+from tf_nqs.physics.interactions import (
+    PairPotential,
+    gaussian_interaction,
+    imported_interaction,
+    regular_interaction,
+)
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.potentials import check_potentials
+from tf_nqs.physics.traps import harmonic_trap, named_trap
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, PositionsToEnergy, Tensor
 from tf_nqs.whole_numbers import whole_number
 
-
-def harmonic_trap(positions: Tensor) -> Tensor:
-    """Returns sum_i x_i^2/2, shape (n_walkers,), in hbar*omega, of positions (n_walkers, n_particles) in a_ho."""
-    return 0.5 * tf.reduce_sum(positions**2, axis=1)
-
-
-def gaussian_interaction(interaction_strength: float, interaction_range: float) -> Callable[[Tensor], Tensor]:
-    """Returns the pair potential V_0/(sqrt(2 pi) sigma_0) exp(-r^2/(2 sigma_0^2)) as a function of the distance r.
-
-    Args:
-        interaction_strength: V_0 in hbar*omega*a_ho, negative if attractive.
-        interaction_range: sigma_0 in a_ho.
-
-    Returns:
-        Callable from distances in a_ho to energies in hbar*omega, of the same shape.
-
-    Reference: thesis, Eq. 2.
-    """
-    height = interaction_strength / (math.sqrt(2 * math.pi) * interaction_range)
-    return lambda distances: height * tf.exp(-0.5 * (distances / interaction_range) ** 2)
+__all__ = ["TrappedFermions", "gaussian_interaction", "harmonic_trap"]
 
 
 class TrappedFermions:
@@ -41,21 +28,32 @@ class TrappedFermions:
 
     Args:
         n_particles: number of fermions A.
-        interaction_strength: V_0 of the Gaussian interaction, in hbar*omega*a_ho.
-        interaction_range: sigma_0 of the Gaussian interaction, in a_ho.
-        trap: True for the harmonic trap, False for none, or any callable, positions (n_walkers, n_particles) ->
-            energy of each walker, summed over its particles (n_walkers,).
-        pair_potential: None for the Gaussian interaction, or any callable, distances x_i - x_j in a_ho, of either
+        interaction_strength: of the interaction: V_0 of gaussian (in hbar*omega*a_ho), kappa of harmonic, c of coth, l
+            of calogero, q of soft_coulomb; see `tf_nqs.physics.interactions`.
+        interaction_range: of gaussian (sigma_0) and soft_coulomb, in a_ho; None for 0.5. The others have none.
+        trap: harmonic, none, double_well or quartic, see `tf_nqs.physics.traps`; True for harmonic, False for none; or
+            any callable, positions (n_walkers, n_particles) -> energy of each walker, summed over its particles
+            (n_walkers,).
+        pair_potential: None for the interaction, or any callable in its place, distances x_i - x_j in a_ho, of either
             sign, (n_walkers, n_pairs) -> energies of the same shape. Callables are made of TensorFlow operations,
             keep the dtype, and are tried on two walkers at once.
+        interaction: gaussian, harmonic, coth, calogero, soft_coulomb or none; or `module:function`, a pair potential
+            that is imported.
+        pair_stiffness: kappa, adds kappa r^2/2 to any interaction, in hbar*omega/a_ho^2.
+        trap_quartic: coefficient of x^4 in the quartic trap, in hbar*omega/a_ho^4.
+        trap_separation: half the distance of the wells of the double well, in a_ho.
+
+    Attributes:
+        contact_exponent: l of the ground state, which vanishes as |r|^l where two particles meet; 1 but for calogero.
 
     Raises:
         TypeError: trap or pair_potential is no such callable.
-        ValueError: n_particles is not an integer of at least 1, interaction_range is not positive, or a callable
-            returns another shape.
+        ValueError: n_particles is not an integer of at least 1, a name is unknown, a parameter is one that the
+            interaction or the trap does not have or allow, or a callable returns another shape.
 
     Example:
         >>> gaussian = TrappedFermions(n_particles=4, interaction_strength=10.0, interaction_range=0.5)
+        >>> calogero = TrappedFermions(n_particles=8, interaction="calogero", interaction_strength=1.8)
         >>> cosine = TrappedFermions(n_particles=4, pair_potential=lambda r: 1.0 + tf.cos(r))
 
     Reference: thesis, Eq. 2.
@@ -65,37 +63,67 @@ class TrappedFermions:
         self,
         n_particles: int,
         interaction_strength: float = defaults.INTERACTION_STRENGTH,
-        interaction_range: float = defaults.INTERACTION_RANGE,
-        trap: bool | PositionsToEnergy = True,
-        pair_potential: Callable[[Tensor], Tensor] | None = None,
+        interaction_range: float | None = None,
+        trap: bool | str | PositionsToEnergy = defaults.TRAP,
+        pair_potential: PairPotential | None = None,
+        interaction: str = defaults.INTERACTION,
+        pair_stiffness: float = defaults.PAIR_STIFFNESS,
+        trap_quartic: float = defaults.TRAP_QUARTIC,
+        trap_separation: float = defaults.TRAP_SEPARATION,
     ):
-        n_particles = whole_number("n_particles", n_particles, 1)
-        if not math.isfinite(interaction_strength):
-            raise ValueError(f"interaction_strength = {interaction_strength}: must be finite")
-        if not 0 < interaction_range < math.inf:
-            raise ValueError(f"interaction_range = {interaction_range}: must be positive and finite")
-        check_potentials(trap, pair_potential, n_particles)
-        self.n_particles = n_particles
+        self.n_particles = whole_number("n_particles", n_particles, 1)
+        self.trap = _checked_trap(trap)
+        self.interaction = interaction
+        self.pair_potential = _own_potential(interaction, pair_potential)
+        system = NamedSystem(
+            self.n_particles,
+            interaction,
+            interaction_strength,
+            interaction_range,
+            pair_stiffness,
+            self.trap if isinstance(self.trap, str) else "a function",
+            trap_quartic,
+            trap_separation,
+        )
+        check_parameters(system)
+        check_potentials(self.trap, self.pair_potential, self.n_particles)
         self.interaction_strength = float(interaction_strength)
-        self.interaction_range = float(interaction_range)
-        self.trap = trap
-        self.pair_potential = pair_potential
-        self._pair_energy = pair_potential or gaussian_interaction(self.interaction_strength, self.interaction_range)
+        self.interaction_range = resolved_range(interaction, interaction_range)
+        self.pair_stiffness = float(pair_stiffness)
+        self.contact_exponent = self.interaction_strength if interaction == "calogero" else 1.0
+        self.is_free = self.pair_potential is None and system.is_free
+        own_trap = None if isinstance(self.trap, str) else self.trap
+        self._trap_energy = own_trap or named_trap(system.trap, trap_quartic, trap_separation)
+        self._pair_energy = regular_interaction(system, self.pair_potential)
 
     def trap_energy(self, positions: Tensor) -> Tensor:
         """Returns the trap's energy of each walker, shape (n_walkers,), in hbar*omega."""
-        if self.trap is False:
-            return tf.zeros_like(positions[:, 0])
-        return harmonic_trap(positions) if self.trap is True else self.trap(positions)
+        return self._trap_energy(positions)
 
     def interaction_energy(self, positions: Tensor) -> Tensor:
-        """Returns sum_{i<j} v(x_i - x_j), shape (n_walkers,), in hbar*omega."""
+        """Returns the interaction's part of the local energy, sum_{i<j} v(x_i - x_j), shape (n_walkers,).
+
+        Of calogero it is that of the rest beside l(l-1)/r^2, which the kinetic part of the local energy cancels, see
+        `tf_nqs.physics.contact`; `contact_energy` has what is missing.
+        """
         first, second = np.triu_indices(self.n_particles, k=1)
         distances = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
         return tf.reduce_sum(self._pair_energy(distances), axis=1)
 
+    def contact_energy(self, positions: Tensor) -> Tensor:
+        """Returns l(l-1) sum_{i<j} 1/(x_i - x_j)^2 of calogero, 0 for all others, shape (n_walkers,)."""
+        if self.contact_exponent == 1.0:
+            return tf.zeros_like(positions[:, 0])
+        return contact_energy(positions, self.contact_exponent)
+
     def pair_energy(self, distances: Tensor) -> Tensor:
         """Returns v of distances in a_ho, of the same shape, in hbar*omega."""
+        regular = self._pair_energy(distances)
+        factor = self.contact_exponent * (self.contact_exponent - 1.0)
+        return regular + factor / distances**2 if factor else regular
+
+    def regular_pair_energy(self, distances: Tensor) -> Tensor:
+        """Returns v without the l(l-1)/r^2 of calogero, of distances in a_ho, of the same shape, in hbar*omega."""
         return self._pair_energy(distances)
 
     def local_energy(self, positions: Tensor, derivatives: LogDerivatives) -> LocalEnergy:
@@ -103,10 +131,12 @@ class TrappedFermions:
 
         Args:
             positions: x in a_ho, shape (n_walkers, n_particles).
-            derivatives: the wave function's derivatives at the positions.
+            derivatives: the wave function's derivatives at the positions; of calogero without the
+                2 l(l-1) sum 1/(x_i - x_j)^2 of the Laplacian, see `tf_nqs.physics.contact`.
 
         Returns:
-            LocalEnergy, each part of shape (n_walkers,), in hbar*omega.
+            LocalEnergy, each part of shape (n_walkers,), in hbar*omega. Of calogero the kinetic energy is too large by
+            `contact_energy`, the interaction too small by it, and their sum is right.
 
         Reference: thesis, Eq. 14.
         """
@@ -117,10 +147,38 @@ class TrappedFermions:
         """Returns the local energy of any wave function, by nested GradientTapes.
 
         Args:
-            log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
+            log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,); of calogero it must vanish as |r|^l.
             positions: x in a_ho, shape (n_walkers, n_particles).
 
         Returns:
-            LocalEnergy, each part of shape (n_walkers,), in hbar*omega.
+            LocalEnergy, each part of shape (n_walkers,), in hbar*omega; of calogero as `local_energy` says.
         """
-        return self.local_energy(positions, nested_tapes(log_abs_psi, positions))
+        if self.contact_exponent == 1.0:
+            return self.local_energy(positions, nested_tapes(log_abs_psi, positions))
+        derivatives = nested_tapes_at_contact(log_abs_psi, positions, self.contact_exponent)
+        return self.local_energy(positions, derivatives)
+
+
+def _checked_trap(trap: bool | str | PositionsToEnergy) -> str | PositionsToEnergy:
+    """Returns the name of a trap that has one, else the callable; what is neither is refused later.
+
+    Raises:
+        ValueError: no trap has this name.
+    """
+    named: str | PositionsToEnergy = trap_name(trap)
+    if isinstance(named, str) and named not in TRAPS:
+        raise ValueError(f"trap = {trap!r}: must be one of {', '.join(TRAPS)}, True, False or a function")
+    return named
+
+
+def _own_potential(interaction: str, pair_potential: PairPotential | None) -> PairPotential | None:
+    """Returns the pair potential that takes the place of a named interaction, None where there is none.
+
+    Raises:
+        ValueError: the interaction has an unknown name, cannot be imported, or both are given.
+    """
+    if pair_potential is not None and interaction != defaults.INTERACTION:
+        raise ValueError(f"interaction = {interaction!r} contradicts pair_potential: one of them must be left out")
+    if pair_potential is not None or interaction in INTERACTIONS:
+        return pair_potential
+    return imported_interaction(interaction)

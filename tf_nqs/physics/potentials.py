@@ -21,7 +21,7 @@ def check_potentials(trap: Any, pair_potential: Any, n_particles: int, dtypes: I
     An infinite or undefined energy is no error here: a hard wall may have one.
 
     Args:
-        trap: a boolean, or positions (n_walkers, n_particles) -> energies (n_walkers,).
+        trap: the name of one, or positions (n_walkers, n_particles) -> energies (n_walkers,).
         pair_potential: None, or distances of any shape -> energies of the same shape.
         n_particles: A.
         dtypes: they must work in one of these.
@@ -31,7 +31,7 @@ def check_potentials(trap: Any, pair_potential: Any, n_particles: int, dtypes: I
             no number of the same dtype.
         ValueError: it returns another shape.
     """
-    if not isinstance(trap, bool):
+    if not isinstance(trap, str):
         wanted = "must be positions (n_walkers, n_particles) -> energies (n_walkers,)"
         _check("trap", trap, (2, n_particles), (2,), wanted, dtypes)
     if pair_potential is not None:
@@ -58,7 +58,7 @@ def _check(
 ) -> None:
     """Raises an error of one line if a potential works in none of the dtypes; `wanted` says what it must be."""
     if not callable(potential):
-        allowed = "True, False or a function" if name == "trap" else "None or a function"
+        allowed = "a name, True, False or a function" if name == "trap" else "None or a function"
         raise TypeError(f"{name} = {potential!r}: must be {allowed}, {wanted.removeprefix('must be ')}")
     faults = [_fault(potential, shape, returned, dtype) for dtype in dtypes]
     if all(faults):

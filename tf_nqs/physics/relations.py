@@ -21,7 +21,7 @@ def relation_names(system: TrappedFermions) -> tuple[str, ...]:
     The virial theorem holds the slope of the potentials: it is left out where they have steps.
     """
     names = [] if has_steps(system) else ["virial"]
-    if system.trap is True:
+    if system.trap == "harmonic":
         names += ["centre_of_mass", "centre_of_mass_size"]
     return (*names, "parity") if is_even(system) else tuple(names)
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs import defaults
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.physics.contact import check_contact
 from tf_nqs.saved_model.readme import readme
 from tf_nqs.saved_model.signatures import functions_of_positions, make_methods, make_signatures
 from tf_nqs.storage.export_folder import README_FILE, VERSION_FOLDER, check_output
@@ -87,7 +88,8 @@ def export(
 
     Raises:
         SettingsError: output cannot be used. (A ValueError.)
-        ValueError: laplacian is unknown or not available, or ansatz and system have different numbers of particles.
+        ValueError: laplacian is unknown or not available, ansatz and system have different numbers of particles, or the
+            ground state vanishes at contact as the ansatz does not.
         ExportError: the reloaded model gives other numbers.
 
     Example:
@@ -98,6 +100,7 @@ def export(
     """
     if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
+    check_contact(ansatz, system)
     target = check_output(output, overwrite)
     functions = functions_of_positions(ansatz, system, laplacian)
     ansatz(tf.zeros((1, system.n_particles), ansatz.compute_dtype))  # some models make their variables at first use
@@ -118,7 +121,9 @@ def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
         "n_parameters": ansatz.count_params(),
         "interaction_strength": None if system.pair_potential else system.interaction_strength,
         "interaction_range": None if system.pair_potential else system.interaction_range,
-        "trap": system.trap if isinstance(system.trap, bool) else "custom",
+        "interaction": "custom" if system.pair_potential else system.interaction,
+        "pair_stiffness": system.pair_stiffness,
+        "trap": system.trap if isinstance(system.trap, str) else "custom",
         "versions": {"python": platform.python_version()}
         | {package.__name__: package.__version__ for package in (tf_nqs, tf, keras, np)},
     }

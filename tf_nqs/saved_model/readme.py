@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_nqs.analysis import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
+from tf_nqs.named_systems import WITH_RANGE, trap_name
 from tf_nqs.saved_model.recipes import RECIPES
 from tf_nqs.saved_model.signatures import OUTPUTS
 
@@ -113,11 +114,18 @@ def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str
 
 
 def _system(summary: Mapping[str, Any]) -> str:
-    trap = {True: "harmonic trap", False: "no trap"}.get(summary["trap"], "a custom trap")
+    traps = {"harmonic": "harmonic trap", "none": "no trap", "double_well": "double well", "quartic": "quartic trap"}
+    trap = traps.get(trap_name(summary["trap"]), "a custom trap")
+    name = summary.get("interaction", "gaussian")
     if summary["interaction_strength"] is None:
         return f"A = {summary['n_particles']}, {trap}, a custom interaction"
-    interaction = f"V0 = {summary['interaction_strength']:g} ħω a_ho, range {summary['interaction_range']:g} a_ho"
-    return f"A = {summary['n_particles']}, {trap}, Gaussian interaction, {interaction}"
+    unit = " ħω a_ho" if name in WITH_RANGE else ""
+    symbol = "V0" if name == "gaussian" else "strength"
+    parts = [f"{symbol} = {summary['interaction_strength']:g}{unit}"]
+    parts += [f"range {summary['interaction_range']:g} a_ho"] if summary["interaction_range"] else []
+    parts += [f"pair stiffness {stiffness:g}"] if (stiffness := summary.get("pair_stiffness")) else []
+    word = {"gaussian": "Gaussian"}.get(name, name)
+    return f"A = {summary['n_particles']}, {trap}, {word} interaction, {', '.join(parts)}"
 
 
 def _rows(signatures: Iterable[str], dtype: str) -> Iterator[str]:

@@ -79,10 +79,16 @@ def functions_of_positions(
 
     def local_energy(positions: Tensor) -> dict[str, Tensor]:
         energy = system.local_energy(positions, of_energy(positions))
-        return {"total": energy.total, **energy._asdict()}
+        if system.contact_exponent == 1.0:
+            return {"total": energy.total, **energy._asdict()}
+        missing = system.contact_energy(positions)  # of the parts; it cancels in their sum
+        parts = energy._replace(kinetic=energy.kinetic - missing, interaction=energy.interaction + missing)
+        return {"total": energy.total, **parts._asdict()}
 
     def gradient_and_laplacian(positions: Tensor) -> dict[str, Tensor]:
         gradient, laplacian_of_psi = derivatives(positions)
+        if system.contact_exponent != 1.0:
+            laplacian_of_psi += 2.0 * system.contact_energy(positions)
         return {"gradient": gradient, "laplacian": laplacian_of_psi - tf.reduce_sum(gradient**2, axis=1)}
 
     functions: dict[str, Callable] = {f.__name__: f for f in (log_psi, psi, local_energy, gradient_and_laplacian)}

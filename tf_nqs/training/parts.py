@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tf_nqs.ansatz.check import prepare_ansatz
+from tf_nqs.physics.contact import check_contact
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import check_potentials
 from tf_nqs.sampling import SamplerProtocol, check_sampler
@@ -25,5 +26,6 @@ def check_parts(ansatz: keras.Model, system: TrappedFermions, sampler: SamplerPr
     check_sampler(sampler)
     prepare_ansatz(ansatz, system.n_particles)
     check_potentials(system.trap, system.pair_potential, system.n_particles, [ansatz.compute_dtype])
+    check_contact(ansatz, system)
     if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")

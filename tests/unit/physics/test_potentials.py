@@ -20,8 +20,12 @@ A = 3
 @pytest.mark.parametrize(
     ("potentials", "error", "words"),
     [
-        ({"trap": "double_well"}, TypeError, "trap = 'double_well': must be True, False or a function"),
-        ({"trap": None}, TypeError, "trap = None: must be True, False or a function"),
+        (
+            {"trap": "triple_well"},
+            ValueError,
+            "trap = 'triple_well': must be one of harmonic, none, double_well, quartic",
+        ),
+        ({"trap": None}, TypeError, "trap = None: must be a name, True, False or a function"),
         ({"pair_potential": 5.0}, TypeError, "pair_potential = 5.0: must be None or a function"),
         (
             {"trap": lambda x: x**2},

@@ -1,0 +1,114 @@
+"""The settings of the system: the fermions, their trap and their interaction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tf_nqs import defaults
+from tf_nqs.config.fields import Forms
+from tf_nqs.config.section import Section
+from tf_nqs.named_systems import (
+    INTERACTIONS,
+    TRAPS,
+    NamedSystem,
+    check_bound,
+    check_parameters,
+    is_plain_gaussian,
+    resolved_range,
+    trap_name,
+)
+
+_SYMBOLS = {"gaussian": "V0", "harmonic": "kappa", "coth": "c", "calogero": "l", "soft_coulomb": "q"}
+"""Interaction -> what its formula calls the strength."""
+
+
+class SystemSettings(Section):
+    """The fermions, their trap and their interaction."""
+
+    n_particles: int = Field(ge=1, le=64, description="Number of fermions, A.")
+    interaction: str = Field(
+        defaults.INTERACTION,
+        pattern=rf"^({'|'.join(INTERACTIONS)}|[^\W\d][\w.]*:[^\W\d][\w.]*)$",
+        json_schema_extra={"allowed": f"one of {', '.join(INTERACTIONS)}, or module:function"},
+        description="Interaction of two particles; a function maps distances x_i - x_j to energies.",
+    )
+    interaction_strength: float = Field(
+        defaults.INTERACTION_STRENGTH,
+        description="Strength of the interaction: V_0 of gaussian in units of hbar*omega*a_ho (negative attracts), "
+        "kappa of harmonic, c of coth, l of calogero, q of soft_coulomb.",
+    )
+    interaction_range: float | None = Field(
+        None,
+        gt=0,
+        description="Range of gaussian (sigma_0) and soft_coulomb in units of a_ho; default: "
+        f"{defaults.INTERACTION_RANGE:g}. The other interactions have none.",
+    )
+    pair_stiffness: float = Field(
+        defaults.PAIR_STIFFNESS,
+        description="Stiffness kappa in units of hbar*omega/a_ho^2: adds kappa r^2/2 to any interaction.",
+    )
+    trap: Annotated[
+        Literal["harmonic", "none", "double_well", "quartic"], BeforeValidator(trap_name), Forms("harmonic", "none")
+    ] = Field(
+        defaults.TRAP,
+        json_schema_extra={"allowed": f"one of {', '.join(TRAPS)}, or true or false"},
+        description="Trap that holds the particles; true means harmonic, false means none.",
+    )
+    trap_quartic: float = Field(
+        defaults.TRAP_QUARTIC, gt=0, description="Coefficient of x^4 in the quartic trap in units of hbar*omega/a_ho^4."
+    )
+    trap_separation: float = Field(
+        defaults.TRAP_SEPARATION,
+        gt=0,
+        description="Position b of the wells of the double well, which are at -b and b, in units of a_ho.",
+    )
+
+    def named(self) -> NamedSystem:
+        """Returns the system by its names and parameters."""
+        return NamedSystem(**self.model_dump())
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns leaf name -> value, with the range that is used where none is given."""
+        return self.model_dump() | {"interaction_range": resolved_range(self.interaction, self.interaction_range)}
+
+    def gaussian(self) -> dict[str, Any] | None:
+        """Returns n_particles, interaction_strength, interaction_range and trap (whether there is one).
+
+        None for a system that is not the thesis' one: a Gaussian interaction alone, in the harmonic trap or in none.
+        """
+        if not is_plain_gaussian(self.named()):
+            return None
+        leaves = ("n_particles", "interaction_strength", "interaction_range")
+        return {leaf: self.resolved()[leaf] for leaf in leaves} | {"trap": self.trap == "harmonic"}
+
+    def title(self) -> str:
+        """Returns what is written above a plot."""
+        has_strength = self.interaction in _SYMBOLS
+        width = self.resolved()["interaction_range"]
+        parts = [f"A = {self.n_particles}"]
+        parts += [] if self.interaction == defaults.INTERACTION else [_WORDS.get(self.interaction, self.interaction)]
+        parts += [f"{_SYMBOLS[self.interaction]} = {self.interaction_strength:g}"] if has_strength else []
+        parts += [f"{'sigma0' if self.interaction == 'gaussian' else 'range'} = {width:g}"] if width else []
+        parts += [f"pair stiffness = {self.pair_stiffness:g}"] if self.pair_stiffness else []
+        parts += [_TRAP_WORDS[str(self.trap)].format(self)] if self.trap != defaults.TRAP else []
+        return ", ".join(parts)
+
+    @model_validator(mode="after")
+    def _must_be_bound(self) -> SystemSettings:
+        """Refuses parameters without meaning, and systems without a bound ground state."""
+        check_parameters(self.named())
+        check_bound(self.named())
+        return self
+
+
+_WORDS = {"soft_coulomb": "soft Coulomb", "calogero": "Calogero", "none": "no interaction"}
+"""Interaction -> what titles call it; the others by their names."""
+
+_TRAP_WORDS = {
+    "none": "no trap",
+    "double_well": "double well, b = {0.trap_separation:g}",
+    "quartic": "quartic trap, {0.trap_quartic:g}",
+}
+"""Trap -> what titles call it."""

@@ -1,0 +1,159 @@
+"""The pair interactions that have a name: functions of the distance r in a_ho, of either sign, in hbar*omega.
+
+| name | v(r) | interaction_strength | interaction_range |
+|---|---|---|---|
+| gaussian | V_0/(sqrt(2 pi) sigma_0) exp(-r^2/(2 sigma_0^2)) | V_0, in hbar*omega*a_ho | sigma_0, in a_ho |
+| harmonic | kappa r^2/2 | kappa, in hbar*omega/a_ho^2 | |
+| coth | -Omega c r coth(c r) | c > 0, in 1/a_ho | |
+| calogero | l(l-1)/r^2 | l >= 1, a number | |
+| soft_coulomb | q/sqrt(r^2 + s^2) | q, in hbar*omega*a_ho | s, in a_ho |
+| none | 0 | | |
+
+pair_stiffness = kappa, in hbar*omega/a_ho^2, adds kappa r^2/2 to any of them; Omega = sqrt(1 + A kappa).
+
+Limits: kappa -> 0 and l -> 1 are free fermions. For c -> 0 the coth interaction is the constant -Omega, for large c
+the linear potential -Omega c |r|. The soft Coulomb interaction is q/|r| far outside its range.
+
+Reference: thesis, Eq. 2 (Gaussian); Brosens, Devreese and Lemmens, cond-mat/9805379 (harmonic); del Campo,
+    arXiv:2005.03904, and Beau and del Campo, arXiv:2107.02869 (coth); Calogero, J. Math. Phys. 12, 419 (1971).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tf_nqs.named_systems import INTERACTIONS, NamedSystem, resolved_range
+from tf_nqs.types import Tensor
+
+PairPotential = Callable[[Tensor], Tensor]
+"""Distances in a_ho, of any shape and either sign -> energies in hbar*omega, of the same shape."""
+
+_SERIES_BELOW = 0.1
+"""Of c r: below it r coth(c r) is a power series, whose first term left out is 2e-18."""
+
+_SERIES = (1.0, 1 / 3, -1 / 45, 2 / 945, -1 / 4725, 2 / 93555)
+"""t coth t = sum_k a_k t^(2k)."""
+
+
+def gaussian_interaction(interaction_strength: float, interaction_range: float) -> PairPotential:
+    """Returns the pair potential V_0/(sqrt(2 pi) sigma_0) exp(-r^2/(2 sigma_0^2)) as a function of the distance r.
+
+    Args:
+        interaction_strength: V_0 in hbar*omega*a_ho, negative if attractive.
+        interaction_range: sigma_0 in a_ho.
+
+    Returns:
+        Callable from distances in a_ho to energies in hbar*omega, of the same shape.
+
+    Reference: thesis, Eq. 2.
+    """
+    height = interaction_strength / (math.sqrt(2 * math.pi) * interaction_range)
+    return lambda distances: height * tf.exp(-0.5 * (distances / interaction_range) ** 2)
+
+
+def harmonic_interaction(stiffness: float) -> PairPotential:
+    """Returns kappa r^2/2.
+
+    Args:
+        stiffness: kappa in hbar*omega/a_ho^2, negative if repulsive.
+    """
+    return lambda distances: 0.5 * stiffness * distances**2
+
+
+def coth_interaction(inverse_length: float, frequency: float = 1.0) -> PairPotential:
+    """Returns -Omega c r coth(c r), smooth at r = 0, where it is -Omega.
+
+    Args:
+        inverse_length: c in 1/a_ho, above 0.
+        frequency: Omega in units of the trap's.
+    """
+    return lambda distances: -frequency * t_coth_t(inverse_length * distances)
+
+
+def t_coth_t(t: Tensor) -> Tensor:
+    """Returns t coth(t), to rounding for every t; even, and 1 at t = 0.
+
+    With u = 2|t| it is |t| + u/(exp(u) - 1), written with exp(-u), which does not overflow; near 0, where that is 0/0
+    and loses the digits of t^2/3, it is the power series.
+
+    Args:
+        t: any shape.
+    """
+    is_small = tf.abs(t) < _SERIES_BELOW
+    square = tf.where(is_small, t, tf.zeros_like(t)) ** 2
+    series = tf.zeros_like(t)
+    for coefficient in reversed(_SERIES):
+        series = series * square + coefficient
+    large = tf.where(is_small, tf.ones_like(t), tf.abs(t))
+    fraction = -2.0 * large * tf.exp(-2.0 * large) / tf.math.expm1(-2.0 * large)
+    return tf.where(is_small, series, large + fraction)
+
+
+def soft_coulomb_interaction(charge: float, interaction_range: float) -> PairPotential:
+    """Returns q/sqrt(r^2 + s^2).
+
+    Args:
+        charge: q in hbar*omega*a_ho, negative if attractive.
+        interaction_range: s in a_ho.
+    """
+    return lambda distances: charge / tf.sqrt(distances**2 + interaction_range**2)
+
+
+def regular_interaction(system: NamedSystem, own: PairPotential | None = None) -> PairPotential:
+    """Returns the pair potential of a system without the l(l-1)/r^2 of the Calogero interaction, kappa r^2/2 included.
+
+    That term diverges at contact, and is cancelled by the kinetic energy, see `tf_nqs.physics.contact`.
+
+    Args:
+        system: names and parameters.
+        own: the potential that takes the place of the named one.
+    """
+    part = own or _named_part(system)
+    stiffness = system.stiffness
+    if part is None:
+        return harmonic_interaction(stiffness) if stiffness else tf.zeros_like
+    return (lambda distances: part(distances) + 0.5 * stiffness * distances**2) if stiffness else part
+
+
+def _named_part(system: NamedSystem) -> PairPotential | None:
+    """The pair potential without its quadratic part and its pole; None where that is all of it."""
+    strength = system.interaction_strength
+    width = resolved_range(system.interaction, system.interaction_range)
+    if system.interaction == "gaussian":
+        assert width is not None  # it has a default
+        return gaussian_interaction(strength, width)
+    if system.interaction == "soft_coulomb":
+        assert width is not None  # it has a default
+        return soft_coulomb_interaction(strength, width)
+    if system.interaction == "coth":
+        return coth_interaction(strength, system.internal_frequency)
+    return None
+
+
+def imported_interaction(name: str) -> PairPotential:
+    """Returns the pair potential that `module:function` names.
+
+    Args:
+        name: a module that can be imported, and a function in it.
+
+    Raises:
+        ValueError: there is no such function; one line.
+    """
+    module_name, _, path = str(name).partition(":")
+    start = f"interaction = {name!r}"
+    if not (module_name and path):
+        raise ValueError(f"{start}: must be one of {', '.join(INTERACTIONS)}, or module:function")
+    try:
+        found = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the module of the user raises while it is imported
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{start}: cannot be imported ({reason}); must be module:function") from error
+    if not callable(found):
+        raise ValueError(f"{start}: is no function; must be distances (n_walkers, n_pairs) -> energies of that shape")
+    return found
