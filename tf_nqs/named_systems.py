@@ -124,13 +124,17 @@ def _check_interaction(system: NamedSystem) -> None:
     if strength != defaults.INTERACTION_STRENGTH and name not in WITH_STRENGTH:
         raise _without_meaning("interaction_strength", strength, "interaction", name)
     if name == "coth" and not strength > 0:
-        raise ValueError(f"interaction_strength = {strength}: must be above 0 for interaction = coth, as c")
+        raise ValueError(
+            f"interaction_strength = {strength} contradicts interaction = coth: must be above 0, as it is c"
+        )
     if name == "calogero" and not strength >= 1:
-        raise ValueError(f"interaction_strength = {strength}: must be at least 1 for interaction = calogero, as l")
+        raise ValueError(
+            f"interaction_strength = {strength} contradicts interaction = calogero: must be at least 1, as it is l"
+        )
 
 
 def _without_meaning(leaf: str, value: float, part: str, name: str) -> ValueError:
-    return ValueError(f"{leaf} = {value} has no meaning for {part} = {name}: must be left out")
+    return ValueError(f"{leaf} = {value} contradicts {part} = {name}, which has none: must be left out")
 
 
 def _check_stiffness(system: NamedSystem) -> None:
@@ -145,9 +149,10 @@ def _check_stiffness(system: NamedSystem) -> None:
     if system.stiffness == 0 or is_steep or system.stiffness > lowest:
         return
     names = [name for name in ("interaction_strength", "pair_stiffness") if _is_stiff(system, name)]
-    limit = "0 without a trap" if lowest == 0 else f"-1/n_particles = {lowest:g}"
+    limit = "0" if lowest == 0 else f"-1/n_particles = {lowest:g}"
     raise ValueError(
-        f"{' + '.join(names)} = {system.stiffness}: must be above {limit}, or there is no bound ground state"
+        f"{' + '.join(names)} = {system.stiffness:g} contradicts trap = {system.trap}: "
+        f"must be above {limit}, or there is no bound ground state"
     )
 
 

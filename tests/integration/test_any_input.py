@@ -31,6 +31,7 @@ from tf_nqs.commands import train as cli
 from tf_nqs.config import preset_names, settings_from, to_toml
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.experiment import memory as memory_request
+from tf_nqs.named_systems import trap_name
 from tf_nqs.runtime import startup
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.figures import load_figures
@@ -204,6 +205,10 @@ def put_back(folder, before):
     assert snapshot(folder) == before
 
 
+def is_function_name(value):
+    return isinstance(value, str) and re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", value) is not None
+
+
 def is_allowed(leaf, value):
     """Whether the sentence that refusals quote allows a value."""
     sentence = allowed(leaf)
@@ -212,7 +217,9 @@ def is_allowed(leaf, value):
     if sentence == "non-empty text without control characters":
         return isinstance(value, str) and value != "" and not re.search("[\x00-\x1f\x7f\ud800-\udfff]", value)
     if sentence.startswith("one of "):
-        return isinstance(value, str) and value in sentence.removeprefix("one of ").split(", ")
+        names, _, other = sentence.removeprefix("one of ").partition(", or ")
+        is_other = {"": False, "true or false": isinstance(value, bool), "module:function": is_function_name(value)}
+        return (isinstance(value, str) and value in names.split(", ")) or is_other[other]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if bounds := re.fullmatch(r"an integer from (-?\d+) to (\d+)", sentence):
@@ -242,7 +249,7 @@ def check(ask, command, arguments, given_values):
     if hasattr(settings, "stages"):
         return
     for leaf, value in given_values.items():
-        assert getattr(getattr(settings, SECTION_OF[leaf]), leaf) == value
+        assert getattr(getattr(settings, SECTION_OF[leaf]), leaf) == (trap_name(value) if leaf == "trap" else value)
     memory_request.check_training(settings)
 
 
@@ -335,10 +342,10 @@ def test_any_value_of_any_setting(factor, ask, tmp_path):
 def extremes(leaf):
     """Allowed values of a setting: its bounds and what is next to them, and everything between."""
     sentence, kind = allowed(leaf), value_type(leaf)
+    if sentence.startswith("one of "):
+        return st.sampled_from(sentence.removeprefix("one of ").partition(", or ")[0].split(", "))
     if kind is bool:
         return st.booleans()
-    if sentence.startswith("one of "):
-        return st.sampled_from(sentence.removeprefix("one of ").split(", "))
     if kind is str:
         return st.sampled_from(["new", "empty", "run", "full", "loop", "dangling", "link", "Grüße 🙂", "file.md/new"])
     if kind is int:

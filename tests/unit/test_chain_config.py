@@ -141,7 +141,9 @@ def test_stages_of_named_systems(tmp_path):
     stages = chain_from(path, {}, "runs/chain").stages
     assert [stage.system.trap for stage in stages] == ["harmonic", "quartic"]
     assert all(stage.system.interaction == "harmonic" for stage in stages)
-    assert refusal(write(tmp_path, "", 'interaction = "none"')).startswith("stage 2: interaction_strength = 5.0 has no")
+    assert refusal(write(tmp_path, "", 'interaction = "none"')).startswith(
+        "stage 2: interaction_strength = 5.0 contradicts"
+    )
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):

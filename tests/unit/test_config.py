@@ -246,11 +246,15 @@ REFUSED = [
     ("interaction", "module:", "none, or module:function"),
     ("interaction", True, "interaction = true: must be one of"),
     ("pair_stiffness", math.nan, "pair_stiffness = nan: must be a finite number"),
-    ("pair_stiffness", -0.25, "pair_stiffness = -0.25: must be above -1/n_particles = -0.25"),
+    (
+        "pair_stiffness",
+        -0.25,
+        "pair_stiffness = -0.25 contradicts trap = harmonic: must be above -1/n_particles = -0.25",
+    ),
     ("trap", 1, "trap = 1: must be one of harmonic, none, double_well, quartic, or true or false"),
     ("trap", "false", "trap = 'false': must be one of harmonic, none, double_well, quartic, or true or false"),
     ("trap_quartic", 0.0, "trap_quartic = 0.0: must be a finite number above 0"),
-    ("trap_quartic", 0.2, "trap_quartic = 0.2 has no meaning for trap = harmonic: must be left out"),
+    ("trap_quartic", 0.2, "trap_quartic = 0.2 contradicts trap = harmonic, which has none: must be left out"),
     ("trap_separation", -1.0, "trap_separation = -1.0: must be a finite number above 0"),
     ("n_layers", 0, "n_layers = 0: must be an integer from 1 to"),
     ("n_features", 0, "n_features = 0: must be an integer from 1 to"),
@@ -386,13 +390,25 @@ def test_contradictions_name_both_settings(overrides, named):
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        ({"interaction": "coth"}, "interaction_strength = 0.0: must be above 0 for interaction = coth"),
-        ({"interaction": "calogero", "interaction_strength": 0.5}, "interaction_strength = 0.5: must be at least 1"),
-        ({"interaction": "none", "interaction_strength": 1.0}, "interaction_strength = 1.0 has no meaning"),
-        ({"interaction": "harmonic", "interaction_range": 0.5}, "interaction_range = 0.5 has no meaning"),
-        ({"interaction": "harmonic", "interaction_strength": -0.5}, "interaction_strength = -0.5: must be above -1/n"),
+        ({"interaction": "coth"}, "interaction_strength = 0.0 contradicts interaction = coth: must be above 0"),
+        (
+            {"interaction": "calogero", "interaction_strength": 0.5},
+            "interaction_strength = 0.5 contradicts interaction = calogero: must be at least 1",
+        ),
+        (
+            {"interaction": "none", "interaction_strength": 1.0},
+            "interaction_strength = 1.0 contradicts interaction = none, which has none: must be left out",
+        ),
+        (
+            {"interaction": "harmonic", "interaction_range": 0.5},
+            "interaction_range = 0.5 contradicts interaction = harmonic",
+        ),
+        (
+            {"interaction": "harmonic", "interaction_strength": -0.5},
+            "interaction_strength = -0.5 contradicts trap = harmonic: must be above -1/n",
+        ),
         ({"trap": "none", "interaction": "coth", "interaction_strength": 1.0}, "trap = none contradicts interaction"),
-        ({"trap": "double_well", "trap_quartic": 1.0}, "trap_quartic = 1.0 has no meaning for trap = double_well"),
+        ({"trap": "double_well", "trap_quartic": 1.0}, "trap_quartic = 1.0 contradicts trap = double_well"),
     ],
 )
 def test_parameters_that_a_system_lacks_are_refused(overrides, line):

@@ -125,29 +125,41 @@ REFUSED = [
     ({"interaction": f"{__name__}:A"}, "is no function"),
     ({"interaction": "math:no_such_function"}, "cannot be imported"),
     ({"interaction": "coth", "pair_potential": tf.cos}, "interaction = 'coth' contradicts pair_potential"),
-    ({"interaction": "coth"}, "interaction_strength = 0.0: must be above 0 for interaction = coth"),
-    ({"interaction": "calogero", "interaction_strength": 0.9}, "interaction_strength = 0.9: must be at least 1"),
-    ({"interaction": "none", "interaction_strength": 1.0}, "interaction_strength = 1.0 has no meaning"),
-    ({"interaction": "harmonic", "interaction_range": 0.5}, "interaction_range = 0.5 has no meaning"),
-    ({"interaction": f"{__name__}:own_interaction", "interaction_strength": 1.0}, "has no meaning"),
+    ({"interaction": "coth"}, "interaction_strength = 0.0 contradicts interaction = coth: must be above 0"),
+    (
+        {"interaction": "calogero", "interaction_strength": 0.9},
+        "interaction_strength = 0.9 contradicts interaction = calogero: must be at least 1",
+    ),
+    (
+        {"interaction": "none", "interaction_strength": 1.0},
+        "interaction_strength = 1.0 contradicts interaction = none, which has none: must be left out",
+    ),
+    (
+        {"interaction": "harmonic", "interaction_range": 0.5},
+        "interaction_range = 0.5 contradicts interaction = harmonic",
+    ),
+    ({"interaction": f"{__name__}:own_interaction", "interaction_strength": 1.0}, "which has none: must be left out"),
     (
         {"interaction": "harmonic", "interaction_strength": -0.25},
-        "interaction_strength = -0.25: must be above -1/n_particles = -0.25",
+        "interaction_strength = -0.25 contradicts trap = harmonic: must be above -1/n_particles = -0.25",
     ),
-    ({"pair_stiffness": -0.3}, "pair_stiffness = -0.3: must be above -1/n_particles = -0.25"),
+    (
+        {"pair_stiffness": -0.3},
+        "pair_stiffness = -0.3 contradicts trap = harmonic: must be above -1/n_particles = -0.25",
+    ),
     (
         {"interaction": "harmonic", "interaction_strength": -0.5, "pair_stiffness": 0.1},
-        "interaction_strength + pair_stiffness = -0.4: must be above -1/n_particles = -0.25",
+        "interaction_strength + pair_stiffness = -0.4 contradicts trap = harmonic: must be above -1/n_particles",
     ),
     (
         {"interaction": "coth", "interaction_strength": 1.0, "pair_stiffness": -0.3, "trap": "quartic"},
-        "pair_stiffness = -0.3: must be above -1/n_particles",
+        "pair_stiffness = -0.3 contradicts trap = quartic: must be above -1/n_particles",
     ),
-    ({"trap": False, "pair_stiffness": -0.1}, "pair_stiffness = -0.1: must be above 0 without a trap"),
+    ({"trap": False, "pair_stiffness": -0.1}, "pair_stiffness = -0.1 contradicts trap = none: must be above 0"),
     ({"pair_stiffness": float("nan")}, "pair_stiffness = nan: must be finite"),
-    ({"trap_quartic": 0.2}, "trap_quartic = 0.2 has no meaning for trap = harmonic"),
+    ({"trap_quartic": 0.2}, "trap_quartic = 0.2 contradicts trap = harmonic"),
     ({"trap": "quartic", "trap_quartic": 0.0}, "trap_quartic = 0.0: must be positive"),
-    ({"trap": "quartic", "trap_separation": 1.0}, "trap_separation = 1.0 has no meaning for trap = quartic"),
+    ({"trap": "quartic", "trap_separation": 1.0}, "trap_separation = 1.0 contradicts trap = quartic"),
 ]
 
 
