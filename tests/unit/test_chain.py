@@ -229,6 +229,18 @@ def test_what_follows_a_repeated_stage_is_repeated_too(runs, tmp_path):
     assert {"stage_2_unfinished_1", "stage_3_unfinished_1"} < set(names(folder))
 
 
+def test_a_stage_is_set_aside_before_those_it_starts_from_run_again(runs, tmp_path):
+    """However that ends, it cannot be taken for the result of their new weights."""
+    folder = tmp_path / "chain"
+    chains.run_chain(make_chain(folder))
+    (folder / "stage_2" / "result.json").unlink()
+    runs.ends["stage_2"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        chains.run_chain(make_chain(folder))
+    assert not (folder / "stage_3").exists() and (folder / "stage_3_unfinished_1").is_dir()
+    assert [row["stage"] for row in summary(folder)] == ["1"]
+
+
 def test_a_longer_chain_goes_on_from_a_shorter_one(runs, tmp_path):
     chains.run_chain(make_chain(tmp_path / "chain", 2))
     chains.run_chain(make_chain(tmp_path / "chain", 3))

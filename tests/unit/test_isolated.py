@@ -6,7 +6,10 @@ import functools
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +93,11 @@ def terminated_in_training(settings, *_):
         while stop.reason is None:
             time.sleep(0.01)
     raise Terminated(stop.terminated_by, "7 iterations are done")
+
+
+def waits(settings, *_):
+    Path(settings.run.run_dir).touch()
+    time.sleep(60)
 
 
 def trains_by(function):
@@ -183,3 +191,17 @@ def test_a_terminating_signal_is_passed_on_and_comes_back_with_advice(in_child):
     with pytest.raises(Terminated) as ended, termination_raised():
         run_in_subprocess(settings_of("a"), pass_signals=True)
     assert (ended.value.code, ended.value.advice) == (129, "7 iterations are done")
+
+
+def test_a_run_ends_with_the_process_that_started_it(tmp_path):
+    """However that ended."""
+    code = (
+        "from tests.unit import test_isolated as t; from tf_nqs.experiment import isolated;"
+        f"isolated._run = t.trains_by(t.waits); isolated.run_in_subprocess(t.settings_of({str(tmp_path / 'id')!r}))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+    while not (tmp_path / "id").is_file():
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    parent.communicate(timeout=30)  # the output ends when no process is left that holds it

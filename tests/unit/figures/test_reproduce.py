@@ -97,6 +97,8 @@ def test_one_figure_runs_its_arms_and_their_sources_alone(runs, command, tmp_pat
     assert runs.ran == ["a4v10", "a4v5", "a4v10_transfer"]
     text = (tmp_path / "results.md").read_text()
     assert "## Figure 3: " in text and "## Figure 2: " not in text
+    with open(tmp_path / "runs" / "summary.csv", newline="") as file:
+        assert [(row["run"], row["energy"]) for row in csv.DictReader(file)] == [(name, "10.2") for name in runs.ran]
     assert command("fig2") == 0
     assert runs.ran[3:] == ["a4v10_full"]
 
