@@ -30,7 +30,7 @@ LARGEST_GROWTH = 0.05
 """Maximum growth of the memory in a turn, from its first third to its last third, when everything is compiled."""
 
 LARGEST_STEP = 300.0
-"""Maximum growth in MiB per turn, from an optimiser's first turn to its last one: eight such stages fit into 4 GiB. A
+"""Maximum growth in MiB per turn, from an optimiser's first turn to its last one: eight such trainings fit into 4 GiB. A
 turn is a new trainer, and XLA keeps compiled code until the process ends, even if Python deletes the trainer (see
 `tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this limits the step."""
 

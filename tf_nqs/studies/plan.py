@@ -47,7 +47,7 @@ class PlannedRun(NamedTuple):
         settings: all settings, with its folder.
         source: name of the run of the plan that it starts from; None for none.
         about: what it is, in a few words.
-        own: leaf name -> value of the settings in which it differs from other runs of the plan, where a report needs
+        own: setting -> value, of those in which it differs from other runs of the plan, where a report needs
             them.
     """
 

@@ -65,14 +65,14 @@ def load_runs(scale: str, run_dir: str | Path, overrides: Mapping[str, Any] | No
     Args:
         scale: laptop or thesis.
         run_dir: the folder of all runs, which contains their run folders.
-        overrides: leaf name -> value, for all runs.
+        overrides: setting -> value, for all runs.
 
     Raises:
         SettingsError: a setting cannot be used.
     """
     runs: dict[str, PlannedRun] = {}
     for name, entry in _read("runs.toml")["run"].items():
-        own = {leaf: value for leaf, value in entry.items() if leaf not in ("about", "start", *SCALES)}
+        own = {setting: value for setting, value in entry.items() if setting not in ("about", "start", *SCALES)}
         own |= entry.get(scale, {})
         start = entry.get("start")
         places = {"run_dir": str(Path(run_dir, name))}
@@ -84,7 +84,7 @@ def load_runs(scale: str, run_dir: str | Path, overrides: Mapping[str, Any] | No
 
 
 def shared_settings(scale: str) -> dict[str, Any]:
-    """Returns leaf name -> value of the settings in which all runs of a scale differ from the preset."""
+    """Returns setting -> value, of those in which all runs of a scale differ from the preset."""
     table = _read("runs.toml")
     return table["every"] | table[scale]
 

@@ -185,9 +185,9 @@ def _runs_section(scale: str, outcomes: Mapping[str, Outcome]) -> list[str]:
     rows = []
     for name, outcome in outcomes.items():
         run = outcome.run
-        own = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in run.own.items())
+        own = ", ".join(f"`{setting} = {_shown(value)}`" for setting, value in run.own.items())
         rows.append([f"`{name}`", run.about, f"`{run.source}`" if run.source else "", own, *_numbers(outcome)])
-    settings = ", ".join(f"`{leaf} = {_shown(value)}`" for leaf, value in shared_settings(scale).items())
+    settings = ", ".join(f"`{setting} = {_shown(value)}`" for setting, value in shared_settings(scale).items())
     return [
         "## The runs",
         f"All have the settings of the preset `{PRESET}` (no pretraining, no global moves), then {settings}, and their "

@@ -49,7 +49,7 @@ class RunHyperModel(keras_tuner.HyperModel):
             hp: receives the declarations, or has the values of a trial.
 
         Returns:
-            Leaf name -> value of the trial.
+            Searched setting -> value.
         """
         declare(hp, self.search.space)
         return values_of(hp, self.search.space)
@@ -110,7 +110,7 @@ def trial_settings(search: Search, values: dict[str, Any], folder: Path, seconds
 
     Args:
         search: the whole search.
-        values: leaf name -> value of the searched settings.
+        values: searched setting -> value.
         folder: of the run.
         seconds: of training.
 
@@ -132,10 +132,10 @@ def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> 
 
     Args:
         search: the whole search.
-        values: leaf name -> value of the searched settings.
+        values: searched setting -> value.
         n_iterations: of the trial.
     """
-    fixed = {leaf: value for leaf, value in search.fixed.items() if leaf not in ("run_dir", "quiet")}
+    fixed = {setting: value for setting, value in search.fixed.items() if setting not in ("run_dir", "quiet")}
     return settings_from(None, {**fixed, **values, "iterations": n_iterations})
 
 

@@ -55,10 +55,10 @@ def search_figure(search: Search, records: Sequence[TrialRecord], reference: Ref
     grid = figure.add_gridspec(n_rows, _PANELS_PER_ROW)
     above = figure.add_subplot(grid[0, :])
     _draw_order(above, search, records, reference)
-    for index, (leaf, dimension) in enumerate(search.space.items()):
+    for index, (setting, dimension) in enumerate(search.space.items()):
         row, column = divmod(index, _PANELS_PER_ROW)
         panel = figure.add_subplot(grid[1 + row, column], sharey=above)
-        _draw_dependence(panel, records, reference, leaf, dimension)
+        _draw_dependence(panel, records, reference, setting, dimension)
         if column == 0:
             panel.set_ylabel(_objective_label(search, reference))
         else:
@@ -122,10 +122,10 @@ def _draw_order(panel: Axes, search: Search, records: Sequence[TrialRecord], ref
 
 
 def _draw_dependence(
-    panel: Axes, records: Sequence[TrialRecord], reference: Reference, leaf: str, dimension: Range | Choices
+    panel: Axes, records: Sequence[TrialRecord], reference: Reference, setting: str, dimension: Range | Choices
 ) -> None:
     heights, best = _heights(records, reference), _best_trial(records)
-    values = [record.values[leaf] for record in records]
+    values = [record.values[setting] for record in records]
     if isinstance(dimension, Range):
         places = np.array(values, dtype=np.float64)
         low, high = dimension.low, dimension.high
@@ -145,9 +145,9 @@ def _draw_dependence(
     panel.plot(places, heights, "o", color=_POINT, ms=4, alpha=0.7)
     is_best = [record.trial == best for record in records]
     panel.plot(places[is_best], heights[is_best], "o", color=_BEST, ms=7, zorder=4)
-    panel.set_xlabel(_label(leaf))
+    panel.set_xlabel(_label(setting))
 
 
-def _label(leaf: str) -> str:
+def _label(setting: str) -> str:
     """Returns the name of a setting with its unit, if it has one."""
-    return f"{leaf} ({A_HO})" if leaf == "proposal_width" else leaf
+    return f"{setting} ({A_HO})" if setting == "proposal_width" else setting

@@ -20,30 +20,30 @@ def declare(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, Ra
 
     Args:
         hyperparameters: receives the declarations.
-        space: leaf name -> its range or choices.
+        space: setting -> its range or choices.
     """
-    for leaf, dimension in space.items():
+    for setting, dimension in space.items():
         if isinstance(dimension, Choices):
             # As texts: keras-tuner would turn true and false into 1 and 0.
-            hyperparameters.Choice(leaf, [json.dumps(choice) for choice in dimension.choices])
+            hyperparameters.Choice(setting, [json.dumps(choice) for choice in dimension.choices])
         else:
-            kind = hyperparameters.Int if value_type(leaf) is int else hyperparameters.Float
-            kind(leaf, dimension.low, dimension.high, step=dimension.step, sampling=dimension.scale)
+            kind = hyperparameters.Int if value_type(setting) is int else hyperparameters.Float
+            kind(setting, dimension.low, dimension.high, step=dimension.step, sampling=dimension.scale)
 
 
 def values_of(hyperparameters: keras_tuner.HyperParameters, space: Mapping[str, Range | Choices]) -> dict[str, Any]:
-    """Returns leaf name -> value of one trial, in the types of the settings.
+    """Returns setting -> value of one trial, in the types of the settings.
 
     Args:
         hyperparameters: of the trial.
-        space: leaf name -> its range or choices.
+        space: setting -> its range or choices.
     """
-    return {leaf: _value(hyperparameters.get(leaf), leaf, dimension) for leaf, dimension in space.items()}
+    return {setting: _value(hyperparameters.get(setting), setting, dimension) for setting, dimension in space.items()}
 
 
-def _value(drawn: Any, leaf: str, dimension: Range | Choices) -> Any:
+def _value(drawn: Any, setting: str, dimension: Range | Choices) -> Any:
     if isinstance(dimension, Choices):
         return json.loads(drawn)
-    if value_type(leaf) is int:
+    if value_type(setting) is int:
         return min(int(drawn), int(dimension.high))  # at the end of a logarithmic range keras-tuner draws one more
     return min(max(float(f"{drawn:.{_DIGITS}g}"), dimension.low), dimension.high)

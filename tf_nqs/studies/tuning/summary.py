@@ -39,7 +39,7 @@ class TrialRecord(NamedTuple):
         seconds_compile: compilation before it.
         n_parameters: of the ansatz.
         reason: why it failed.
-        values: leaf name -> value of the searched settings.
+        values: searched setting -> value.
     """
 
     trial: str

@@ -131,7 +131,7 @@ class SearchTuner(base_tuner.BaseTuner):
         hyperparameters = trial.hyperparameters
         values = self.hypermodel.build(hyperparameters)
         past = hyperparameters.values
-        shown = ", ".join(f"{leaf} = {value}" for leaf, value in values.items())
+        shown = ", ".join(f"{setting} = {value}" for setting, value in values.items())
         start, end = trial_seconds(past, self.search_settings)
         continued = f" (continues trial {past['tuner/trial_id']})" if start else ""
         logger.info(f"trial {trial.trial_id}{continued}: {shown}; training for {end - start:g} s ...")
