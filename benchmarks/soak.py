@@ -30,9 +30,9 @@ LARGEST_GROWTH = 0.05
 """Maximum growth of the memory in a turn, from its first third to its last third, when everything is compiled."""
 
 LARGEST_STEP = 300.0
-"""Maximum growth in MiB per turn, from an optimiser's first turn to its last one: eight such trainings fit into 4 GiB. A
-turn is a new trainer, and XLA keeps compiled code until the process ends, even if Python deletes the trainer (see
-`tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this limits the step."""
+"""MiB per turn, from an optimiser's first turn to its last one: eight trainings in one process fit into 4 GiB.
+A turn is a new trainer, and XLA keeps what it compiled until the process ends, whatever Python frees (see
+`tf_nqs.experiment.isolated`). So memory is a staircase with one step per turn; this bounds the step."""
 
 LARGEST_DRIFT = 0.10
 """Maximum growth of the median seconds per iteration, in a turn from its first third to its last third, and from the

@@ -28,10 +28,13 @@ logger = logging.getLogger(__name__)
 def run_chain(chain: Chain, resume: bool = False) -> str:
     """Runs the stages that are not finished, and writes `config.toml` and `summary.csv`, which has a row per stage.
 
-    Each stage runs in a process of its own, which gives back all its memory. A stage is finished if its folder holds
-    the result of a run with the same settings that neither failed nor was interrupted. The first unfinished stage
-    continues from its last checkpoint. If it has none, or has failed, its folder is set aside, as stage_2_unfinished_1,
-    and the stage starts again. The stages after it start again in any case: they started from other weights.
+    A stage is finished if its folder holds the result of a run with the same settings that neither failed nor was
+    interrupted. The first unfinished stage continues from its last checkpoint. If it has none, or has failed, its
+    folder is set aside, as stage_2_unfinished_1, and the stage starts again. The stages after it start again in any
+    case: they started from other weights.
+
+    Each stage runs in a process of its own, which gives back all its memory. So a script that calls this needs an
+    `if __name__ == "__main__":`, see `run_in_subprocess`.
 
     Args:
         chain: all settings.
