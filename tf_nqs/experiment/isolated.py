@@ -143,7 +143,7 @@ def _train(
     settings: Settings, continued: Path | None, kept: Path | None, resume: bool, max_seconds: float | None
 ) -> RunResult:
     with collection_paused(freeze=True):
-        import_tensorflow()
+        import_tensorflow()  # graphs are optimised even for XLA: without that, the last bits of a training differ
         from tf_nqs.callbacks import TimeLimit, TrainerState
         from tf_nqs.experiment import run as experiment
     callbacks: list[Any] = [TrainerState(continued, kept)] if continued or kept else []
