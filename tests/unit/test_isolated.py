@@ -19,6 +19,7 @@ from tf_nqs.experiment import isolated
 from tf_nqs.experiment.isolated import RunCrashedError, run_in_subprocess
 from tf_nqs.runtime.signals import StopSignals, Terminated, termination_raised
 from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import claim_run_folder
 
 
 def settings_of(note):
@@ -95,6 +96,10 @@ def terminated_in_training(settings, *_):
     raise Terminated(stop.terminated_by, "7 iterations are done")
 
 
+def claims_its_folder(settings, *_):
+    claim_run_folder(settings.run.run_dir)
+
+
 def waits(settings, *_):
     Path(settings.run.run_dir).touch()
     time.sleep(60)
@@ -161,7 +166,8 @@ def test_a_terminating_signal_lets_the_run_write_its_checkpoint(in_child, tmp_pa
     assert (tmp_path / "note").read_text() == "terminated"
 
 
-def test_a_refused_run_is_refused_here(tmp_path):
+def test_a_refused_run_is_refused_here(in_child, tmp_path):
+    in_child(trains_by(claims_its_folder))
     (tmp_path / "energy.csv").write_text("precious")
     with pytest.raises(SettingsError, match=r"^run_dir = .*not empty"):
         run_in_subprocess(settings_of(tmp_path))
