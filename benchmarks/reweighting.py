@@ -74,8 +74,8 @@ def deepest_dip(folder: Path, result: dict[str, Any]) -> float:
     for energies, errors, draws in zip(energy, error, sampled, strict=True):
         shared = np.cumsum(draws)
         squares = [np.sum(errors[shared == one]) ** 2 for one in np.unique(shared)]
-        honest = correlation * np.sqrt(np.sum(squares)) / BLOCK
-        pulls.append((np.mean(energies) - result["reference_energy"]) / honest)
+        standard_error = correlation * np.sqrt(np.sum(squares)) / BLOCK
+        pulls.append((np.mean(energies) - result["reference_energy"]) / standard_error)
     return float(np.min(pulls))
 
 
