@@ -1,4 +1,4 @@
-"""The derivatives by the parameters, and what becomes of them: one interface for plain and natural gradients."""
+"""Derivatives by the parameters, and the update made from them: one interface for plain and natural gradients."""
 
 from __future__ import annotations
 

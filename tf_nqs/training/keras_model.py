@@ -25,7 +25,7 @@ class ModelWithoutData(keras.Model):
     """Runs Keras' loop over calls of `train_step`, and refuses what Keras does with data or with a configuration.
 
     Attributes:
-        stop_reason: why the last training has ended: iterations, callback, or what `stop` was given.
+        stop_reason: why the last training ended: "iterations", "callback" or the reason given to `stop`.
     """
 
     phases: Phases
@@ -39,9 +39,9 @@ class ModelWithoutData(keras.Model):
         self.stop_reason = "iterations"
 
     def stop(self, reason: str) -> None:
-        """Ends training after this call of `train_step`; the first reason that is given counts.
+        """Ends training after this call of `train_step`; only the first reason counts.
 
-        Keras' own `stop_training = True` does the same, for the reason "callback".
+        `stop_training = True`, Keras' own way, ends it too, for the reason "callback".
 
         Args:
             reason: early_stopping, time_limit, failed, interrupted or terminated.
@@ -51,15 +51,15 @@ class ModelWithoutData(keras.Model):
         self.stop_training = True
 
     def continue_training(self) -> None:
-        """Takes `stop` back, before it has ended the training."""
+        """Cancels a `stop` that has not ended the training yet."""
         self.stop_training, self.stop_reason = False, "iterations"
 
     @contextlib.contextmanager
     def calling(self, phases: Phases) -> Iterator[None]:
-        """Within it `fit` calls other phases than its own, one by one from Python.
+        """Lets `fit` call the phases one by one from Python, inside the `with` block.
 
         Args:
-            phases: they do what those of the trainer do.
+            phases: called instead of the trainer's own; they must do the same.
         """
         kept = self.phases, self.run_eagerly, self.train_function
         self.phases, self.run_eagerly, self.train_function = phases, True, None

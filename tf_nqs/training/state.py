@@ -14,16 +14,16 @@ from tf_nqs.types import Tensor
 
 
 class TrainingState(NamedTuple):
-    """The variables of a compiled trainer and its optimiser, by the names that they have in checkpoints.
+    """The variables of a compiled trainer and its optimiser, by their names in checkpoints.
 
     Attributes:
         model: name -> variable: the ansatz' weights, walkers, random key, proposal width, step factor, what
             re-weighting and natural gradient remember, and the counts.
         optimizer: number -> variable, of the optimiser.
         record: the numbers of the last call's iterations; every call writes them again.
-        counts: names of those that count what was done. They go on when a training is rolled back.
-        renewed: names of those that the next sampling replaces. Whatever they hold, training goes on: a lost walker is
-            restarted, and one without a finite ln|Psi|^2 counts nothing.
+        counts: names of those that count what was done. A rollback leaves them alone.
+        renewed: names of those that the next sampling replaces. They may hold any value: a lost walker is restarted,
+            and one without a finite ln|Psi|^2 does not count.
     """
 
     model: dict[str, keras.Variable]
@@ -53,14 +53,14 @@ class TrainingState(NamedTuple):
 
     @property
     def checked(self) -> dict[str, keras.Variable]:
-        """What must be finite for a training to go on: numbers of `rolled_back` that no sampling replaces."""
+        """What must be finite, or training cannot go on: numbers of `rolled_back` that no sampling replaces."""
         return {
             name: one for name, one in self.rolled_back.items() if "float" in one.dtype and name not in self.renewed
         }
 
 
 def state_of(vmc: Trainer) -> TrainingState:
-    """Returns the variables of a compiled trainer; after layers were frozen or released, they are others."""
+    """Returns the variables of a compiled trainer; call it again after layers were frozen or released."""
     model = _by_name(variable for variable in vmc.variables if variable is not vmc.record)
     names = {id(variable): name for name, variable in model.items()}
     gradient = vmc.natural_gradient

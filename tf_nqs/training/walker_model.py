@@ -17,7 +17,7 @@ from tf_nqs.types import Tensor, WalkerState
 
 
 class ModelWithWalkers(ModelWithoutData):
-    """Holds what a training consists of beside wave function, optimiser and natural gradient, as Keras state.
+    """Holds the part of a training's state that is neither wave function nor optimiser, as Keras variables.
 
     Attributes:
         positions: the walkers, shape (n_walkers, n_particles), in a_ho.
@@ -33,7 +33,7 @@ class ModelWithWalkers(ModelWithoutData):
     reuse: SampleReuse
 
     def _add_variables(self, start: WalkerState, iterations_per_call: int) -> None:
-        """Adds the variables, at the start of a training."""
+        """Adds the variables, with the values that a training starts from."""
         self.positions = self._add_state("positions", start.positions)
         self.seed = self._add_state("seed", start.seed)
         self.proposal_width = self._add_state("proposal_width", start.proposal_width)
@@ -84,14 +84,14 @@ class ModelWithWalkers(ModelWithoutData):
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Callable[[], None]]:
-        """Within it trainings count for nothing; yields a function that restores all state, as the end of it does."""
+        """Undoes, at its end, every training inside the `with` block; yields a function that undoes those so far."""
         values, stop_reason = values_of(state_of(self).whole), self.stop_reason
 
-        def start_again() -> None:
+        def undo() -> None:
             restore(state_of(self).whole, values)
             self.stop_reason = stop_reason
 
         try:
-            yield start_again
+            yield undo
         finally:
-            start_again()
+            undo()
