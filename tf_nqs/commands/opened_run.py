@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment import build as builders
 from tf_nqs.storage.weights_file import iterations_of_run
+from tf_nqs.training import VariationalMonteCarlo
 
 
 class OpenedRun(NamedTuple):
@@ -20,7 +21,7 @@ class OpenedRun(NamedTuple):
     """
 
     settings: Settings
-    vmc: Any
+    vmc: VariationalMonteCarlo
     n_iterations: int | None
 
     def title(self) -> str:
