@@ -69,79 +69,47 @@ class DampedGradient(Protocol):
 
 
 class Trainer(Protocol):
-    """What other parts of the package need of a compiled `VariationalMonteCarlo`."""
+    """What other parts of the package need of a compiled `VariationalMonteCarlo`; its attributes are read only.
 
-    @property
-    def ansatz(self) -> keras.Model:
-        """The wave function, positions (n_walkers, n_particles) -> SignedLog."""
+    Attributes:
+        ansatz: the wave function, positions (n_walkers, n_particles) -> SignedLog.
+        system: the Hamiltonian.
+        sampler: how |Psi|^2 is sampled.
+        zone: where a short-ranged interaction acts; None for an interaction of longer range.
+        phases: the compiled parts of an iteration.
+        compilation: how they are compiled.
+        optimizer: the optimiser, built.
+        natural_gradient: what makes the gradient a natural one; None for the plain gradient.
+        reuse: where the samples of an iteration come from.
+        variables: all variables but the optimiser's.
+        positions: the walkers, shape (n_walkers, n_particles), in a_ho.
+        seed: their random key, int32, shape (2,).
+        proposal_width: standard deviation of the proposed moves, scalar, in a_ho.
+        iteration: number of iterations done, int64.
+        step_factor: factor on the length of every step; 1 unless a training was repaired.
+        record: the numbers of the iterations of the last call.
+        compiled: whether `compile` was called.
+        compute_dtype: the ansatz', "float32" or "float64".
+    """
 
-    @property
-    def system(self) -> TrappedFermions:
-        """The Hamiltonian."""
-
-    @property
-    def sampler(self) -> SamplerProtocol:
-        """How |Psi|^2 is sampled."""
-
-    @property
-    def zone(self) -> ContactZone | None:
-        """Where a short-ranged interaction acts; None for an interaction of longer range."""
-
-    @property
-    def compute_dtype(self) -> str:
-        """The ansatz' "float32" or "float64"."""
-
-    @property
-    def compiled(self) -> bool:
-        """Whether `compile` was called."""
-
-    @property
-    def phases(self) -> Phases:
-        """The compiled parts of an iteration."""
-
-    @property
-    def compilation(self) -> Compilation:
-        """How the phases are compiled."""
-
-    @property
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimiser, built."""
-
-    @property
-    def natural_gradient(self) -> DampedGradient | None:
-        """What makes the gradient a natural one; None for the plain gradient."""
-
-    @property
-    def reuse(self) -> SampleReuse:
-        """Where the samples of an iteration come from."""
-
-    @property
-    def variables(self) -> list[keras.Variable]:
-        """All variables but the optimiser's."""
-
-    @property
-    def positions(self) -> keras.Variable:
-        """The walkers, shape (n_walkers, n_particles), in a_ho."""
-
-    @property
-    def seed(self) -> keras.Variable:
-        """Their random key, int32, shape (2,)."""
-
-    @property
-    def proposal_width(self) -> keras.Variable:
-        """Standard deviation of the proposed moves, scalar, in a_ho."""
-
-    @property
-    def iteration(self) -> keras.Variable:
-        """Number of iterations done, int64."""
-
-    @property
-    def step_factor(self) -> keras.Variable:
-        """Factor on the length of every step; 1 unless a training was repaired."""
-
-    @property
-    def record(self) -> keras.Variable:
-        """The numbers of the iterations of the last call."""
+    ansatz: keras.Model
+    system: TrappedFermions
+    sampler: SamplerProtocol
+    zone: ContactZone | None
+    phases: Phases
+    compilation: Compilation
+    optimizer: keras.optimizers.Optimizer
+    natural_gradient: DampedGradient | None
+    reuse: SampleReuse
+    variables: list[keras.Variable]
+    positions: keras.Variable
+    seed: keras.Variable
+    proposal_width: keras.Variable
+    iteration: keras.Variable
+    step_factor: keras.Variable
+    record: keras.Variable
+    compiled: bool
+    compute_dtype: str
 
     @property
     def walkers(self) -> WalkerState:

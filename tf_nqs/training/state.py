@@ -49,7 +49,7 @@ class TrainingState(NamedTuple):
     @property
     def rolled_back(self) -> dict[str, keras.Variable]:
         """What a rollback gives back: all but the record and the counts."""
-        return {name: one for name, one in self.whole.items() if name not in {"record", *self.counts}}
+        return {name: one for name, one in self.whole.items() if name != "record" and name not in self.counts}
 
     @property
     def checked(self) -> dict[str, keras.Variable]:
