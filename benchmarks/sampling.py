@@ -19,7 +19,7 @@ import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from tf_nqs.analysis.statistics import mean_from_chains  # noqa: E402
+from tf_nqs.analysis.chain_sums import ChainSums  # noqa: E402
 from tf_nqs.config import Settings, settings_from  # noqa: E402
 from tf_nqs.execution.compilation import compiled_phase  # noqa: E402
 from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer, load  # noqa: E402
@@ -108,12 +108,23 @@ def run_chains(
     clipped = clip_local_energy(flat, tf.ones_like(flat), vmc.clip.deviations).numpy()
     x = np.array(positions, np.float64)
     values = {"local_energy": clipped.reshape(x.shape[:2]), "trap": np.sum(x**2, axis=2) / 2, "centre": x.mean(axis=2)}
-    return Chains(float(np.mean(acceptances)), float(state.proposal_width), float(np.mean(energies)), values)
+    return Chains(
+        acceptance=float(np.mean(acceptances)),
+        proposal_width=float(state.proposal_width),
+        energy=float(np.mean(energies)),
+        values=values,
+    )
 
 
 def autocorrelation_time(values: np.ndarray, n_steps: int) -> float:
     """Returns the number of rows, `n_steps` apart, per independent row; the mean over the n_steps first rows."""
-    return float(np.mean([mean_from_chains(values[first::n_steps]).autocorrelation_time for first in range(n_steps)]))
+    times = []
+    for first in range(n_steps):
+        record = ChainSums(values.shape[1])
+        for row in values[first::n_steps]:
+            record.add(row[np.newaxis])
+        times.append(record.estimate().autocorrelation_time)
+    return float(np.mean(times))
 
 
 def measure_seconds(

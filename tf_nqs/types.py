@@ -2,6 +2,9 @@
 
 Units everywhere: lengths in a_ho = sqrt(hbar / (m omega)), energies in hbar*omega.
 
+The standard error of a mean counts the correlation of its samples along the Markov chains. The uncorrected error takes
+all samples for independent, and is too small; files call it `naive`. An error is nan where it cannot be known.
+
 | symbol   | name                   | symbol   | name                                        |
 |----------|------------------------|----------|---------------------------------------------|
 | A        | `n_particles`          | ln|Psi|  | `log_abs_psi`                               |
@@ -69,7 +72,7 @@ class LocalEnergy(NamedTuple):
 
 
 class WalkerState(NamedTuple):
-    """Where the Markov chains stand: all that sampling needs to go on.
+    """The state of the Markov chains: all that the next sampling call needs.
 
     Attributes:
         positions: shape (n_walkers, n_particles), in a_ho.
@@ -82,12 +85,21 @@ class WalkerState(NamedTuple):
     proposal_width: Tensor
 
 
+class Estimate(NamedTuple):
+    """A mean of samples, or any other number made of them, or an array of such numbers, with its standard error."""
+
+    value: Any
+    error: Any
+
+
 class EnergyEstimate(NamedTuple):
-    """An energy measured on one set of walkers; scalars, in hbar*omega (the variance in its square).
+    """The energy of an iteration, measured on one set of walkers: columns of `metrics.csv`.
+
+    All are scalars, in hbar*omega (the variance in its square).
 
     Attributes:
         energy: E = sum(R e_L) / sum(R).
-        energy_error: standard error of `energy` if the walkers were independent.
+        energy_error: standard error of `energy`; the walkers of one iteration are independent of each other.
         variance: sum(R (e_L - E)^2) / sum(R).
         kinetic: weighted mean of the kinetic part.
         trap: weighted mean of the trap part.

@@ -1,4 +1,4 @@
-"""What is made of the numbers of a run: honest errors, tables and pictures."""
+"""What is made of the numbers of a run: standard errors, tables and pictures."""
 
 from tf_nqs.analysis.binding import not_the_ground_state
 from tf_nqs.analysis.convergence import StatisticalCriterion, ThesisCriterion, make_criterion
@@ -6,16 +6,14 @@ from tf_nqs.analysis.metrics import read_metrics
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.plots import plot_energy
 from tf_nqs.analysis.report import result_table
-from tf_nqs.analysis.statistics import MeanEstimate, SeriesEstimate, mean_from_chains, series_mean
+from tf_nqs.analysis.statistics import SampledMean, series_mean
 
 __all__ = [
-    "MeanEstimate",
-    "SeriesEstimate",
+    "SampledMean",
     "StatisticalCriterion",
     "ThesisCriterion",
     "format_with_error",
     "make_criterion",
-    "mean_from_chains",
     "not_the_ground_state",
     "plot_energy",
     "read_metrics",

@@ -1,4 +1,4 @@
-"""The honest error of a mean: from many persistent Markov chains, or from one correlated series.
+"""The standard error of the mean of correlated numbers, and what Markov chains say about their own convergence.
 
 Energies are in hbar*omega. Nothing here knows what is averaged: local energies, observables and the energies of
 successive iterations are all numbers whose neighbours are correlated.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,130 +17,68 @@ import numpy as np
 import tensorflow_probability as tfp
 from numpy.typing import ArrayLike
 
-MIN_WALKERS_BETWEEN_CHAINS = 32
-"""From so many chains on, the spread of their means alone is the error; with fewer, TFP's estimate helps."""
+from tf_nqs.types import Estimate
 
 MIN_SAMPLES_FOR_DIAGNOSTICS = 4
 """Fewer rows cannot be split into two halves with a variance each, nor do they show an autocorrelation."""
 
 
-class MeanEstimate(NamedTuple):
-    """A mean over persistent Markov chains and how far it can be trusted; `nan` means: cannot be known.
+class SampledMean(NamedTuple):
+    """The mean of correlated samples and how well it is known; nan where something cannot be known.
 
     Attributes:
-        mean: mean of all finite entries.
-        error: standard error of `mean`, with the correlation along the chains counted.
-        error_naive: sqrt(variance / N), as if all N finite entries were independent.
-        variance: sum (e - mean)^2 / (N - 1).
+        estimate: mean of all finite samples, with its standard error.
+        error_naive: uncorrected error, sqrt(variance / n_samples).
+        variance: of a sample, sum (e - mean)^2 / (n_samples - 1).
         autocorrelation_time: tau = (error / error_naive)^2, in rows: the number of consecutive rows that are worth one
             independent row; 1 for independent rows, (1 + rho) / (1 - rho) for a long AR(1) chain, at least 1.
-        effective_samples: N / tau, the number of independent samples with the same error.
-        r_hat: split R-hat, near 1 if the chains agree; None where it is not defined (fewer than four rows or two
-            chains, or a constant), huge or inf if the chains differ and none of them moves.
-        n_non_finite: number of entries left out because they are not finite.
+        effective_samples: n_samples / tau, the number of independent samples with the same error.
+        n_samples: number of finite samples.
+        n_non_finite: number of samples left out because they are not finite.
+        error_chains: error from the spread of the means of independent chains; nan for a single series.
+        error_blocks: error from the spread of the means of blocks of time; nan for a single series.
+        error_uncertainty: relative standard error of the error, from the spread of the chains' shares in it;
+            1 / sqrt(2 (n_chains - 1)) for normal numbers, never less, and up to 1/2 if one chain of many makes it; nan
+            for a single series.
     """
 
-    mean: float
-    error: float
+    estimate: Estimate
     error_naive: float
     variance: float
     autocorrelation_time: float
     effective_samples: float
-    r_hat: float | None
+    n_samples: int
     n_non_finite: int
+    error_chains: float = math.nan
+    error_blocks: float = math.nan
+    error_uncertainty: float = math.nan
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return self.estimate.value
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return self.estimate.error
 
 
-class SeriesEstimate(NamedTuple):
-    """The mean of one correlated series; fields as in `MeanEstimate`, `autocorrelation_time` in entries."""
-
-    mean: float
-    error: float
-    error_naive: float
-    autocorrelation_time: float
-    effective_samples: float
-    n_non_finite: int
-
-
-def mean_from_chains(local_energies: ArrayLike) -> MeanEstimate:
-    """Returns the mean of samples of persistent, mutually independent walkers with its honest error.
-
-    The walkers are independent chains, so the spread of their means gives the error without any model of the
-    correlation along them, and without bias however short the rows are against the autocorrelation time:
-
-        error^2 = K / (K - 1) * sum_k n_k^2 (m_k - mean)^2 / N^2,
-
-    with the mean m_k of the n_k finite entries of walker k, K walkers, N = sum_k n_k; for equal n_k this is
-    sd(m_k)^2 / K. Its own relative uncertainty is 1 / sqrt(2 (K - 1)). Two lower bounds are put under it:
-
-    - the naive error, always. A Metropolis chain with Gaussian proposals of fixed width is a positive operator (its
-      accepted part has the kernel min(p(x), p(y)) g(x - y), a product of two positive definite kernels; its rejected
-      part multiplies by a probability), so no autocovariance is negative and the true error is never below the naive
-      one: a smaller estimate is noise. Price for independent rows: 70 instead of 68 % coverage at 64 walkers, less
-      with more.
-    - sqrt(variance / ESS) with TFP's cross-chain ESS, for fewer than 32 walkers only. There the spread of the means is
-      too noisy by itself (8 walkers: 90 % coverage instead of 95 %). With more walkers ESS adds nothing, and the
-      larger of two noisy numbers is biased upwards.
-
-    Walkers must have reached equilibrium and must not be coupled (no branching, no common moves). Fewer than about
-    eight strongly correlated chains cover too seldom (four: 86 instead of 95 %); a single chain much shorter than its
-    autocorrelation time cannot know its error at all.
-
-    Args:
-        local_energies: samples of weight 1, in hbar*omega (or any other quantity), shape (n_samples, n_walkers): a row
-            per sampling call, a column per persistent walker; also a list of such rows. Non-finite entries are left
-            out and counted.
-
-    Returns:
-        The estimate, of Python floats.
-
-    Raises:
-        ValueError: if the array is not two-dimensional or is empty.
-
-    Reference: A. Vehtari et al., Bayesian Analysis 16, 667 (2021), for ESS and split R-hat (without rank
-        normalisation); A. Gelman and D. B. Rubin, Statistical Science 7, 457 (1992); W. G. Cochran, Sampling
-        Techniques, 3rd ed., Eq. 6.13 (ratio estimator, unequal n_k).
-    """
-    samples = np.asarray(local_energies, dtype=np.float64)
-    if samples.ndim != 2 or samples.size == 0:
-        raise ValueError(f"local_energies must have shape (n_samples, n_walkers), both positive; got {samples.shape}")
-    finite = np.isfinite(samples)
-    n_finite = int(finite.sum())
-    shift, deviations, variance = _centre(samples, finite)
-    naive_error = np.sqrt(variance / n_finite) if n_finite > 0 else np.nan
-
-    chains = _fill_holes(deviations, finite)
-    candidates = [naive_error, _between_chain_error(deviations, finite)]
-    if chains.shape[1] < MIN_WALKERS_BETWEEN_CHAINS:
-        candidates.append(np.sqrt(variance / effective_sample_size(chains)))
-    error = float(np.fmax.reduce(candidates))
-    correlation = _squared_ratio(error, naive_error)
-    return MeanEstimate(
-        mean=float(shift),
-        error=error,
-        error_naive=float(naive_error),
-        variance=float(variance),
-        autocorrelation_time=correlation,
-        effective_samples=n_finite / correlation,
-        r_hat=split_r_hat(chains),
-        n_non_finite=samples.size - n_finite,
-    )
-
-
-def series_mean(energies: ArrayLike) -> SeriesEstimate:
+def series_mean(energies: ArrayLike) -> SampledMean:
     """Returns the mean of one stationary, correlated series, e.g. the energies of a window of iterations.
 
-    The error is sqrt(variance / ESS), never below the naive one, with TFP's ESS: autocorrelations summed up to the
+    The error is sqrt(variance / ESS), at least the uncorrected one, with TFP's ESS: autocorrelations summed up to the
     first non-positive pair (Geyer). Blocking (Flyvbjerg and Petersen; automatic: Jonsson) aims at the same number, and
-    on AR(1) series of 16 to 20 000 entries it was at best as good within the noise and otherwise worse (256 entries,
-    rho = 0.9: ESS covers 87, blocking 83, Jonsson 74 % instead of 95 %), so the library's ESS it is. About 50
+    on AR(1) series of 16 to 20 000 entries it was at best equally good within the noise, otherwise worse (256 entries,
+    rho = 0.9: ESS covers 87, blocking 83, Jonsson 74 % instead of 95 %), so the ESS of the library is used. About 50
     autocorrelation times are needed: a shorter series (`effective_samples` below about 50) underestimates its error,
-    and one of fewer than four entries gives the naive error only.
+    and one of fewer than four entries gives the uncorrected error only.
 
     Args:
         energies: in hbar*omega, shape (n_iterations,). Non-finite entries are dropped and counted.
 
     Returns:
-        The estimate, of Python floats; `nan` where it cannot be known.
+        The mean, of Python floats; `nan` where it cannot be known.
 
     Raises:
         ValueError: if the array is not one-dimensional or is empty.
@@ -151,43 +90,37 @@ def series_mean(energies: ArrayLike) -> SeriesEstimate:
     if series.ndim != 1 or series.size == 0:
         raise ValueError(f"energies must have shape (n_iterations,), not empty; got {series.shape}")
     kept = series[np.isfinite(series)]
-    mean, deviations, variance = _centre(kept, np.ones(kept.shape, dtype=bool))
+    mean, deviations, variance = _centre(kept)
     naive_error = np.sqrt(variance / kept.size) if kept.size > 0 else np.nan
     error = float(np.fmax(naive_error, np.sqrt(variance / effective_sample_size(deviations[:, np.newaxis]))))
-    correlation = _squared_ratio(error, naive_error)
-    return SeriesEstimate(
-        mean=float(mean),
-        error=error,
+    time = autocorrelation_time(error, naive_error)
+    return SampledMean(
+        estimate=Estimate(mean, error),
         error_naive=float(naive_error),
-        autocorrelation_time=correlation,
-        effective_samples=kept.size / correlation,
+        variance=variance,
+        autocorrelation_time=time,
+        effective_samples=kept.size / time,
+        n_samples=kept.size,
         n_non_finite=series.size - kept.size,
     )
 
 
-def _centre(samples: np.ndarray, finite: np.ndarray) -> tuple[float, np.ndarray, float]:
-    """Returns mean, deviations from it (0 where not finite; same shape) and unbiased variance of the finite entries."""
-    n_finite = int(finite.sum())
-    if n_finite == 0:
-        return np.nan, np.zeros_like(samples), np.nan
+def _centre(samples: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """Returns mean, deviations from it (same shape) and unbiased variance; nan where they are not defined."""
+    if samples.size == 0:
+        return np.nan, samples, np.nan
     # Subtracting one of the samples first makes the deviations of a constant exactly zero.
-    origin = samples[finite][0]
-    deviations = np.where(finite, samples, origin) - origin
-    offset = deviations.sum() / n_finite
-    deviations = np.where(finite, deviations - offset, 0.0)
-    variance = float(np.sum(deviations**2)) / (n_finite - 1) if n_finite > 1 else np.nan
-    return float(origin + offset), deviations, variance
-
-
-def _between_chain_error(deviations: np.ndarray, finite: np.ndarray) -> float:
-    """Returns the error from the spread of the chain means, see `mean_from_chains`; nan for fewer than two chains."""
-    return spread_error(deviations.sum(axis=0), finite.sum(axis=0))
+    deviations = samples - samples[0]
+    offset = deviations.sum() / samples.size
+    deviations = deviations - offset
+    variance = float(np.sum(deviations**2)) / (samples.size - 1) if samples.size > 1 else np.nan
+    return float(samples[0] + offset), deviations, variance
 
 
 def spread_error(group_sums: np.ndarray, group_sizes: np.ndarray) -> float:
     """Returns the standard error of a mean, from the spread of independent groups of its samples.
 
-    K / (K - 1) * sum_k S_k^2 / N^2 is its square, see `mean_from_chains`: the groups may be chains, or blocks of time.
+    K / (K - 1) * sum_k S_k^2 / N^2 is its square: the groups may be chains, or blocks of time.
 
     Args:
         group_sums: S_k, sums of the deviations from the overall mean, shape (n_groups,).
@@ -202,30 +135,17 @@ def spread_error(group_sums: np.ndarray, group_sizes: np.ndarray) -> float:
     return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(group_sums**2)) / np.sum(group_sizes))
 
 
-def _fill_holes(deviations: np.ndarray, finite: np.ndarray) -> np.ndarray:
-    """Returns chains without holes, shape (n_samples, n_chains): TFP gives NaN for all if one entry is NaN.
-
-    A hole takes the mean of its chain, which moves neither mean nor spread of the chain means; a chain without any
-    finite entry is left out.
-    """
-    if finite.all():
-        return deviations
-    counts = finite.sum(axis=0)
-    chain_means = deviations.sum(axis=0) / np.maximum(counts, 1)
-    return np.where(finite, deviations, chain_means)[:, counts > 0]
-
-
-def _squared_ratio(error: float, naive_error: float) -> float:
+def autocorrelation_time(error: float, naive_error: float) -> float:
     """Returns (error / naive_error)^2; 1 for two zeros (a constant), nan for unknown errors."""
-    if error == 0.0:
-        return 1.0
-    return float((error / naive_error) ** 2)
+    return 1.0 if error == 0.0 else float((error / naive_error) ** 2)
 
 
 def effective_sample_size(chains: np.ndarray) -> float:
-    """Returns TFP's effective sample size of chains (n_samples, n_chains) together; nan where there is none.
+    """Returns TFP's effective sample size (ESS) of chains (n_samples, n_chains) together; nan where there is none.
 
     A negative value (strong anticorrelation, or noise in a short series) has no error to it, so it is nan as well.
+
+    Reference: A. Vehtari et al., Bayesian Analysis 16, 667 (2021).
     """
     n_samples, n_chains = chains.shape
     if n_samples < MIN_SAMPLES_FOR_DIAGNOSTICS or n_chains == 0:
@@ -240,7 +160,14 @@ def effective_sample_size(chains: np.ndarray) -> float:
 
 
 def split_r_hat(chains: np.ndarray) -> float | None:
-    """Returns TFP's split R-hat of chains (n_samples, n_chains), or None, see `MeanEstimate`."""
+    """Returns TFP's split R-hat of chains (n_samples, n_chains), near 1 if the chains agree.
+
+    None where it is not defined: fewer than four rows or two chains, or a constant. It is huge or inf if the chains
+    differ and none of them moves.
+
+    Reference: A. Gelman and D. B. Rubin, Statistical Science 7, 457 (1992); A. Vehtari et al., Bayesian Analysis 16,
+        667 (2021), for the split (without rank normalisation).
+    """
     n_samples, n_chains = chains.shape
     if n_samples < MIN_SAMPLES_FOR_DIAGNOSTICS or n_chains < 2:
         return None

@@ -98,7 +98,7 @@ def _raise_cut(
     energies: list[float] = []
     pairs: list[float] = []
     exact_pair, state, predicted, told = two_particle_energy(*system[1:])[0], None, 0.0, time.monotonic()
-    bound = Bound(np.inf, np.inf, cut, False)
+    bound = Bound(energy=np.inf, uncertainty=np.inf, cut=cut, is_stalled=False)
     while (begin := time.monotonic()) + predicted < deadline:
         start = None if state is None else state.amplitudes
         state = ground_state(*system, cut=cut, frequency=frequency, start=start)
@@ -108,7 +108,7 @@ def _raise_cut(
         is_stalled = may_stall and from_pair > max(own, _WANTED_REMAINDER)
         # If a second sequence stalls as well, only the falls of the pair are reliable.
         known = 2.0 * from_pair if np.isinf(own) and not may_stall else max(own, from_pair)
-        bound = Bound(state.energy, known, cut, is_stalled)
+        bound = Bound(energy=state.energy, uncertainty=known, cut=cut, is_stalled=is_stalled)
         if report and (now := time.monotonic()) - told > _SECONDS_BETWEEN_REPORTS:
             unsure = f"uncertainty {bound.uncertainty:.0e}" if np.isfinite(bound.uncertainty) else "not yet converged"
             report(f"diagonalisation, cut {cut}: energy {state.energy:.6f}, {unsure}, {deadline - now:.0f} s left")

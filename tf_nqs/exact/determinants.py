@@ -130,7 +130,7 @@ def _blocks(sums_of_rests: NDArray[np.int64], largest_sum: int) -> tuple[list[Bl
     for rest_sum, n_rests in zip(rest_sums, counts, strict=True):
         pair_sum = int(largest_sum - rest_sum)
         n_pairs = count_pairs(pair_sum)
-        blocks.append(Block(n_pairs, int(n_rests), pair_sum % 2, start))
+        blocks.append(Block(n_pairs=n_pairs, n_rests=int(n_rests), parity=pair_sum % 2, start=start))
         start += n_pairs * int(n_rests)
     return blocks, block_of_rest
 

@@ -126,7 +126,7 @@ def ground_state(
     guess = np.zeros(len(occupations))
     guess[: 1 if start is None else len(start)] = 1.0 if start is None else start
     energy, amplitudes = lowest_state(hamiltonian, guess)
-    return GroundState(energy, amplitudes, occupations, frequency, cut)
+    return GroundState(energy=energy, amplitudes=amplitudes, occupations=occupations, frequency=frequency, cut=cut)
 
 
 def lowest_state(hamiltonian: LinearOperator, guess: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -96,10 +96,25 @@ def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = No
     }
     total = sum(per_iteration.values())
     rows = [
-        PhaseTime(phase, per_call[phase], len(times), per_iteration[phase], per_iteration[phase] / total)
+        PhaseTime(
+            phase=phase,
+            seconds_per_call=per_call[phase],
+            n_calls=len(times),
+            seconds_per_iteration=per_iteration[phase],
+            share=per_iteration[phase] / total,
+        )
         for phase, times in seconds.items()
     ]
-    return [*rows, PhaseTime(WHOLE, whole, n_iterations, whole, float("nan"))]
+    rows.append(
+        PhaseTime(
+            phase=WHOLE,
+            seconds_per_call=whole,
+            n_calls=n_iterations,
+            seconds_per_iteration=whole,
+            share=float("nan"),
+        )
+    )
+    return rows
 
 
 def enough_iterations(vmc: VariationalMonteCarlo) -> int:

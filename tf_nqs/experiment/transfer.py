@@ -100,11 +100,11 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
     taken = {id(new) for _, new in copied}
     trainable = {id(weight) for weight in ansatz.trainable_variables}
     return Transfer(
-        name,
-        "particle" if _differ_in_particles(model, ansatz) else "interaction",
-        _sizes(weight for weight in ansatz.weights if id(weight) in taken),
-        _sizes(weight for weight in ansatz.weights if id(weight) not in taken),
-        _sizes(weight for weight in ansatz.weights if id(weight) not in trainable),
+        source=name,
+        kind="particle" if _differ_in_particles(model, ansatz) else "interaction",
+        copied=_sizes(weight for weight in ansatz.weights if id(weight) in taken),
+        drawn=_sizes(weight for weight in ansatz.weights if id(weight) not in taken),
+        frozen=_sizes(weight for weight in ansatz.weights if id(weight) not in trainable),
     )
 
 

@@ -87,7 +87,8 @@ class EquivariantLayer(keras.layers.Layer):
         slope = 1 - output**2
         own, shared = self._own_kernel[0], self._shared_kernel[0] / n_particles
         square = (own + shared) ** 2 + (n_particles - 1) * shared**2
-        result = SeparableJet(output, slope * own, slope * shared, -2 * output * slope * square)
+        laplacian = -2 * output * slope * square
+        result = SeparableJet(value=output, own=slope * own, shared=slope * shared, laplacian=laplacian)
         return result._replace(value=output + features, own=result.own + 1) if self.residual else result
 
     def forward_laplacian_of_separable(self, jet: SeparableJet) -> Jet:
@@ -113,7 +114,7 @@ class EquivariantLayer(keras.layers.Layer):
         squares = n_particles * (shared + mean) ** 2 + tf.reduce_sum((by_other - mean) ** 2, axis=1, keepdims=True)
         squares += own * (own + 2 * (shared + by_other))
         laplacian = slope * (self._linear(jet.laplacian) - 2 * output * squares)
-        result = SeparableJet(output, slope * own, slope * shared, laplacian)
+        result = SeparableJet(value=output, own=slope * own, shared=slope * shared, laplacian=laplacian)
         if self.residual:
             result = SeparableJet(*(new + old for new, old in zip(result, jet, strict=True)))
         return result.expanded(slope[:, None] * by_other[:, :, None])

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_nqs.analysis.chain_sums import ChainEstimate, ChainSums
+from tf_nqs.analysis.chain_sums import ChainSums
+from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.measurement.walker_rows import Moments, combine_samples, refuse_infinite, typical_values, variance_moments
 from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.sampling.near_pairs import WeightedPositions
-from tf_nqs.types import LocalEnergy, Tensor, WalkerState
+from tf_nqs.types import Estimate, LocalEnergy, Tensor, WalkerState
 
 _LEAST_CALLS = 20
 """Fewer rows would make the convergence diagnostics, and the error of the error, meaningless."""
@@ -32,22 +33,15 @@ _SECONDS_BETWEEN_REPORTS = 2.0
 _PARTS = ("total", *LocalEnergy._fields)
 
 
-class WithError(NamedTuple):
-    """A number and its honest standard error."""
-
-    value: float
-    error: float
-
-
 class EnergyMeasurement(NamedTuple):
     """An energy measured with frozen parameters and a frozen proposal width, in hbar*omega.
 
     Attributes:
         energy: mean local energy.
-        energy_error: honest standard error, the correlation along the Markov chains accounted for: that from the
-            spread of the chains, or that from blocks of time where it is significantly larger; nan where it cannot be
-            known, because the burn-in did not end in equilibrium or the chains have not mixed.
-        energy_error_naive: standard error as if all samples were independent.
+        energy_error: standard error: from the spread of the chains, or from blocks of time where that is significantly
+            larger; nan where it cannot be known, because the burn-in did not end in equilibrium or the chains have not
+            mixed.
+        energy_error_naive: uncorrected error, as if all samples were independent.
         variance: of the local energy.
         kinetic: mean kinetic energy.
         trap: mean energy in the trap.
@@ -55,7 +49,7 @@ class EnergyMeasurement(NamedTuple):
         acceptance: accepted share of the proposed moves.
         r_hat: split Gelman-Rubin statistic of the chains; 1 when they agree, None if undefined. Of long measurements,
             on some of their rows, evenly spaced.
-        effective_samples: independent samples that would give the same error; nan if that is not known.
+        effective_samples: number of independent samples with the same error; nan if it is not known.
         n_non_finite: samples left out because their local energy is not finite.
         n_samples: samples counted.
         energy_error_chains: the error from the chains alone.
@@ -63,7 +57,7 @@ class EnergyMeasurement(NamedTuple):
         error_uncertainty: relative standard error of energy_error; large where few walkers make the variance.
         autocorrelation_time: in sampling calls, with its error.
         v_score: A variance / (energy - A^2/2)^2, with its error; None without a trap or without an interaction.
-        kinetic_error, trap_error, interaction_error: honest standard errors of the parts; nan of the first and the last
+        kinetic_error, trap_error, interaction_error: standard errors of the parts; nan of the first and the last
             where an interaction l(l-1)/r^2 with l <= 1.5 gives them an infinite variance.
         relations: name -> deviation from what the exact state obeys, see `tf_nqs.physics.relations`.
         in_equilibrium: whether the burn-in ended in equilibrium.
@@ -85,12 +79,12 @@ class EnergyMeasurement(NamedTuple):
     energy_error_chains: float
     energy_error_blocks: float
     error_uncertainty: float
-    autocorrelation_time: WithError
-    v_score: WithError | None
+    autocorrelation_time: Estimate
+    v_score: Estimate | None
     kinetic_error: float
     trap_error: float
     interaction_error: float
-    relations: dict[str, WithError]
+    relations: dict[str, Estimate]
     in_equilibrium: bool = True
     is_mixed: bool = True
 
@@ -112,7 +106,7 @@ class EnergyMeasurement(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What is measured besides the energy.
+    """Quantities measured besides the energy.
 
     Attributes:
         names: of the relations, see `tf_nqs.physics.relations`.
@@ -138,16 +132,16 @@ def measure_energy(
     target_error: float,
     max_seconds: float,
     observed: Observed = _ENERGY_ALONE,
-    report: Callable[[ChainEstimate], None] | None = None,
+    report: Callable[[SampledMean], None] | None = None,
     with_near_pairs: Callable[[Tensor, Tensor, int], WeightedPositions] | None = None,
 ) -> tuple[EnergyMeasurement, WalkerState]:
-    """Samples until the honest error is at most `target_error`, or the time is over.
+    """Samples until the standard error is at most `target_error`, or the time is over.
 
     However small the error, 200 sampling calls or 100,000 samples are taken, whichever are fewer. The memory needed
     does not grow with the number of samples. An error that rests on a few walkers only, as next to nodes where the
-    local energy diverges, is not believed: sampling goes on until the error is known to 15 %. Neither is an error of
-    chains that have not mixed: sampling goes on until R-hat is at most 1.05. If time ends it before, the errors are
-    nan.
+    local energy diverges, is not believed: sampling continues until the error is known to 15 %. Neither is an error of
+    chains that have not mixed: sampling continues until R-hat is at most 1.05. If the time is over before, the errors
+    are nan.
 
     Args:
         sample: moves the walkers by one sampling call, state -> (state, acceptance).
@@ -155,13 +149,13 @@ def measure_energy(
         walkers: equilibrated walkers.
         target_error: wanted standard error of the energy, in hbar*omega.
         max_seconds: longest wall-clock time; at least 20 sampling calls are made all the same.
-        observed: what is measured besides.
+        observed: quantities measured besides the energy.
         report: called every few seconds with the estimate so far.
         with_near_pairs: for a short-ranged interaction, (walkers, their weights, number of the sampling call) ->
             samples with weights, see `tf_nqs.sampling.near_pairs`; None for the walkers alone.
 
     Returns:
-        The measurement and where the walkers stand.
+        The measurement and the walkers after it.
 
     Raises:
         ValueError: the potential is infinite where the wave function does not vanish.
@@ -227,7 +221,7 @@ def _least_calls(n_walkers: int) -> int:
     return max(_LEAST_CALLS, min(_FULL_CALLS, math.ceil(_FULL_SAMPLES / n_walkers)))
 
 
-def _is_reached(estimate: ChainEstimate, target_error: float, n_walkers: int) -> bool:
+def _is_reached(estimate: SampledMean, target_error: float, n_walkers: int) -> bool:
     """Whether the error is small enough, and known well enough; fewer walkers than 100 know it less well at best."""
     largest = max(_LARGEST_UNCERTAINTY, 2.0 / math.sqrt(2.0 * n_walkers))
     return estimate.error <= target_error and estimate.error_uncertainty <= largest
@@ -258,12 +252,12 @@ def _measurement(
         energy_error_chains=total.error_chains,
         energy_error_blocks=total.error_blocks,
         error_uncertainty=total.error_uncertainty,
-        autocorrelation_time=WithError(tau, 2.0 * tau * total.error_uncertainty),
+        autocorrelation_time=Estimate(tau, 2.0 * tau * total.error_uncertainty),
         v_score=_v_score(moments, n_particles, observed.free_energy),
         kinetic_error=part_errors[0],
         trap_error=trap.error,
         interaction_error=part_errors[2],
-        relations={name: WithError(one.mean, one.error) for name, one in zip(observed.names, relations, strict=True)},
+        relations={name: one.estimate for name, one in zip(observed.names, relations, strict=True)},
         is_mixed=record.is_mixed(),
     )
 
@@ -275,7 +269,7 @@ def _variance(moments: Moments) -> float:
     return float(max(squares.sum() / n_samples - (sums.sum() / n_samples) ** 2, 0.0)) if n_samples else math.nan
 
 
-def _v_score(moments: Moments, n_particles: int, free_energy: float | None) -> WithError | None:
+def _v_score(moments: Moments, n_particles: int, free_energy: float | None) -> Estimate | None:
     """Returns A Var(e_L) / (E - free_energy)^2, its error by leaving out one walker after the other."""
     if free_energy is None:
         return None
@@ -289,4 +283,4 @@ def _v_score(moments: Moments, n_particles: int, free_energy: float | None) -> W
         value = score(counts.sum(), sums.sum(), squares.sum())
         without = score(counts.sum() - counts, sums.sum() - sums, squares.sum() - squares)
     spread = np.sum((without - without.mean()) ** 2) * (without.size - 1) / without.size
-    return WithError(float(value), float(np.sqrt(spread)))
+    return Estimate(float(value), float(np.sqrt(spread)))

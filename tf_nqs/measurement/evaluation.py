@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tf_nqs.analysis.chain_sums import ChainEstimate
+from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.execution.compilation import warm_up
 from tf_nqs.measurement.energy import EnergyMeasurement, Observed, measure_energy
 from tf_nqs.measurement.equilibrium import Equilibrium, reach_equilibrium
@@ -29,7 +29,7 @@ def evaluate_energy(
     target_error: float,
     max_seconds: float,
     relations: bool = True,
-    report: Callable[[ChainEstimate], None] | None = None,
+    report: Callable[[SampledMean], None] | None = None,
 ) -> EnergyMeasurement:
     """Measures the energy of a compiled trainer's wave function, see `VariationalMonteCarlo.evaluate_energy`."""
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a trained wave function says about its system: densities, correlations and occupations, with honest errors."""
+"""Observables of a trained wave function: densities, correlations and occupations, with standard errors."""
 
 from tf_nqs.observables.file import file_entries
 from tf_nqs.observables.grid import NothingMeasuredError, choose_grid

@@ -1,20 +1,20 @@
-"""What `observables.npz` holds."""
+"""The content of `observables.npz`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tf_nqs.exact.observables import ExactObservables
-from tf_nqs.observables.jackknife import Estimate
 from tf_nqs.observables.measure import Observables
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
+from tf_nqs.types import Estimate
 
 LEAST_OCCUPATION = 1e-4
 """Smaller ones are left out: how they fall off is beyond the accuracy of a trained wave function."""
 
 
 def n_occupied(occupations: np.ndarray) -> int:
-    """Returns how many occupations, descending, are worth telling; at least one."""
+    """Returns the number of occupations, descending, that the file holds; at least one."""
     return max(1, int(np.count_nonzero(occupations >= LEAST_OCCUPATION)))
 
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-
-class Estimate(NamedTuple):
-    """A number or an array of them, and their standard errors."""
-
-    value: np.ndarray
-    error: np.ndarray
+from tf_nqs.types import Estimate
 
 
 def jackknife(
     statistic: Callable[..., np.ndarray | float], group_sums: Sequence[np.ndarray], group_counts: np.ndarray
 ) -> Estimate:
-    """Returns a function of means with its honest error, its bias of first order in 1/n_groups removed.
+    """Returns a function of means with its standard error, its bias of first order in 1/n_groups removed.
 
     Groups hold different walkers, all times of each, so they are independent however strongly the chains are
     correlated. For a mean itself this is its standard error.

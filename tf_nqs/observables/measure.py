@@ -16,16 +16,16 @@ from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.measurement.evaluation import settle, walkers_energy
 from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
 from tf_nqs.observables.grid import NothingMeasuredError, choose_grid
-from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
+from tf_nqs.observables.jackknife import jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals
 from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.physics.relations import is_even
 from tf_nqs.trainer import Trainer
-from tf_nqs.types import LocalEnergy
+from tf_nqs.types import Estimate, LocalEnergy
 
 _MAX_GROUPS = 64
-"""Groups of walkers: an error from so many is itself known to 9 %."""
+"""Largest number of groups of walkers: an error from 64 groups is itself known to 9 %."""
 
 _LEAST_ROWS = 20
 _SHARE_OF_BURN_IN = 0.3
@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_REPORTS = 2.0
 
 
 class Observables(NamedTuple):
-    """Observables of a wave function with their honest errors; lengths in a_ho, energies in hbar*omega.
+    """Observables of a wave function with their standard errors; lengths in a_ho, energies in hbar*omega.
 
     Attributes:
         x: grid, symmetric about 0, shape (n_places,).
@@ -142,7 +142,8 @@ def measure_observables(
 def _empty(n_walkers: int, n_places: int) -> _Sums:
     n_groups = min(_MAX_GROUPS, n_walkers)
     matrix, pairs = (np.zeros((n_groups, n_places, n_places)) for _ in range(2))
-    return _Sums(np.zeros((n_groups, 2), int), matrix, pairs, np.zeros((n_groups, len(LocalEnergy._fields))))
+    parts = np.zeros((n_groups, len(LocalEnergy._fields)))
+    return _Sums(counts=np.zeros((n_groups, 2), int), matrix=matrix, pairs=pairs, parts=parts)
 
 
 def _grouped(values: np.ndarray, n_groups: int) -> np.ndarray:

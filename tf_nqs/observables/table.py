@@ -5,8 +5,8 @@ from __future__ import annotations
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.exact.observables import ExactObservables
-from tf_nqs.observables.jackknife import Estimate
 from tf_nqs.observables.measure import Observables
+from tf_nqs.types import Estimate
 
 _SCALARS = (
     ("rms_size", "Root-mean-square size", "a_ho"),
@@ -25,7 +25,7 @@ def observables_table(observed: Observables, exact: ExactObservables | None) -> 
 
     Args:
         observed: what was measured.
-        exact: the exact ground state's, if there are.
+        exact: those of the exact ground state, or None.
     """
     rows = []
     for name, words, unit in _SCALARS:

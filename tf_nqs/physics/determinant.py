@@ -217,7 +217,13 @@ def _factorise(matrices: Tensor) -> _Factors:
     # A vanishing pivot counts as a tiny one: products without it are exact, those with it negligible, 1/p finite.
     tiny = 64 * np.finfo(dtype.as_numpy_dtype).tiny
     log_pivots = tf.math.log(tf.maximum(tf.abs(pivots), tiny))
-    return _Factors(tf.stack(inverse_left), tf.stack(inverse_right, axis=1), log_pivots, tf.sign(pivots), sign)
+    return _Factors(
+        inverse_left=tf.stack(inverse_left),
+        inverse_right=tf.stack(inverse_right, axis=1),
+        log_pivots=log_pivots,
+        pivot_signs=tf.sign(pivots),
+        permutation_sign=sign,
+    )
 
 
 def _signs_and_logs(factors: _Factors) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,15 @@ def estimate_energy(local_energy: LocalEnergy, weights: Tensor) -> EnergyEstimat
     infinite = is_potential_infinite(local_energy) & (weights > 0)
     potential = tf.where(infinite, local_energy.total, tf.zeros_like(weights))
     energy = tf.where(tf.reduce_any(infinite), tf.reduce_sum(potential), energy)
-    return EnergyEstimate(energy, error, variance, kinetic, trap, interaction, n_non_finite)
+    return EnergyEstimate(
+        energy=energy,
+        energy_error=error,
+        variance=variance,
+        kinetic=kinetic,
+        trap=trap,
+        interaction=interaction,
+        n_non_finite=n_non_finite,
+    )
 
 
 def clip_local_energy(local_energy: Tensor, weights: Tensor, deviations: float | Tensor) -> Tensor:

@@ -11,12 +11,12 @@ from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 class SamplerProtocol(Protocol):
     """What a trainer needs of a sampler.
 
-    A subclass of `Sampler` needs to write `kernel` only, and inherits the rest.
+    A subclass of `Sampler` defines `kernel` only, and inherits the rest.
     """
 
     @property
     def name(self) -> str:
-        """What the file of a run's walkers says that they were sampled by."""
+        """Name of the sampler in the file of a run's walkers."""
 
     @property
     def n_walkers(self) -> int:

@@ -1,4 +1,4 @@
-"""Samples of an older wave function, re-weighted to the present one, and when to draw new ones. Pure, in log space.
+"""Samples of an older wave function, re-weighted to the current one, and when to draw new ones. Pure, in log space.
 
 Everything is tensors in, tensors out, without a branch in Python on a tensor's value: XLA compiles it, and the state
 can be kept in Keras weights.
@@ -17,9 +17,9 @@ from tf_nqs.types import Tensor
 
 
 class SampleReason(enum.IntEnum):
-    """Why samples are drawn anew, or not; of several reasons the one with the lowest number above 0 is given.
+    """Why new samples are drawn, or not; of several reasons the one with the lowest number above 0 is given.
 
-    The triggers stand behind the schedule, so that they are named only where they came before it.
+    The triggers have higher numbers than the schedule, so they are named only where they act before it.
     """
 
     REUSE = 0
@@ -34,13 +34,13 @@ class SampleReason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class ReusePolicy:
-    """When samples are reused, and when drawn anew.
+    """When samples are reused, and when new ones are drawn.
 
     Attributes:
         resampling: every_iteration never reuses samples. thesis follows the schedule of Eq. 20 on the ratios R
             themselves, and the cut-off. guarded follows it on R/mean(R), so that a mere change of the norm of Psi is no
-            change, and the triggers of `least_effective_fraction`, `largest_weight` and `largest_fall`. Both draw anew
-            where no walker counts any more.
+            change, and the triggers of `least_effective_fraction`, `largest_weight` and `largest_fall`. Both draw new
+            samples where every walker has the weight 0.
         sensitivity: s of Delta; the thesis' stricter option is 1e-3.
         longest_wait: iterations that samples serve, the first one included, while the wave function does not change.
         shortest_wait: the same when it has changed entirely.
@@ -48,8 +48,8 @@ class ReusePolicy:
             in the thesis' figures.
         least_effective_fraction: guarded: least share of the samples that the Kish effective sample size may have.
         largest_weight: guarded: largest R/mean(R) that a single walker may have.
-        largest_fall: guarded: errors by which the energy on the same samples may fall. Further down, no one can tell
-            whether the wave function has become better or only been fitted to these samples.
+        largest_fall: guarded: standard errors by which the energy on the same samples may fall. After a larger fall it
+            is unknown whether the wave function has improved or has only been fitted to these samples.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -83,14 +83,14 @@ class ReusePolicy:
 
 
 class ReuseState(NamedTuple):
-    """What reuse must remember from iteration to iteration.
+    """State of the reuse of samples from iteration to iteration.
 
     Attributes:
         log_probability: ln|Psi|^2 of every walker when it was sampled, shape (n_walkers,).
         n_waited: iterations that these samples have served, int32 scalar; -1 where there are no samples yet.
         first_energy: E of the first of these iterations, scalar.
-        energy_error: largest standard error of their energies, scalar. Updates that were made with the samples lower
-            their variance too, more than that of new ones: a later error alone would be too small.
+        energy_error: largest standard error of their energies, scalar. Updates with the samples lower their variance
+            further than the variance of new samples: a later error alone would be too small.
         energy_fall: how far E has fallen since the first of them, in units of `energy_error`, scalar.
     """
 
@@ -102,7 +102,7 @@ class ReuseState(NamedTuple):
 
 
 class Reuse(NamedTuple):
-    """What the samples at hand are still worth; scalars but for the weights.
+    """What the current samples are still worth; all but the weights are scalars.
 
     Attributes:
         reason: `SampleReason`, int32.
@@ -125,17 +125,24 @@ class Reuse(NamedTuple):
 
 
 def no_samples(n_walkers: int, dtype: str) -> ReuseState:
-    """Returns the state before the first sampling, and after anything else moved the walkers."""
+    """Returns the state before the first sampling call, and after anything else has moved the walkers."""
     return fresh_samples(tf.zeros(n_walkers, dtype))._replace(n_waited=tf.constant(-1, tf.int32))
 
 
 def fresh_samples(log_probability: Tensor) -> ReuseState:
-    """Returns the state right after sampling, before an iteration was made with these samples.
+    """Returns the state right after sampling, before the first iteration with these samples.
 
     Args:
         log_probability: ln|Psi|^2 of the walkers where sampling left them, shape (n_walkers,).
     """
-    return ReuseState(log_probability, tf.constant(0, tf.int32), *[tf.zeros((), log_probability.dtype)] * 3)
+    zero = tf.zeros((), log_probability.dtype)
+    return ReuseState(
+        log_probability=log_probability,
+        n_waited=tf.constant(0, tf.int32),
+        first_energy=zero,
+        energy_error=zero,
+        energy_fall=zero,
+    )
 
 
 def after_iteration(state: ReuseState) -> ReuseState:
@@ -229,10 +236,10 @@ def scheduled_wait(delta: Tensor, longest_wait: int, shortest_wait: int) -> Tens
 
 
 def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor) -> Reuse:
-    """Returns whether the samples may serve another iteration, and what they are worth; evaluated every iteration.
+    """Returns whether another iteration may use the samples, and their weights; called in every iteration.
 
     Args:
-        policy: when samples are drawn anew.
+        policy: when new samples are drawn.
         state: of the samples; where there are none yet, they are assessed as if the weights had not changed.
         log_probability: ln|Psi|^2 of the same positions by the present weights, shape (n_walkers,).
 
@@ -269,13 +276,13 @@ def assess_reuse(policy: ReusePolicy, state: ReuseState, log_probability: Tensor
         triggers[SampleReason.LARGEST_WEIGHT] = largest_weight > policy.largest_weight
         triggers[SampleReason.ENERGY_FALL] = ~(state.energy_fall <= policy.largest_fall)
     return Reuse(
-        _first_reason(triggers),
-        shifted_weights(log_weights),
-        mean_weight,
-        effective_samples,
-        largest_weight,
-        delta,
-        wait,
+        reason=_first_reason(triggers),
+        weights=shifted_weights(log_weights),
+        mean_weight=mean_weight,
+        effective_samples=effective_samples,
+        largest_weight=largest_weight,
+        delta=delta,
+        wait=wait,
     )
 
 

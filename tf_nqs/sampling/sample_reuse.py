@@ -1,8 +1,7 @@
-"""Where the samples of an iteration come from: drawn anew, or the last ones with other weights."""
+"""Where the samples of an iteration come from: newly drawn, or the last ones with other weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -20,27 +19,28 @@ from tf_nqs.sampling.reweighting import (
     no_samples,
     with_energy,
 )
+from tf_nqs.sampling.sampling_call import Adapt, Sample
 from tf_nqs.types import EnergyEstimate, LogAbsPsi, Tensor, WalkerState
 
 
 class SampleLog(NamedTuple):
     """What is recorded of the samples of an iteration; scalars.
 
-    `n_waited` to `largest_weight`, and `energy_fall`, are about the samples at hand when the iteration began, and so
-    explain `sample_reason`. Where there were none, or nobody asked (every_iteration), they are those of new ones.
+    `n_waited` to `largest_weight`, and `energy_fall`, describe the samples that the iteration found, and so explain
+    `sample_reason`. Where there were none, or every iteration draws its own, they are those of new samples.
 
     Attributes:
-        acceptance: accepted share of the proposed moves, of the sampling that drew these samples.
+        acceptance: accepted share of the proposed moves, in the sampling call that drew these samples.
         proposal_width: standard deviation of these moves, in a_ho.
-        n_waited: iterations that the samples at hand had served.
+        n_waited: iterations that the samples had served.
         wait: iterations that Eq. 20 lets them serve.
         mean_weight: mean(R), raw.
         effective_samples: Kish's (sum R)^2 / sum R^2.
         largest_weight: max(R) / mean(R).
-        sampled: 1 if new samples were drawn, all with R = 1; 0 if those at hand were used, with their R.
-        sample_reason: `SampleReason`, why they were drawn; 0 if they were not.
+        sampled: 1 if new samples were drawn, all with R = 1; 0 if the last ones were used, with their R.
+        sample_reason: `SampleReason`, why new samples were drawn; 0 if none were.
         n_restarted: walkers that were lost or stuck, and were put where others stand before these samples were drawn.
-        energy_fall: errors by which the energy on the samples at hand had fallen.
+        energy_fall: fall of the energy on the same samples, in standard errors.
     """
 
     acceptance: Tensor
@@ -57,7 +57,7 @@ class SampleLog(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What an iteration takes its means over.
+    """Weighted walkers: an iteration takes its means over them.
 
     Attributes:
         positions: shape (n_walkers, n_particles), in a_ho.
@@ -70,22 +70,42 @@ class Samples(NamedTuple):
     log: SampleLog
 
 
+class _Drawn(NamedTuple):
+    """Walkers for the next iteration, and the numbers of the sampling call that moved them.
+
+    Attributes:
+        walkers: the walkers, with an adapted proposal width.
+        weights: R up to a common factor, shape (n_walkers,).
+        acceptance: accepted share of the proposed moves.
+        proposal_width: standard deviation of these moves, in a_ho.
+        n_unmoved: sampling calls since each walker moved, int32, shape (n_walkers,).
+        n_restarted: walkers restarted before the call; 0 where there was none.
+    """
+
+    walkers: WalkerState
+    weights: Tensor
+    acceptance: Tensor
+    proposal_width: Tensor
+    n_unmoved: Tensor
+    n_restarted: Tensor
+
+
 class SampleReuse(keras.layers.Layer):
-    """Gives each iteration its samples, as a policy says; what it must remember is Keras state.
+    """Gives each iteration its samples by a policy; what it must remember is Keras state.
 
     Where every iteration draws its own samples, nothing is remembered of them and ln|Psi| is not computed.
 
     Walkers that are lost, or have not moved for the sampler's `stuck_steps`, are restarted before samples are drawn,
     see `tf_nqs.sampling.restart`. Iterations without sampling do not count: no walker could have moved.
 
-    The more updates have used the same samples, the more the wave function is fitted to just these: their energy and
-    its variance fall further than those of new ones would. So the error of an iteration is the largest since the
-    samples were drawn (`with_error`), and the policy limits the fall of the energy. Iterations that share samples share
-    their noise, so a mean over them has no smaller error.
+    Each update fits the wave function more closely to the samples that it uses: their energy and its variance fall
+    further than those of new samples would. So the error of an iteration is the largest since the samples were drawn
+    (`with_error`), and the policy limits the fall of the energy. Iterations that share samples share their noise, so a
+    mean over them has no smaller error.
 
     Args:
         policy: when samples are reused.
-        sampler: what draws the samples.
+        sampler: draws the samples.
         **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
     """
 
@@ -113,85 +133,115 @@ class SampleReuse(keras.layers.Layer):
 
     @property
     def of_samples(self) -> tuple[keras.Variable, ...]:
-        """What is known of the samples at hand, a `ReuseState`; each sampling replaces it. Empty if none is reused."""
+        """The state of the current samples, a `ReuseState`; each sampling call replaces it. Empty without reuse."""
         return () if self.never_reuses else tuple(self.state)
 
     def forget(self) -> None:
-        """To be called when anything but `next_samples` has moved the walkers: they are no known samples any more."""
+        """Forgets the samples: to be called after anything but `next_samples` has moved the walkers."""
         self.n_unmoved.assign(tf.zeros_like(self.n_unmoved))
         if not self.never_reuses:
             self._remember(no_samples(self.n_walkers, self.compute_dtype))
 
     def next_samples(
-        self,
-        walkers: WalkerState,
-        sample: Callable[[WalkerState], tuple[WalkerState, Tensor]],
-        adapt: Callable[[WalkerState, Tensor], WalkerState],
-        log_abs_psi: LogAbsPsi,
+        self, walkers: WalkerState, sample: Sample, adapt: Adapt, log_abs_psi: LogAbsPsi
     ) -> tuple[Samples, WalkerState]:
         """Returns the samples of an iteration, and the walkers for the next one.
 
         Args:
-            walkers: where they stand.
-            sample: moves them, state -> (state, acceptance).
-            adapt: (state, acceptance) -> state with another proposal width; called where they were moved.
-            log_abs_psi: ln|Psi| by the present weights, in the ansatz' own precision.
+            walkers: the current walkers.
+            sample: moves them by one sampling call.
+            adapt: adapts the proposal width after a sampling call.
+            log_abs_psi: ln|Psi| by the current weights, in the ansatz' own precision.
         """
         if self.never_reuses:
-            moved, acceptance, n_unmoved, n_restarted = self._sample(sample, walkers)
-            self.n_samplings.assign_add(1)
-            self.n_unmoved.assign(n_unmoved)
-            reason = SampleReason.EVERY_ITERATION
-            log = SampleLog(acceptance, moved.proposal_width, 0, 1, 1, self.n_walkers, 1, 1, reason, n_restarted, 0)
-            return Samples(moved.positions, tf.ones_like(moved.positions[:, 0]), log), adapt(moved, acceptance)
-
+            return self._always_new(self._draw(walkers, sample, adapt))
         state = self._recall()
         reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
 
-        def draw() -> tuple[Any, ...]:
-            moved, acceptance, *unmoved = self._sample(sample, walkers)
-            fresh = fresh_samples(2 * log_abs_psi(moved.positions))
-            weights = tf.ones_like(reuse.weights)
-            return adapt(moved, acceptance), weights, fresh, acceptance, moved.proposal_width, *unmoved
+        def draw() -> tuple[_Drawn, ReuseState]:
+            drawn = self._draw(walkers, sample, adapt)
+            return drawn, fresh_samples(2 * log_abs_psi(drawn.walkers.positions))
 
-        def keep() -> tuple[Any, ...]:
-            last = map(tf.convert_to_tensor, (self.acceptance, self.proposal_width, self.n_unmoved))
-            return walkers, reuse.weights, state, *last, tf.constant(0)
+        def keep() -> tuple[_Drawn, ReuseState]:
+            kept = _Drawn(
+                walkers=walkers,
+                weights=reuse.weights,
+                acceptance=tf.convert_to_tensor(self.acceptance),
+                proposal_width=tf.convert_to_tensor(self.proposal_width),
+                n_unmoved=tf.convert_to_tensor(self.n_unmoved),
+                n_restarted=tf.constant(0),
+            )
+            return kept, state
 
         sampled = reuse.reason != SampleReason.REUSE
-        next_walkers, weights, next_state, acceptance, width, n_unmoved, n_restarted = tf.cond(sampled, draw, keep)
+        current, next_state = tf.cond(sampled, draw, keep)
         self._remember(after_iteration(next_state))
-        self.n_unmoved.assign(n_unmoved)
-        self.acceptance.assign(acceptance)
-        self.proposal_width.assign(width)
+        self.n_unmoved.assign(current.n_unmoved)
+        self.acceptance.assign(current.acceptance)
+        self.proposal_width.assign(current.proposal_width)
         self.n_samplings.assign_add(tf.cast(sampled, tf.int64))
-        worth = (reuse.wait, reuse.mean_weight, reuse.effective_samples, reuse.largest_weight, sampled, reuse.reason)
-        log = SampleLog(acceptance, width, tf.maximum(state.n_waited, 0), *worth, n_restarted, state.energy_fall)
-        return Samples(next_walkers.positions, weights, log), next_walkers
+        log = SampleLog(
+            acceptance=current.acceptance,
+            proposal_width=current.proposal_width,
+            n_waited=tf.maximum(state.n_waited, 0),
+            wait=reuse.wait,
+            mean_weight=reuse.mean_weight,
+            effective_samples=reuse.effective_samples,
+            largest_weight=reuse.largest_weight,
+            sampled=sampled,
+            sample_reason=reuse.reason,
+            n_restarted=current.n_restarted,
+            energy_fall=state.energy_fall,
+        )
+        return Samples(current.walkers.positions, current.weights, log), current.walkers
 
     def with_error(self, estimate: EnergyEstimate) -> EnergyEstimate:
-        """Returns the energy of this iteration's samples with the error that it deserves, and remembers both."""
+        """Returns the energy of this iteration's samples with a corrected error, and remembers both."""
         if self.never_reuses:
             return estimate
         state = with_energy(self._recall(), estimate.energy, estimate.energy_error)
         self._remember(state)
         return estimate._replace(energy_error=state.energy_error)
 
-    def _sample(
-        self, sample: Callable[[WalkerState], tuple[WalkerState, Tensor]], walkers: WalkerState
-    ) -> tuple[WalkerState, Tensor, Tensor, Tensor]:
-        """Moved walkers, acceptance, the calls since each of them moved, how many were restarted before."""
+    def _always_new(self, drawn: _Drawn) -> tuple[Samples, WalkerState]:
+        """The samples of an iteration, and the walkers for the next one, where every iteration draws its own."""
+        self.n_samplings.assign_add(1)
+        self.n_unmoved.assign(drawn.n_unmoved)
+        log = SampleLog(
+            acceptance=drawn.acceptance,
+            proposal_width=drawn.proposal_width,
+            n_waited=0,
+            wait=1,
+            mean_weight=1,
+            effective_samples=self.n_walkers,
+            largest_weight=1,
+            sampled=1,
+            sample_reason=SampleReason.EVERY_ITERATION,
+            n_restarted=drawn.n_restarted,
+            energy_fall=0,
+        )
+        return Samples(drawn.walkers.positions, drawn.weights, log), drawn.walkers
+
+    def _draw(self, walkers: WalkerState, sample: Sample, adapt: Adapt) -> _Drawn:
+        """Restarts lost walkers, makes one sampling call, and adapts the proposal width."""
         n_unmoved = tf.convert_to_tensor(self.n_unmoved)
         walkers, n_unmoved, n_restarted = restart_lost(walkers, n_unmoved, self.most_unmoved)
         moved, acceptance = sample(walkers)
-        return moved, acceptance, count_unmoved(walkers.positions, moved.positions, n_unmoved), n_restarted
+        return _Drawn(
+            walkers=adapt(moved, acceptance),
+            weights=tf.ones_like(moved.positions[:, 0]),
+            acceptance=acceptance,
+            proposal_width=moved.proposal_width,
+            n_unmoved=count_unmoved(walkers.positions, moved.positions, n_unmoved),
+            n_restarted=n_restarted,
+        )
 
     def _remember(self, state: ReuseState) -> None:
-        for variable, value in zip(self.state, state, strict=True):
-            variable.assign(value)
+        for variable in self.state:
+            variable.assign(getattr(state, variable.name))
 
     def _recall(self) -> ReuseState:
-        return ReuseState(*map(tf.convert_to_tensor, self.state))
+        return ReuseState(**{variable.name: tf.convert_to_tensor(variable) for variable in self.state})
 
     def _add_state(self, name: str, shape: tuple[int, ...], dtype: Any) -> keras.Variable:
         return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)

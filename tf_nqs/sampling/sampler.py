@@ -1,4 +1,4 @@
-"""What all samplers of |Psi|^2 share: persistent walkers, the loop of steps, the adaptation of the proposal width."""
+"""Base class of the samplers of |Psi|^2: persistent walkers, the loop of steps, adaptation of the proposal width."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ _LEAST_LOG_PROBABILITY = -1e30
 class Sampler(abc.ABC):
     """Markov chains that leave |Psi|^2 invariant; walkers persist between calls. A subclass gives the kernel of a step.
 
-    `kernel` is all that a subclass must have. It may set `takes_noise`, to be given its normal numbers,
-    `takes_gradient = False`, which saves one evaluation where the kernel needs no gradient, `default_acceptance` and
-    `name`.
+    A subclass must define `kernel` only. It may set `takes_noise`, to receive its normal numbers, `takes_gradient =
+    False`, which saves one evaluation where the kernel needs no gradient, `default_acceptance` and `name`.
 
-    ln|Psi|^2 of the current positions is computed anew at the start of every call. A value kept across a change of
+    Every call computes ln|Psi|^2 of the current positions again at its start. A value kept across a change of
     the wave function's parameters would be stale, and a walker whose stale value is too large would never move.
 
     Args:
@@ -37,13 +36,13 @@ class Sampler(abc.ABC):
         n_steps: steps per sampling call.
         n_burn_in: steps from the start positions, N(0, 1), before the first sample counts.
         proposal_width: standard deviation of the proposed moves at the start, in a_ho.
-        target_acceptance: accepted share that the width is adapted towards while training; None for the one that
-            suits this kind of sampler, its `default_acceptance`.
+        target_acceptance: accepted share that the width is adapted towards while training; None for the sampler's
+            `default_acceptance`.
         global_moves: whether every sampling call starts with a proposal from anywhere in the trap, see
             `tf_nqs.sampling.global_moves`.
-        stuck_steps: a walker that has not moved in so many steps of a training is restarted; 0 for never. Where half
-            of all moves are accepted, one that accepts none of 500 stands where less than one in a hundred is: no
-            place that these moves could ever sample.
+        stuck_steps: steps of a training without a move after which a walker is restarted; 0 for never. Where half of
+            all moves are accepted, a walker that accepts none of 500 stands where less than one in a hundred is
+            accepted: these moves could never sample such a place.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -52,10 +51,10 @@ class Sampler(abc.ABC):
     """
 
     name: ClassVar[str]
-    """What the setting `sampler` calls this kind; that of its class where a subclass gives none."""
+    """Value of the setting `sampler` for this kind; by default the name of the class."""
 
     default_acceptance: ClassVar[float] = 0.5
-    """The target acceptance where none is given."""
+    """Target acceptance if none is given."""
 
     takes_noise: ClassVar[bool] = False
     """Whether the kernel is given the normal numbers of its step; else it draws them itself."""
@@ -203,7 +202,7 @@ class Sampler(abc.ABC):
 
         Args:
             sample: this sampler's `sample` for one wave function, compiled or not: state -> (state, acceptance).
-            state: where the walkers stand.
+            state: the walkers.
         """
         for _ in range(-(-self.n_burn_in // self.n_steps)):
             state = self.adapt(*sample(state))

@@ -13,6 +13,9 @@ from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 Sample = Callable[[WalkerState], tuple[WalkerState, Tensor]]
 """One sampling call: state -> (state, accepted share of the moves that the steps proposed, a scalar)."""
 
+Adapt = Callable[[WalkerState, Tensor], WalkerState]
+"""Adapts the proposal width after a sampling call: (state, acceptance) -> state."""
+
 
 def sampling_call(
     sampler: SamplerProtocol,

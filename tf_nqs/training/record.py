@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import tensorflow as tf
 
@@ -19,15 +17,18 @@ def empty_record(n_rows: int) -> Tensor:
     return tf.zeros((n_rows, len(COLUMNS)), tf.float64)
 
 
-def with_row(record: Tensor, index: Tensor, numbers: Iterable[Tensor]) -> Tensor:
+def with_row(record: Tensor, index: Tensor, iteration: Tensor, estimate: EnergyEstimate, log: SampleLog) -> Tensor:
     """Returns the record with one row replaced.
 
     Args:
         record: shape (n_rows, len(COLUMNS)).
         index: of the row, integer scalar.
-        numbers: in the order of `COLUMNS`, scalars of any dtype.
+        iteration: number of the iteration; this and the numbers below are scalars of any dtype.
+        estimate: its energy.
+        log: its samples.
     """
-    row = tf.stack([tf.cast(number, tf.float64) for number in numbers])
+    numbers = {"iteration": iteration, **estimate._asdict(), **log._asdict()}
+    row = tf.stack([tf.cast(numbers[name], tf.float64) for name in COLUMNS])
     return tf.tensor_scatter_nd_update(record, tf.reshape(index, (1, 1)), row[None])
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras.callbacks import History
 
 from tf_nqs import defaults
-from tf_nqs.analysis.chain_sums import ChainEstimate
+from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.ansatz.check import check_wave_function
 from tf_nqs.ansatz.derivatives import choose_laplacian
 from tf_nqs.execution.compilation import explained_xla_failures, warm_up
@@ -210,7 +210,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
             phases.update(derivatives, clipped, weights)
             self._assign_walkers(walkers)
             estimate = estimate_of_walkers(local_energy, raw_weights, self.sampler.n_walkers)
-            self._record(index, (*self.reuse.with_error(estimate), *samples.log))
+            self._record(index, self.reuse.with_error(estimate), samples.log)
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
@@ -268,7 +268,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         target_error: float = defaults.TARGET_ERROR,
         max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
         relations: bool = True,
-        report: Callable[[ChainEstimate], None] | None = None,
+        report: Callable[[SampledMean], None] | None = None,
     ) -> EnergyMeasurement:
         """Measures the energy with frozen parameters and frozen proposal width, after a burn-in that is checked.
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.sampling.sample_reuse import SampleReuse
+from tf_nqs.sampling.sample_reuse import SampleLog, SampleReuse
 from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.record import columns_of_last_call, empty_record, with_row
 from tf_nqs.training.state import restore, state_of, values_of
-from tf_nqs.types import Tensor, WalkerState
+from tf_nqs.types import EnergyEstimate, Tensor, WalkerState
 
 
 class ModelWithWalkers(ModelWithoutData):
@@ -78,9 +78,9 @@ class ModelWithWalkers(ModelWithoutData):
         """Returns the columns of the iterations of the last call, in float64."""
         return columns_of_last_call(self.record.numpy())
 
-    def _record(self, index: Tensor, numbers: tuple[Tensor, ...]) -> None:
+    def _record(self, index: Tensor, estimate: EnergyEstimate, log: SampleLog) -> None:
         self.iteration.assign_add(1)
-        self.record.assign(with_row(self.record, index, (self.iteration, *numbers)))
+        self.record.assign(with_row(self.record, index, self.iteration, estimate, log))
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Callable[[], None]]:

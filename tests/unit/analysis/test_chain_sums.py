@@ -7,7 +7,7 @@ import pytest
 
 from tf_nqs.analysis import format_with_error
 from tf_nqs.analysis.chain_sums import ChainSums
-from tf_nqs.analysis.statistics import mean_from_chains
+from tf_nqs.analysis.statistics import effective_sample_size, split_r_hat
 
 
 def record_of(rows):
@@ -23,21 +23,27 @@ def test_estimates_are_those_of_the_whole_array(n_rows):
     rows = 10.9 + np.random.default_rng(0).normal(size=(n_rows, 64)).cumsum(axis=0) * 0.01
     rows[3, 5] = np.nan
     rows[7:, 11] = np.inf
-    record, whole = record_of(rows), mean_from_chains(rows)
-    found = record.estimate()
-    assert found.mean == pytest.approx(whole.mean, rel=1e-12)
-    assert found.error_chains == pytest.approx(whole.error, rel=1e-9)
-    assert found.error_naive == pytest.approx(whole.error_naive, rel=1e-9)
-    assert found.variance == pytest.approx(whole.variance, rel=1e-9)
-    assert (found.n_samples, found.n_non_finite) == (rows.size - whole.n_non_finite, whole.n_non_finite)
-    if n_rows < 512:  # all rows are still kept as they are
-        assert record.r_hat() == pytest.approx(whole.r_hat, rel=1e-9)
+    record, finite = record_of(rows), np.isfinite(rows)
+    found, whole = record.estimate(), rows[finite]
+    chains = np.where(finite, rows - whole.mean(), 0.0)
+    assert found.mean == pytest.approx(whole.mean(), rel=1e-12)
+    assert found.error_chains == pytest.approx(
+        np.sqrt(64 / 63 * np.sum(chains.sum(axis=0) ** 2)) / whole.size, rel=1e-9
+    )
+    assert found.error_naive == pytest.approx(np.sqrt(whole.var(ddof=1) / whole.size), rel=1e-9)
+    assert found.variance == pytest.approx(whole.var(ddof=1), rel=1e-9)
+    assert (found.n_samples, found.n_non_finite) == (whole.size, rows.size - whole.size)
+    if n_rows < 512:  # all rows are still kept as they are; a hole takes the mean of its walker
+        means = np.nanmean(np.where(finite, rows, np.nan), axis=0)
+        assert record.r_hat() == pytest.approx(split_r_hat(np.where(finite, rows, means)), rel=1e-9)
 
 
 def test_few_walkers_lean_on_effective_samples():
-    """As for the whole array: four chains alone know their spread badly."""
+    """Four chains alone know their spread badly."""
     rows = np.random.default_rng(1).normal(size=(200, 4)).cumsum(axis=0)
-    assert record_of(rows).estimate().error == pytest.approx(mean_from_chains(rows).error, rel=1e-9)
+    spread = np.std(rows.mean(axis=0), ddof=1) / 2.0
+    expected = max(spread, np.sqrt(rows.var(ddof=1) / effective_sample_size(rows)))
+    assert record_of(rows).estimate().error == pytest.approx(expected, rel=1e-9)
 
 
 def test_memory_does_not_grow():

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_nqs import exact
 from tf_nqs.observables import choose_grid, file_entries, measure_observables, observables_table, plots
 from tf_nqs.observables.conditional import spread_on_grid
-from tf_nqs.observables.jackknife import Estimate, jackknife, with_sum
+from tf_nqs.observables.jackknife import jackknife, with_sum
 from tf_nqs.observables.natural import error_with_repulsion, natural_occupations, natural_orbitals, orbitals_like
 from tf_nqs.observables.pairs import distribution_of_distance
 from tf_nqs.observables.plots import plot_observables
@@ -21,7 +21,7 @@ from tf_nqs.physics import TrappedFermions, free_fermions
 from tf_nqs.physics.oscillator import oscillator_orbitals
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.training import VariationalMonteCarlo
-from tf_nqs.types import LogDerivatives, SignedLog, WalkerState
+from tf_nqs.types import Estimate, LogDerivatives, SignedLog, WalkerState
 
 LEVELS, FREQUENCY = 60, 2.0
 """Oscillator functions of the relative motion: its energy is then right to 1e-6 for V0 = 10 and -10."""
