@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+GREY = "#d9d9d9"
+"""Grid lines."""
 
 A_HO = r"$a_\mathrm{ho}$"
 """The unit of length, as matplotlib sets it."""
@@ -47,3 +51,15 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def decorate(panel: Axes, grid_of: Literal["both", "x", "y"] = "both") -> None:
+    """Draws grid lines behind everything else and hides the frame at the top and on the right.
+
+    Args:
+        panel: the axes.
+        grid_of: axis whose ticks have grid lines.
+    """
+    panel.grid(axis=grid_of, color=GREY, lw=0.5)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)

@@ -70,3 +70,8 @@ def round_to_error(value: float | None, error: float | None) -> tuple[str, str |
     shown_error = max(round(error, decimals), 10.0**-decimals)
     shown_value = round(value, decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
     return f"{shown_value:.{max(decimals, 0)}f}", f"{shown_error:.{max(decimals, 0)}f}"
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Returns the value, or None where it is not finite: JSON has no NaN, and a picture has no place for it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tf_nqs.analysis.canvas import mathematics, new_figure
-from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
+from tf_nqs.analysis.notation import finite_or_none, format_with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LIGHT, DARK, ACCENT, GREY = "#a9c7e8", "#1f4e8c", "#c8501e", "#d9d9d9"
-"""Single iterations, their running mean, the final measurement, grid lines."""
+LIGHT, DARK, ACCENT = "#a9c7e8", "#1f4e8c", "#c8501e"
+"""Single iterations, their running mean, the final measurement."""
 
 LEGEND_STYLE = {"fontsize": 9, "frameon": False, "handlelength": 1.4, "columnspacing": 1.2}
 
@@ -80,8 +80,8 @@ def energy_figure(
     if iterations.shape != energies.shape or energies.ndim != 1:
         raise ValueError(f"iteration {iterations.shape} and energy {energies.shape} must be columns of one length")
     energies = np.where(np.isfinite(energies), energies, np.nan)
-    reference = _finite_or_none(reference)
-    measured = measured if measured is not None and _finite_or_none(measured[0]) is not None else None
+    reference = finite_or_none(reference)
+    measured = measured if measured is not None and finite_or_none(measured[0]) is not None else None
     window = int(np.clip(max(energies.size // 50, min(10, energies.size // 5)), 1, MAX_WINDOW))
     smooth = running_mean(energies, window)
 
@@ -97,7 +97,7 @@ def energy_figure(
     if reference is not None:
         _draw_deviation(axes[1], iterations, energies - reference, smooth - reference, measured)
     for panel in axes:
-        _decorate(panel)
+        decorate(panel)
     _set_iteration_axis(axes[-1], iterations)
     return figure
 
@@ -151,7 +151,7 @@ def energy_limits(
     if reference is not None:
         points.append(reference)
     if measured is not None:
-        error = _finite_or_none(measured[1]) or 0.0
+        error = finite_or_none(measured[1]) or 0.0
         points += [measured[0] - error, measured[0] + error]
     if not points:
         return 0.0, 1.0
@@ -175,7 +175,7 @@ def _draw_levels(
 ) -> None:
     """Draws the reference, and the measured energy as a point at the end of the run and a band."""
     if measured is not None:
-        energy, error = measured[0], _finite_or_none(measured[1])
+        energy, error = measured[0], finite_or_none(measured[1])
         panel.axhspan(energy - (error or 0.0), energy + (error or 0.0), color=ACCENT, alpha=0.18, lw=0)
         last = iterations[-1] if iterations.size else 0.0
         label = f"measured {format_with_error(energy, error)}"
@@ -202,19 +202,12 @@ def _draw_deviation(
     points = [p for p in (magnitude, smooth_magnitude) if np.isfinite(p).any()]
     low = min((np.nanpercentile(p, 1) for p in points), default=1e-3)
     high = max((np.nanmax(p) for p in points), default=1.0)
-    if measured is not None and (error := _finite_or_none(measured[1])):
+    if measured is not None and (error := finite_or_none(measured[1])):
         panel.axhline(error, color=ACCENT, ls=":", lw=1.4, label="error of the measured energy")
         panel.legend(loc="upper right", **LEGEND_STYLE)
         low, high = min(low, error), max(high, error)
     # Whole decades, and a free one at the top for the legend.
     panel.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** (np.floor(np.log10(high)) + 1.5))
-
-
-def _decorate(panel: Axes) -> None:
-    """Sets grid and frame."""
-    panel.grid(color=GREY, lw=0.5)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _set_iteration_axis(panel: Axes, iterations: np.ndarray) -> None:
@@ -231,8 +224,3 @@ def _set_iteration_axis(panel: Axes, iterations: np.ndarray) -> None:
 def _positive(values: np.ndarray) -> np.ndarray:
     """Returns the values with nan for zeros, which a logarithmic axis cannot show."""
     return np.where(values > 0.0, values, np.nan)
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    """Returns the value, or None if it is None, nan or infinite."""
-    return value if value is not None and np.isfinite(value) else None

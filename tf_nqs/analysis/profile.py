@@ -6,9 +6,9 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tf_nqs.analysis.canvas import mathematics, new_figure
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
 
 WHOLE = "iteration"
 """What the row on the whole iteration is called."""
@@ -23,7 +23,7 @@ WORDS = {
 }
 """Phase -> how table and picture call it, in order."""
 
-COLOUR, GREY = "#1f4e8c", "#d9d9d9"
+_COLOUR = "#1f4e8c"
 
 
 class PhaseTime(NamedTuple):
@@ -62,10 +62,12 @@ def write_profile(rows: Sequence[PhaseTime], path: str | Path, n_iterations: int
 def read_profile(path: str | Path) -> list[PhaseTime]:
     """Returns the rows that `write_profile` wrote."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [
-            PhaseTime._make([row["phase"], *(_number(row[name]) for name in PhaseTime._fields[1:])])
-            for row in csv.DictReader(file)
-        ]
+        return [_phase_time(row) for row in csv.DictReader(file)]
+
+
+def _phase_time(row: dict[str, str]) -> PhaseTime:
+    numbers: dict[str, Any] = {name: _number(row[name]) for name in PhaseTime._fields[1:]}
+    return PhaseTime(phase=row["phase"], **numbers)
 
 
 def _number(text: str) -> int | float:
@@ -98,7 +100,7 @@ def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> Non
     panel = figure.subplots()
     figure.suptitle(mathematics(title), fontsize=12)
     milliseconds = [1e3 * row.seconds_per_iteration for row in phases]
-    bars = panel.barh([WORDS[row.phase] for row in phases], milliseconds, color=COLOUR)
+    bars = panel.barh([WORDS[row.phase] for row in phases], milliseconds, color=_COLOUR)
     panel.bar_label(bars, [f"{value:.2f}" for value in milliseconds], padding=4, fontsize=9)
     panel.axvline(
         1e3 * whole.seconds_per_iteration, color="black", ls="--", lw=1.1, label="whole iteration, compiled as one"
@@ -107,7 +109,5 @@ def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> Non
     panel.set_xlim(0, 1.15 * 1e3 * max(whole.seconds_per_iteration, max(row.seconds_per_iteration for row in phases)))
     panel.set_xlabel("Milliseconds per iteration")
     panel.legend(loc="lower right", fontsize=9, frameon=False)
-    panel.grid(axis="x", color=GREY, lw=0.5)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    decorate(panel, "x")
     figure.savefig(path, dpi=160)

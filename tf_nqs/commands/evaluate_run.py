@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from tf_nqs.analysis import format_with_error, not_the_ground_state, read_metrics, result_table
+from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import find_doubts
 from tf_nqs.commands.finished_run import Request
@@ -74,10 +75,10 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     for key in ("autocorrelation_time", "v_score"):
         with_error[key] = measured.pop(key)
     with_error |= {key: relations.get(key) for key in RELATIONS}
-    measured = {key: make_result.finite_or_none(value) for key, value in measured.items()}
+    measured = {key: finite_or_none(value) for key, value in measured.items()}
     measured["non_finite_share"] = measurement.non_finite_share
     for key, pair in with_error.items():
-        measured[key], measured[f"{key}_error"] = map(make_result.finite_or_none, pair or (None, None))
+        measured[key], measured[f"{key}_error"] = map(finite_or_none, pair or (None, None))
     evaluation = {
         **{key: earlier.get(key) for key in RunResult.__annotations__},
         **measured,

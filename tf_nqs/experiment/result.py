@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tf_nqs
+from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.config import Settings
 from tf_nqs.exact import Reference
 from tf_nqs.storage.result import Convergence, RunResult
@@ -70,11 +71,6 @@ def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> 
         return None
     sigma = math.hypot(measurement.energy_error, reference.uncertainty)
     return finite_or_none((measurement.energy - reference.energy) / sigma) if sigma > 0 else None
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """Returns the value, or None where it is not finite, as JSON has no NaN."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Burn-in that is checked: in equilibrium nothing drifts, over a time of many correlation times."""
+"""Checked burn-in: in equilibrium nothing drifts, over a time of many correlation times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
 _LEAST_ROWS = 20
-"""Shortest stretch that is looked at, in sampling calls."""
+"""Length of the shortest stretch, in sampling calls."""
 
 _CORRELATION_TIMES = 8.0
 """A stretch must be this many autocorrelation times long; what is left of the start is then below exp(-16)."""
@@ -25,9 +25,9 @@ class Equilibrium(NamedTuple):
     """How a burn-in ended.
 
     Attributes:
-        walkers: where the walkers stand.
-        n_calls: sampling calls made.
-        is_reached: whether the last stretch showed no drift; if not, the time was over.
+        walkers: the walkers after the burn-in.
+        n_calls: number of sampling calls made.
+        is_reached: whether the last stretch showed no drift; if false, the time was over.
     """
 
     walkers: WalkerState
@@ -44,15 +44,15 @@ def reach_equilibrium(
 ) -> Equilibrium:
     """Moves walkers until a whole stretch of sampling calls shows equilibrium, each stretch twice as long as the last.
 
-    Looked at are the local energy and the squared size sum_i x_i^2 of every walker: the halves of the stretch must
-    agree, walker by walker, and the stretch must be several of their autocorrelation times long. Walkers that start
-    together, far out, pass the first only when they have arrived; walkers that hardly move never pass the second.
+    Two quantities of every walker are checked, the local energy and sum_i x_i^2: the halves of the stretch must agree,
+    walker by walker, and the stretch must be several of their autocorrelation times long. Walkers that start together,
+    far out, pass the first check only when they have arrived; walkers that hardly move never pass the second.
 
     Args:
         sample: moves the walkers by one sampling call, with a width that stays; state -> (state, acceptance).
         local_energy: positions (n_walkers, n_particles) -> LocalEnergy.
-        walkers: where they stand.
-        n_calls: length of the first stretch, at least 20 are made.
+        walkers: the walkers.
+        n_calls: length of the first stretch; at least 20 calls are made.
         max_seconds: no further stretch is started after this time.
     """
     started, made, n_calls = time.monotonic(), 0, max(n_calls, _LEAST_ROWS)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.physics.contact_zone import mean_spacing
+from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.trainer import Trainer
 
@@ -22,10 +23,10 @@ _NARROW = 0.1
 """A feature fills at most this share of its interval; what fills more of it is the potential's ordinary slope."""
 
 _FARTHEST = 1e3
-"""Distances in a_ho that are looked at."""
+"""Largest distance searched, in a_ho."""
 
 _FEW_SAMPLES = 30
-"""A feature that fewer samples are expected to have met is not known to be in the mean."""
+"""A feature counts as unseen if fewer samples are expected to have met it."""
 
 
 def with_unseen_features(vmc: Trainer, measurement: EnergyMeasurement) -> EnergyMeasurement:
@@ -37,17 +38,16 @@ def with_unseen_features(vmc: Trainer, measurement: EnergyMeasurement) -> Energy
     so. Features at contact are sampled by `tf_nqs.sampling.near_pairs`, and not looked at.
 
     Args:
-        vmc: a compiled trainer; its walkers tell the density of distances.
+        vmc: a compiled trainer; its walkers give the density of distances.
         measurement: of its energy.
     """
     system = vmc.system
     if system.pair_potential is None or system.n_particles < 2:
         return measurement
     positions = np.asarray(vmc.walkers.positions, np.float64)
-    first, second = np.triu_indices(system.n_particles, k=1)
-    apart = np.abs(positions[:, first] - positions[:, second]).ravel()
+    apart = np.abs(pair_differences(positions)).ravel()
     width = mean_spacing(system.n_particles) / _INTERVALS_PER_SPACING
-    # Of the intervals that hold a pair; a walker that is lost, far out or nowhere, tells nothing.
+    # Only intervals that hold a pair; lost walkers, far out or not finite, are left out.
     occupied, counts = np.unique(apart[apart < _FARTHEST] // width, return_counts=True)
     occupied, pairs = occupied[occupied > 0], counts[occupied > 0] / len(positions)
     if not occupied.size:

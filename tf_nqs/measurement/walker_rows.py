@@ -1,4 +1,4 @@
-"""What a measurement takes down of each walker where several weighted samples were made of it."""
+"""The row of a measurement, one number per walker, where several weighted samples were made of each walker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Moments = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
 
 _LOST = 1e15
-"""A walker so far out, in a_ho, came there by a fault; the square of its position may overflow."""
+"""A walker further out than this, in a_ho, is lost; the square of its position may overflow."""
 
 
 def typical_values(rows: np.ndarray, n_walkers: int) -> np.ndarray:
@@ -36,9 +36,9 @@ def typical_values(rows: np.ndarray, n_walkers: int) -> np.ndarray:
 def combine_samples(rows: np.ndarray, weights: np.ndarray, n_walkers: int, origin: np.ndarray) -> np.ndarray:
     """Returns a row of numbers, one of each walker, whose means are those of the samples.
 
-    That of a walker is origin + sum_k w_k (f_k - origin) over the samples made of it: the weights of a walker sum to 1
-    on average only, and what is near the origin does not feel how far they are from it. If the local energy is the
-    same everywhere, the mean has no error.
+    The number of a walker is origin + sum_k w_k (f_k - origin) over the samples made of it: the weights of a walker
+    sum to 1 on average only, and near the origin their deviation from 1 has no effect. If the local energy is the same
+    everywhere, the mean has no error.
 
     Args:
         rows: quantities of the samples, the local energy first, shape (n_quantities, n_samples); nan where lost.

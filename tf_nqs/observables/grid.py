@@ -17,11 +17,11 @@ _MARGIN = 1.0
 """Beyond the farthest particle seen, in a_ho: Gaussian tails are gone there."""
 
 _LOST = 25.0
-"""Particles further out than so many times the median one are lost, not in a tail: even where the density falls as an
-exponential only one in 2^25 is there."""
+"""Particles further out than this factor times the median distance are lost, not in a tail: even where the density
+falls as an exponential only one in 2^25 is there."""
 
 _MOST_PLACES = 1001
-"""What is measured takes about 1 KiB for each pair of places: 1 GiB for so many."""
+"""Largest number of places: a measurement takes about 1 KiB for each pair of places, 1 GiB for these."""
 
 _FIRST_SPACING, _LEAST_SPACING = 0.1, 0.025
 _TOLERANCE = 1e-4

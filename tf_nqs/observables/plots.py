@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import CubicSpline
 
-from tf_nqs.analysis.canvas import A_HO, mathematics, new_figure
-from tf_nqs.analysis.plots import ACCENT, DARK, GREY, LEGEND_STYLE, LIGHT
+from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure
+from tf_nqs.analysis.plots import ACCENT, DARK, LEGEND_STYLE, LIGHT
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.observables.file import exact_distributions, n_occupied
 from tf_nqs.observables.measure import Observables
@@ -99,15 +99,8 @@ def _panel(title: str, size: tuple[float, float] = (7.0, 4.2)) -> tuple[Figure, 
     figure = new_figure(*size)
     figure.suptitle(mathematics(title), fontsize=12)
     panel = figure.subplots()
-    _decorate(panel)
+    decorate(panel)
     return figure, panel
-
-
-def _decorate(panel: Axes) -> None:
-    """Sets grid and frame."""
-    panel.grid(color=GREY, lw=0.5)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _extent(observed: Observables) -> float:
@@ -139,7 +132,7 @@ def _density(observed: Observables, exact: ExactObservables | None, title: str) 
     panels[-1].set(xlabel=_PLACE, xlim=(-extent, extent))
     panels[0].legend(loc="upper right", ncols=2, **LEGEND_STYLE)
     for panel in panels:
-        _decorate(panel)
+        decorate(panel)
     return figure
 
 

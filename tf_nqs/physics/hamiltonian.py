@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
@@ -15,6 +14,7 @@ from tf_nqs.physics.interactions import (
     regular_interaction,
 )
 from tf_nqs.physics.laplacian import nested_tapes
+from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.physics.potentials import check_potentials
 from tf_nqs.physics.traps import harmonic_trap, named_trap
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, PositionsToEnergy, Tensor
@@ -106,9 +106,7 @@ class TrappedFermions:
         Of calogero it is that of the rest beside l(l-1)/r^2, which the kinetic part of the local energy cancels, see
         `tf_nqs.physics.contact`; `contact_energy` has what is missing.
         """
-        first, second = np.triu_indices(self.n_particles, k=1)
-        distances = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
-        return tf.reduce_sum(self._pair_energy(distances), axis=1)
+        return tf.reduce_sum(self._pair_energy(pair_differences(positions)), axis=1)
 
     def contact_energy(self, positions: Tensor) -> Tensor:
         """Returns l(l-1) sum_{i<j} 1/(x_i - x_j)^2 of calogero, 0 for all others, shape (n_walkers,)."""

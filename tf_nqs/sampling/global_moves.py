@@ -1,12 +1,12 @@
-"""Moves of a walker to anywhere in the trap, beside the steps that lead to its surroundings only."""
+"""Global moves: independence proposals from anywhere in the trap, besides the local steps of a walker."""
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_nqs.physics.oscillator import sample_free_fermions
+from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import LogAbsPsi, Tensor
 
 DILATIONS = (0.6, 1.0, 1.6)
@@ -14,7 +14,7 @@ DILATIONS = (0.6, 1.0, 1.6)
 
 
 def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tensor:
-    """Returns independent positions of density q, that of free fermions dilated by one of `DILATIONS`.
+    """Returns independent positions of density q: free fermions dilated by one of `DILATIONS`.
 
     Args:
         seed: stateless key, int32, shape (2,).
@@ -40,8 +40,7 @@ def log_density(positions: Tensor) -> Tensor:
         positions: x in a_ho, shape (n_walkers, n_particles).
     """
     n_particles = positions.shape[1]
-    first, second = np.triu_indices(n_particles, 1)
-    gaps = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
+    gaps = pair_differences(positions)
     dilations = tf.constant(DILATIONS, positions.dtype)
     radius = tf.reduce_sum(positions**2, axis=1, keepdims=True)
     gaussians = -radius / dilations**2 - n_particles**2 * tf.math.log(dilations)
@@ -53,14 +52,14 @@ def global_move(
 ) -> tuple[Tensor, Tensor]:
     """Moves walkers to their candidates, wherever they are, by a Metropolis step of TFP.
 
-    A candidate is accepted with min(1, |Psi(x')|^2 q(x) / (|Psi(x)|^2 q(x'))). Where the wave function has a region of
-    its own, beyond a node that a random walk hardly crosses, walkers come and go by such moves alone: without them the
-    energy of such a region is missing in every estimate until a walker strays there.
+    A candidate is accepted with min(1, |Psi(x')|^2 q(x) / (|Psi(x)|^2 q(x'))). Only such moves bring walkers into a
+    region behind a node that a random walk hardly crosses: without them every estimate lacks the energy of that region
+    until a walker strays there.
 
     Args:
         log_probability: callable, (n_walkers, n_particles) -> ln|Psi|^2 (n_walkers,), finite everywhere.
         candidates: one from `propose` for every walker, shape (n_walkers, n_particles).
-        positions: where the walkers are, shape (n_walkers, n_particles).
+        positions: of the walkers, shape (n_walkers, n_particles).
         seed: stateless key, int32, shape (2,).
 
     Returns:

@@ -28,6 +28,7 @@ import tensorflow as tf
 
 from tf_nqs.physics.contact_zone import ContactZone
 from tf_nqs.physics.energy import estimate_energy, mask_non_finite, median, weighted_mean
+from tf_nqs.physics.pairs import pair_differences, pair_indices
 from tf_nqs.types import EnergyEstimate, LocalEnergy, LogAbsPsi, Tensor
 
 N_NEAR = 1
@@ -89,12 +90,12 @@ def with_near_pairs(
 
 
 def like_samples(positions: Tensor) -> Tensor:
-    """Returns as many positions as `with_near_pairs` returns, to trace and compile by."""
+    """Returns positions in the number that `with_near_pairs` returns, for tracing and compiling."""
     return tf.tile(positions, (1 + N_NEAR, 1))
 
 
 def like_orbits(positions: Tensor) -> Tensor:
-    """Returns as many positions as `with_near_pairs` asks ln|Psi| of."""
+    """Returns positions in the number for which `with_near_pairs` computes ln|Psi|."""
     return tf.tile(positions, (N_NEAR + N_FAR, 1))
 
 
@@ -157,8 +158,8 @@ def _choose_pairs(positions: Tensor, width: float, number: Tensor | int) -> tupl
     Close pairs are chosen more often: the mean over s of a pair far apart is smaller.
     """
     n_walkers, n_particles = positions.shape
-    first, second = np.triu_indices(n_particles, k=1)
-    apart = tf.abs(tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1))
+    first, second = pair_indices(n_particles)
+    apart = tf.abs(pair_differences(positions))
     odds = 1.0 / (apart + width) ** 2
     probabilities = odds / tf.reduce_sum(odds, axis=1, keepdims=True)
     seed = tf.stack([tf.constant(_KEY), tf.cast(number, tf.int32)])
@@ -219,6 +220,5 @@ def _softmax(logs: Tensor) -> Tensor:
 
 def _pairs_in_zone(positions: Tensor, width: float) -> Tensor:
     """How many pairs of each walker are in the zone, shape (n_walkers,)."""
-    first, second = np.triu_indices(positions.shape[1], k=1)
-    apart = tf.abs(tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1))
+    apart = tf.abs(pair_differences(positions))
     return tf.reduce_sum(tf.cast(apart < width, positions.dtype), axis=1)

@@ -1,4 +1,4 @@
-"""Walkers that are of no use any more: found, and restarted where others stand."""
+"""Lost and stuck walkers: they are found, and restarted where other walkers stand."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from tf_nqs.physics.energy import median
 from tf_nqs.types import Tensor, WalkerState
 
 _FARTHEST = 100.0
-"""Walkers so many times further out than the median one, and than 1 a_ho, came there by a fault: |Psi|^2 falls at least
-exponentially, so that a probability of exp(-100) is left there. A random walk back would take millions of steps."""
+"""A walker is lost if it is further out than this factor times the median distance plus 1 a_ho: |Psi|^2 falls at least
+exponentially, to a probability of exp(-100) there, and a random walk back would take millions of steps."""
 
 _KEY = -2
 """Folded into the walkers' seed: sampling splits the seed, so it draws other numbers."""
 
 
 def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> tuple[WalkerState, Tensor, Tensor]:
-    """Returns the walkers, those that are lost put where others stand.
+    """Returns the walkers, with lost ones moved to the places of others.
 
-    Lost is a walker that is somewhere not finite, that is absurdly far out, or that has not moved for too long. It goes
-    to the place of another one, chosen at random among those that are not lost; from there each goes its own way. If
+    A walker is lost if a position is not finite or absurdly far out, or if it has not moved for too long. It goes to
+    the place of another one, chosen at random among those that are not lost; from there both walk independently. If
     all are lost, all stay.
 
     Args:
-        walkers: where they stand, before sampling.
+        walkers: the walkers, before sampling.
         n_unmoved: sampling calls since each walker moved, int32, shape (n_walkers,).
-        most_unmoved: so many are too many; 0 for no bound.
+        most_unmoved: number of calls without a move at which a walker is lost; 0 for no limit.
 
     Returns:
-        The walkers, with seed and width as they were; their n_unmoved, 0 for the restarted ones; how many these are.
+        The walkers, with unchanged seed and width; their n_unmoved, 0 for restarted ones; the number of these.
     """
     positions = walkers.positions
     is_finite = tf.reduce_all(tf.math.is_finite(positions), axis=1)

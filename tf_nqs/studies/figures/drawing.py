@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from tf_nqs.analysis.canvas import mathematics, new_figure
-from tf_nqs.analysis.plots import GREY, LEGEND_STYLE, running_mean
+from tf_nqs.analysis.canvas import GREY, decorate, mathematics, new_figure
+from tf_nqs.analysis.plots import LEGEND_STYLE, running_mean
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.studies.figures.definitions import Curve, FigureDefinition
 from tf_nqs.studies.figures.outcomes import Outcome
@@ -52,8 +52,7 @@ def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scal
         _draw_profiles(panel, curves, outcomes)
     else:
         _draw_schedule(panel, outcomes[curves[0].run], figure.zoom.get(scale))
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    decorate(panel, "x" if figure.kind == "profile" else "both")
     return picture
 
 
@@ -80,7 +79,6 @@ def _draw_energies(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     panel.set_ylabel("Energy (ħω)")
     panel.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.grid(color=GREY, lw=0.5)
 
 
 def _extremes(energies: np.ndarray, spikes: bool) -> list[float]:
@@ -124,7 +122,6 @@ def _draw_profiles(panel: Axes, curves: list[Curve], outcomes: Mapping[str, Outc
     panel.axhline(phases.index(WHOLE) - 0.5, color=GREY, lw=1)
     panel.set_xlabel("Milliseconds per iteration")
     panel.legend(loc="upper right", **LEGEND_STYLE)
-    panel.grid(axis="x", color=GREY, lw=0.5)
 
 
 def _draw_schedule(panel: Axes, outcome: Outcome, zoom: list[int] | None) -> None:
@@ -147,7 +144,6 @@ def _draw_schedule(panel: Axes, outcome: Outcome, zoom: list[int] | None) -> Non
     panel.set_ylabel("Iterations between samplings")
     # Beside the panel no curve can pass behind the legend.
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, **LEGEND_STYLE)
-    panel.grid(color=GREY, lw=0.5)
 
 
 def mean_waits(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from tf_nqs.analysis.canvas import A_HO, mathematics, new_figure
+from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure
 from tf_nqs.config.search import Choices, Range, Search
 from tf_nqs.exact import Reference
 from tf_nqs.studies.tuning.summary import TrialRecord, best_record
 
-_POINT, _BEST, _FAILED, _GRID = "#1f4e8c", "#c8501e", "#888888", "#d9d9d9"
+_POINT, _BEST, _FAILED = "#1f4e8c", "#c8501e", "#888888"
 _PANELS_PER_ROW = 3
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -64,9 +64,7 @@ def search_figure(search: Search, records: Sequence[TrialRecord], reference: Ref
         else:
             panel.tick_params(which="both", labelleft=False)
     for panel in figure.axes:
-        panel.grid(color=_GRID, lw=0.5)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        decorate(panel)
     return figure
 
 
