@@ -67,8 +67,8 @@ def commands(monkeypatch, tmp_path):
     def accept(*arguments, **options):
         raise AcceptedError
 
-    for module in (builders, experiment):
-        monkeypatch.setattr(module, "build_trainer", accept)
+    monkeypatch.setattr(builders, "build_trainer", accept)
+    monkeypatch.setattr(experiment, "find_reference", accept)
     monkeypatch.setattr(saved_model, "export", accept)
     training = ["--n_particles=2", "--n_features=4", "--quiet", f"--run_dir={tmp_path / 'new' / 'run'}"]
     output = f"--output={tmp_path / 'exported'}"
