@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """Lists the commands and returns the exit status.
 
     Args:
-        argv: program name and arguments; only a wish for help is allowed.
+        argv: program name and arguments; only those that ask for help are allowed.
     """
 
     def work() -> None:

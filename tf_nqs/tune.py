@@ -60,7 +60,7 @@ SECONDS_TO_WAIT_FOR_CHIEF = 600.0
 
 
 class Role(NamedTuple):
-    """What this process is in the search: alone, the chief or a worker."""
+    """Role of this process in a search: the only process, the chief, or a worker."""
 
     tuner_id: str
     is_chief: bool
@@ -103,13 +103,13 @@ def search_of(given: Given) -> Search:
 
 
 def read_role(environment: Mapping[str, str]) -> Role:
-    """Returns what keras-tuner's environment variables make of this process.
+    """Returns the role that the environment variables of keras-tuner give this process.
 
     Args:
         environment: variable -> value.
 
     Raises:
-        SettingsError: some of them are missing, or are no name, no address or no port.
+        SettingsError: some of them are missing, or no valid name, address or port.
     """
     given = {name: environment[name] for name in WORKER_VARIABLES if environment.get(name)}
     if not given:
@@ -123,13 +123,13 @@ def read_role(environment: Mapping[str, str]) -> Role:
     if not _is_host(host):
         raise must_be(WORKER_VARIABLES[1], host, "an IP address or the name of a host")
     if not tuner_id.replace("_", "").replace("-", "").isalnum():  # it becomes a file name
-        raise must_be(WORKER_VARIABLES[0], tuner_id, "letters, digits, - and _ alone")
+        raise must_be(WORKER_VARIABLES[0], tuner_id, "only letters, digits, - and _")
     is_chief = "chief" in tuner_id  # as keras-tuner sees it
     return Role(tuner_id, is_chief, not is_chief)
 
 
 def _is_host(text: str) -> bool:
-    """Returns whether a text looks like an address; nobody is asked whether there is such a host."""
+    """Returns whether a text looks like the address of a host; whether the host exists is not checked."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))  # grpc wants IPv6 in brackets
         return True
@@ -139,7 +139,7 @@ def _is_host(text: str) -> bool:
 
 
 def run(search: Search, role: Role) -> None:
-    """Runs this process' part of a search.
+    """Runs the part of this process in a search.
 
     Args:
         search: the whole search.

@@ -255,7 +255,7 @@ def test_bad_command_lines(arguments, line, no_search, write, tmp_path, monkeypa
         ({"KERASTUNER_TUNER_ID": "chief"}, "KERASTUNER_ORACLE_IP: must be given, as KERASTUNER_TUNER_ID is"),
         ({"KERASTUNER_ORACLE_PORT": "8000"}, "KERASTUNER_TUNER_ID: must be given, as KERASTUNER_ORACLE_PORT is"),
         (dict(zip(tune.WORKER_VARIABLES, ("chief", "::1", "http"), strict=True)), "'http': must be an integer from 1"),
-        (dict(zip(tune.WORKER_VARIABLES, ("../a", "::1", "8000"), strict=True)), "'../a': must be letters"),
+        (dict(zip(tune.WORKER_VARIABLES, ("../a", "::1", "8000"), strict=True)), "'../a': must be only letters"),
         (dict(zip(tune.WORKER_VARIABLES, ("a", "no host", "8000"), strict=True)), "'no host': must be an IP address"),
         (
             dict(zip(tune.WORKER_VARIABLES, ("a", "127.0.0.256", "8000"), strict=True)),

@@ -49,7 +49,7 @@ def test_signals_are_noted_and_said_once(signals, reason, messages):
         waited_until = time.monotonic() + 10
         while not messages and time.monotonic() < waited_until:  # another thread logs it
             time.sleep(0.01)
-    assert len(messages) == 1 and "Ctrl-C leaves at once" in messages[0]
+    assert len(messages) == 1 and "Ctrl-C exits at once" in messages[0]
     assert [signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)] == before
     assert signal.set_wakeup_fd(-1) == -1
     with pytest.raises(KeyboardInterrupt):
@@ -120,7 +120,7 @@ def test_a_second_ctrl_c_leaves_at_once(first):
     with process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(first)
-        assert process.stdout.readline().endswith("Ctrl-C leaves at once\n")  # while it sleeps
+        assert process.stdout.readline().endswith("Ctrl-C exits at once\n")  # while it sleeps
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130

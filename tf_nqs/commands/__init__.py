@@ -1,1 +1,1 @@
-"""Flags and help of all commands; the commands `train` and `export`."""
+"""The commands: what they have in common, and the work of each."""

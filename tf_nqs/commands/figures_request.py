@@ -116,6 +116,6 @@ def request_of(given: Given) -> Request:
     run_dir = given.own.get("run_dir", f"runs/figures_{scale}")
     output = given.own.get("output", Path(f"docs/{report_name(scale)}" if is_all else f"{run_dir}/results.md"))
     overrides = dict(given.settings)
-    max_seconds = overrides.pop("max_seconds", None)  # counts this command alone, and is no setting of the runs
+    max_seconds = overrides.pop("max_seconds", None)  # limits this command, not the runs
     figures = tuple(known if is_all else (name for name in known if name in given.words))
     return Request(figures, scale, Path(run_dir), output, given.own.get("arms"), overrides, max_seconds)

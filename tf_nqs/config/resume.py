@@ -1,4 +1,4 @@
-"""Settings that must not change when a run is resumed, because they decide its results."""
+"""Settings that decide the result of a run, and so must stay when it is resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tf_nqs.config.settings import EvaluationSettings, Settings
 from tf_nqs.named_systems import trap_name
 
 NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
-"""Settings that do not affect the results of a run."""
+"""Settings that do not change the result of a run."""
 
 MAY_CHANGE = (
     *NO_MATTER,

@@ -1,1 +1,1 @@
-"""The environment of a run: TensorFlow's start, signals, the terminal. Loads no TensorFlow when imported."""
+"""The surroundings of a run: start of TensorFlow, signals, terminal. Loads no TensorFlow when imported."""

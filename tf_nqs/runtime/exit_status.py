@@ -1,4 +1,4 @@
-"""How every command ends: its exit status, and one line on stderr if it did not finish.
+"""How every command ends: its exit status, and one line on stderr where it did not finish.
 
 0 done, 2 bad input, 3 the computation failed, 130 interrupted, 128 + signal terminated (143 for SIGTERM).
 """
@@ -17,7 +17,7 @@ EXIT_STATUS = {"failed": 3, "interrupted": 130}
 
 
 class WorkFailedError(Exception):
-    """The input was valid, but the result could not be computed; the message is one line."""
+    """The input was valid, but the computation failed; the message is one line."""
 
 
 def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:

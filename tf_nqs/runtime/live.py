@@ -1,4 +1,4 @@
-"""Live lines on a terminal: the progress of a training, a clock next to a message."""
+"""Lines on a terminal that change with time: the progress of a training, a clock while something is compiled."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def duration(seconds: float) -> str:
 
 
 class _Line:
-    """A renderable of Rich. Rich asks for it at every refresh, so the line fits a terminal that changes its width.
+    """A line for Rich that is made again for each drawing, so that it fits a terminal that changes its width.
 
     Args:
         parts: returns the parts of the line, most important first.
-        share: returns which share of the work is done, for a bar; None for no bar.
+        share: returns the completed share of the work, for a bar; None for no bar.
     """
 
     def __init__(self, parts: Callable[[], Sequence[str]], share: Callable[[], float] | None = None):

@@ -32,7 +32,7 @@ REGISTERED = {
 """Class that Keras' files may contain -> module to import it from."""
 
 PACKAGE = "tf_nqs"
-"""Name of the package under which the classes are registered."""
+"""Package that the classes are registered under."""
 
 
 def watch_imports() -> None:
@@ -62,7 +62,7 @@ def _stand_in(name: str, module: str) -> type:
 
 
 class _Watcher:
-    """A finder that gives Keras and TensorFlow a `_Loader`, and finds no other module.
+    """A finder that finds no module of its own, but adds to the import of two others.
 
     Not derived from `importlib.abc.MetaPathFinder`, whose import would double the time of `import tf_nqs`.
     """
@@ -77,7 +77,7 @@ class _Watcher:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Executes a module and discards the output of C++ libraries on standard error meanwhile."""
+    """Executes a module and drops what C++ libraries write to standard error meanwhile."""
 
     def exec_module(self, module: ModuleType) -> None:
         with _quietly():

@@ -1,4 +1,4 @@
-"""Graceful handling of SIGINT and of terminating signals: training completes the current iterations, then stops."""
+"""Graceful handling of SIGINT and of the signals that terminate a run: training stops after the current iterations."""
 
 from __future__ import annotations
 
@@ -147,27 +147,27 @@ class StopSignals:
             os.close(self._writer)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Records a signal in Python's handler, so that the interrupted code knows the reason when it continues."""
+        """Python's handler: sets the reason at the latest when the interrupted code continues."""
         del frame
         if self.terminated_by is None and number in TERMINATING:
             self.terminated_by = number
         self.reason = "interrupted" if self.terminated_by is None else "terminated"
 
     def _listen(self) -> None:
-        told = False
+        is_announced = False
         while number := os.read(self._reader, 1)[0]:
             if number not in self._handlers:
                 continue
-            if told and number == signal.SIGINT:
+            if is_announced and number == signal.SIGINT:
                 _leave(number)
             self._note(number, None)
-            if not told:
-                told = True
-                logger.info(f"{self.reason}: training ends after the present iterations; Ctrl-C leaves at once")
+            if not is_announced:
+                is_announced = True
+                logger.info(f"{self.reason}: training ends after the current iterations; Ctrl-C exits at once")
 
 
 def _leave(number: int) -> None:
-    """Ends the process with the exit status 128 + signal."""
+    """Ends the process with the status that a shell reports for one killed by a signal."""
     if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live progress line has hidden the cursor
+        os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the progress line has hidden the cursor
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Imports TensorFlow quickly and without its log lines."""
+"""Imports TensorFlow without its start-up messages, and no earlier than needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def silenced_stderr() -> Iterator[None]:
         sys.stderr.flush()
     try:
         kept = os.dup(2)
-    except OSError:  # closed, as of a service: there is nothing to silence
+    except OSError:  # closed, as in a service: there is nothing to silence
         yield
         return
     try:
@@ -100,7 +100,7 @@ def import_tensorflow(optimise_graphs: bool = True) -> None:
 def call_late(target: str, *arguments: Any, **options: Any) -> Any:
     """Imports a function that takes long to import, calls it and returns what it returns.
 
-    So `--help` and bad input are answered at once: commands import this way what they need for their work alone.
+    So `--help` and bad input are answered at once: commands import this way what only their work needs.
 
     Args:
         target: module and function, such as "tf_nqs.experiment.run:run".

@@ -1,4 +1,4 @@
-"""Printing to the terminal; a run never depends on whether its output can be written."""
+"""Output on the terminal. A run does not depend on whether its output can be written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORDS = {
 """Character that an encoding may lack -> its replacement; all others become a question mark."""
 
 SPELLED_OUT = "tf_nqs.spelled_out"
-"""Name of the error handler that makes these replacements."""
+"""Name of the error handler that does this."""
 
 
 def say(text: str) -> None:
@@ -111,7 +111,7 @@ def _write(text: str, stream: TextIO) -> None:
 
 
 def _fall_silent(stream: TextIO) -> None:
-    """Connects a stream to the null device; its buffer is discarded too."""
+    """Redirects a stream, with what is still in its buffer, to the null device."""
     with contextlib.suppress(OSError, ValueError):  # where it is no file, as in a notebook
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
