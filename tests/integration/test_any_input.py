@@ -559,7 +559,7 @@ def test_any_command_line(command, factor, ask, workplace):
 @pytest.mark.parametrize(
     ("command", "arguments", "line"),
     [
-        ("evaluate", ["--run_dir="], "run_dir = '': no such folder; must be the folder of a run"),
+        ("evaluate", ["--run_dir="], "run_dir = '': must be the folder of a run"),
         ("evaluate", ["--run_dir=run", "--help=maybe"], "help = 'maybe': must be all, or given without a value"),
         ("tune", ["--config=search.toml", "--help=1"], "help = '1': must be all, or given without a value"),
         ("reproduce", ["fig3", "--run_dir="], "run_dir = '': must be a new folder"),

@@ -189,7 +189,7 @@ class StatisticalCriterion:
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
-            raise ValueError(f"confidence = {self.confidence}: must be between 0 and 1")
+            raise ValueError(f"confidence = {self.confidence}: must be above 0 and below 1")
 
     def checks(self, windows: Sequence[Window]) -> tuple[Check, ...]:
         """Returns the checks of the later half of the windows, in the order of `names`; none for the first window.

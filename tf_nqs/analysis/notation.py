@@ -57,7 +57,7 @@ def round_to_error(value: float | None, error: float | None) -> tuple[str, str |
     if value is None or not math.isfinite(value):
         return "-", None
     if error is not None and error < 0.0:
-        raise ValueError(f"an error cannot be negative, got {error}")
+        raise ValueError(f"error = {error}: must not be negative")
     if abs(value) >= LARGEST_PLAIN_NUMBER:
         return f"{value:.6g}", f"{error:.2g}" if error is not None and math.isfinite(error) else None
     if error is None or not math.isfinite(error):

@@ -78,7 +78,7 @@ def energy_figure(
     iterations = np.asarray(metrics["iteration"], dtype=np.float64)
     energies = np.asarray(metrics["energy"], dtype=np.float64)
     if iterations.shape != energies.shape or energies.ndim != 1:
-        raise ValueError(f"iteration {iterations.shape} and energy {energies.shape} must be columns of one length")
+        raise ValueError(f"energy of shape {energies.shape}: must be a column as long as iteration")
     energies = np.where(np.isfinite(energies), energies, np.nan)
     reference = finite_or_none(reference)
     measured = measured if measured is not None and finite_or_none(measured[0]) is not None else None

@@ -88,7 +88,7 @@ def series_mean(energies: ArrayLike) -> SampledMean:
     """
     series = np.asarray(energies, dtype=np.float64)
     if series.ndim != 1 or series.size == 0:
-        raise ValueError(f"energies must have shape (n_iterations,), not empty; got {series.shape}")
+        raise ValueError(f"energies of shape {series.shape}: must be (n_iterations,), not empty")
     kept = series[np.isfinite(series)]
     mean, deviations, variance = _centre(kept)
     naive_error = np.sqrt(variance / kept.size) if kept.size > 0 else np.nan

@@ -58,7 +58,7 @@ def series_trend(values: ArrayLike, confidence: float) -> Trend:
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or values.size < N_BATCHES:
-        raise ValueError(f"values must have shape (n,), n of at least {N_BATCHES}; got {values.shape}")
+        raise ValueError(f"values of shape {values.shape}: must be (n,), n of at least {N_BATCHES}")
     size = values.size // N_BATCHES
     means = values[values.size - size * N_BATCHES :].reshape(N_BATCHES, size).mean(axis=1)
     slope, error = (number / size for number in _fitted_line(means))

@@ -32,7 +32,7 @@ class Request(NamedTuple):
 def run_dir_flag() -> Flag:
     """Returns the flag that names the folder of a finished run."""
     text = "Folder of a run, as train.py writes it (required)."
-    return Flag("run_dir", text, "the folder of a run", read=str, is_required=True)
+    return Flag("run_dir", text, "the folder of a run", is_required=True)
 
 
 def run_flags(settings: Iterable[str]) -> list[Flag]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 
-from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.free_fermions import oscillator_orbitals
+from tf_nqs.whole_numbers import finite_number, whole_number
 
 _SMALLEST, _LARGEST, _N_SIZES = 1e-4, 4.0, 120
 """Sizes tried, in a_ho, evenly spaced in their logarithm."""
@@ -52,9 +52,11 @@ def gaussian_cluster(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    width = check_positive("interaction_range", interaction_range)
-    height = check_finite("interaction_strength", interaction_strength) / (np.sqrt(2.0 * np.pi) * width)
-    return best_cluster(check_n_particles(n_particles), lambda r: height * np.exp(-0.5 * (r / width) ** 2), trap)
+    width = finite_number("interaction_range", interaction_range, 0)
+    height = finite_number("interaction_strength", interaction_strength) / (np.sqrt(2.0 * np.pi) * width)
+    return best_cluster(
+        whole_number("n_particles", n_particles, 1), lambda r: height * np.exp(-0.5 * (r / width) ** 2), trap
+    )
 
 
 def best_cluster(

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from tf_nqs import defaults
-from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.determinants import count_determinants, count_pairs
 from tf_nqs.exact.diagonalisation import ground_state
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 from tf_nqs.exact.two_body import relative_hamiltonian
+from tf_nqs.whole_numbers import finite_number, whole_number
 
 # Quanta between two cuts of the sequence, and where it starts; the frequency is chosen at a cut
 # high enough that the best frequency hardly moves, low enough to take 10 to 150 ms a try.
@@ -75,7 +75,7 @@ def diagonalised_energy(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    deadline = time.monotonic() + check_positive("max_seconds", max_seconds)
+    deadline = time.monotonic() + finite_number("max_seconds", max_seconds, 0)
     frequency = best_frequency(n_particles, interaction_strength, interaction_range, cut=_SEARCH_CUT, deadline=deadline)
     system = (n_particles, interaction_strength, interaction_range)
     bound = _raise_cut(system, frequency, _FIRST_CUT, deadline, report, may_stall=True)
@@ -209,9 +209,9 @@ def best_frequency(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    n_particles = check_n_particles(n_particles)
-    strength = check_finite("interaction_strength", interaction_strength)
-    width = check_positive("interaction_range", interaction_range)
+    n_particles = whole_number("n_particles", n_particles, 1)
+    strength = finite_number("interaction_strength", interaction_strength)
+    width = finite_number("interaction_range", interaction_range, 0)
 
     def energy(log_frequency: float) -> float:
         if time.monotonic() > deadline:

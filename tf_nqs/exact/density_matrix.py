@@ -30,8 +30,8 @@ def one_body_density_matrix(state: GroundState) -> NDArray[np.float64]:
     """
     if state.frequency != 1.0:
         raise ValueError(
-            "state must have frequency 1.0 (ask `ground_state` for it): with another frequency "
-            f"its centre of mass is not the trap's, got {state.frequency!r}."
+            f"state.frequency = {state.frequency:g}: must be 1, as `ground_state` gives it; with another frequency "
+            "the centre of mass is not that of the trap"
         )
     return _density_matrix_in_basis(state)
 
@@ -53,7 +53,7 @@ def density(state: GroundState, x: ArrayLike) -> NDArray[np.float64]:
         ValueError: if the frequency is below 1.
     """
     if state.frequency < 1.0:
-        raise ValueError(f"state must have a frequency >= 1, got {state.frequency!r}.")
+        raise ValueError(f"state.frequency = {state.frequency:g}: must be at least 1")
     x = np.asarray(x, dtype=np.float64)
     gamma = _density_matrix_in_basis(state)
     variance = (1.0 - 1.0 / state.frequency) / (2.0 * state.occupations.shape[1])

@@ -6,19 +6,18 @@ the basis. So the frequency can be chosen for the intrinsic state, and E is an u
 cut.
 """
 
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.determinants import (
     determinant_list,
     remove_pairs,
 )
 from tf_nqs.exact.two_body import oscillator_brackets, pair_matrix, relative_hamiltonian
+from tf_nqs.whole_numbers import finite_number, whole_number
 
 # Below this a dense solver is faster than ARPACK, which also needs more states than vectors.
 _SMALLEST_SPARSE = 64
@@ -114,13 +113,11 @@ def ground_state(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    if check_n_particles(n_particles) < 2:
-        raise ValueError(f"n_particles must be >= 2 for a diagonalisation, got {n_particles!r}.")
-    strength = check_finite("interaction_strength", interaction_strength)
-    width = check_positive("interaction_range", interaction_range)
-    frequency = check_positive("frequency", frequency)
-    if not isinstance(cut, numbers.Integral) or cut < 0:
-        raise ValueError(f"cut must be an integer >= 0, got {cut!r}.")
+    n_particles = whole_number("n_particles", n_particles, 2)
+    strength = finite_number("interaction_strength", interaction_strength)
+    width = finite_number("interaction_range", interaction_range, 0)
+    frequency = finite_number("frequency", frequency, 0)
+    cut = whole_number("cut", cut)
     occupations = determinant_list(n_particles, cut, parity=0)
     hamiltonian = intrinsic_hamiltonian(occupations, strength, width, frequency)
     guess = np.zeros(len(occupations))

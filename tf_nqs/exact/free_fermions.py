@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tf_nqs.exact.arguments import check_n_particles
+from tf_nqs.whole_numbers import whole_number
 
 
 def oscillator_orbitals(n_orbitals: int, x: ArrayLike) -> NDArray[np.float64]:
@@ -22,8 +22,7 @@ def oscillator_orbitals(n_orbitals: int, x: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: if `n_orbitals` is below 1.
     """
-    if n_orbitals < 1:
-        raise ValueError(f"n_orbitals must be an integer >= 1, got {n_orbitals!r}.")
+    n_orbitals = whole_number("n_orbitals", n_orbitals, 1)
     x = np.asarray(x, dtype=np.float64)
     orbitals = np.empty((n_orbitals, *x.shape))
     orbitals[0] = np.pi**-0.25 * np.exp(-0.5 * x * x)
@@ -46,7 +45,7 @@ def free_fermion_energy(n_particles: int) -> float:
     Raises:
         ValueError: if `n_particles` is not an integer >= 1.
     """
-    return 0.5 * check_n_particles(n_particles) ** 2
+    return 0.5 * whole_number("n_particles", n_particles, 1) ** 2
 
 
 def free_fermion_density(n_particles: int, x: ArrayLike) -> NDArray[np.float64]:
@@ -62,4 +61,4 @@ def free_fermion_density(n_particles: int, x: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: if `n_particles` is not an integer >= 1.
     """
-    return np.sum(oscillator_orbitals(check_n_particles(n_particles), x) ** 2, axis=0)
+    return np.sum(oscillator_orbitals(whole_number("n_particles", n_particles, 1), x) ** 2, axis=0)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from tf_nqs.exact.arguments import check_finite, check_positive
+from tf_nqs.whole_numbers import finite_number
 
 _REACH = 7.0
 """End of the integration, in ranges: beyond it exp(-t^2) is below 1e-21, and the wave function is exp(-k t)."""
@@ -32,8 +32,8 @@ def bound_pair_energy(interaction_strength: float, interaction_range: float) -> 
     Raises:
         ValueError: if an argument is not finite, or the range is not positive.
     """
-    strength = check_finite("interaction_strength", interaction_strength)
-    width = check_positive("interaction_range", interaction_range)
+    strength = finite_number("interaction_strength", interaction_strength)
+    width = finite_number("interaction_range", interaction_range, 0)
     depth = -2.0 * strength * width / np.sqrt(2.0 * np.pi)  # in units of 1 / (2 sigma0^2)
     if depth <= _critical_depth():
         return None
@@ -48,7 +48,7 @@ def critical_strength(interaction_range: float) -> float:
     Args:
         interaction_range: sigma0 in a_ho, > 0.
     """
-    return -0.5 * np.sqrt(2.0 * np.pi) * _critical_depth() / check_positive("interaction_range", interaction_range)
+    return -0.5 * np.sqrt(2.0 * np.pi) * _critical_depth() / finite_number("interaction_range", interaction_range, 0)
 
 
 @functools.cache

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.polynomial import hermite
 from numpy.typing import NDArray
 
-from tf_nqs.exact.arguments import check_n_particles
 from tf_nqs.exact.convergence import best_frequency
 from tf_nqs.exact.diagonalisation import GroundState, ground_state
 from tf_nqs.exact.free_fermions import oscillator_orbitals
+from tf_nqs.whole_numbers import whole_number
 
 CUTS = {2: 120, 3: 60, 4: 44}
 """Number of particles -> energy cut; more particles are too many for wave functions on a grid."""
@@ -77,7 +77,7 @@ def exact_observables(
     Raises:
         ValueError: an argument is out of its range.
     """
-    if check_n_particles(n_particles) == 1 or interaction_strength == 0.0:
+    if whole_number("n_particles", n_particles, 1) == 1 or interaction_strength == 0.0:
         return free_fermion_observables(n_particles, x)
     if n_particles not in CUTS:
         return None

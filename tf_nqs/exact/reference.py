@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tf_nqs import defaults
-from tf_nqs.exact.arguments import check_finite, check_n_particles, check_positive
 from tf_nqs.exact.closed_forms import closed_form_energy
 from tf_nqs.exact.convergence import diagonalised_energy
 from tf_nqs.exact.free_fermions import free_fermion_energy
 from tf_nqs.exact.free_pair import bound_pair_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 from tf_nqs.named_systems import NamedSystem, check_parameters, is_plain_gaussian, resolved_range, trap_name
+from tf_nqs.whole_numbers import finite_number, whole_number
 
 LARGEST_DIAGONALISED = 6
 # With a larger remainder the distance from the reference would be meaningless.
@@ -75,18 +75,18 @@ def reference_energy(
         (2.425619, 'relative_coordinate')
     """
     system = NamedSystem(
-        check_n_particles(n_particles),
+        whole_number("n_particles", n_particles, 1),
         interaction,
-        check_finite("interaction_strength", interaction_strength),
+        finite_number("interaction_strength", interaction_strength),
         interaction_range,
-        check_finite("pair_stiffness", pair_stiffness),
+        finite_number("pair_stiffness", pair_stiffness),
         trap_name(trap),
         trap_quartic,
         trap_separation,
     )
-    check_positive("max_seconds", max_seconds)
+    finite_number("max_seconds", max_seconds, 0)
     if interaction_range is not None:
-        check_positive("interaction_range", interaction_range)
+        finite_number("interaction_range", interaction_range, 0)
     check_parameters(system)
     if is_plain_gaussian(system):
         return _gaussian_reference(system, max_seconds, report)

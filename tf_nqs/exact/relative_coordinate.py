@@ -4,7 +4,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.linalg import eigh
 
-from tf_nqs.exact.arguments import check_finite, check_positive
+from tf_nqs.whole_numbers import finite_number
 
 _FIRST_N_FUNCTIONS = 64
 _LAST_N_FUNCTIONS = 1024
@@ -30,8 +30,8 @@ def two_particle_energy(interaction_strength: float, interaction_range: float) -
     Raises:
         ValueError: if an argument is not finite, or the range is not positive.
     """
-    strength = check_finite("interaction_strength", interaction_strength)
-    width = check_positive("interaction_range", interaction_range)
+    strength = finite_number("interaction_strength", interaction_strength)
+    width = finite_number("interaction_range", interaction_range, 0)
     n_functions = _FIRST_N_FUNCTIONS
     level = _lowest_odd_level(strength, width, n_functions)
     while True:

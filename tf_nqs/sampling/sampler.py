@@ -78,11 +78,11 @@ class Sampler(abc.ABC):
         stuck_steps: int = defaults.STUCK_STEPS,
     ):
         if not proposal_width > 0:
-            raise ValueError(f"proposal_width = {proposal_width}: must be positive")
+            raise ValueError(f"proposal_width = {proposal_width}: must be above 0")
         if target_acceptance is None:
             target_acceptance = self.default_acceptance
         if not 0 < target_acceptance < 1:
-            raise ValueError(f"target_acceptance = {target_acceptance}: must be between 0 and 1")
+            raise ValueError(f"target_acceptance = {target_acceptance}: must be above 0 and below 1")
         self.n_walkers = whole_number("n_walkers", n_walkers, FEWEST_WALKERS)
         self.n_steps = whole_number("n_steps", n_steps, 1)
         self.n_burn_in = whole_number("n_burn_in", n_burn_in)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.errors import SettingsError, shown, why
 
 VERSION_FOLDER, README_FILE = "1", "README.md"
 """TensorFlow Serving looks for models in folders named by their version."""
@@ -40,7 +40,7 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, SettingsError):
             raise
-        reason = getattr(error, "strerror", None) or error
+        reason = why(error)
         raise SettingsError(f"output = {name}: no usable path ({reason}); {allowed}") from error
     if is_empty:
         return target

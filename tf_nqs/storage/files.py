@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tf_nqs.config.errors import RunFolderError, shown
+from tf_nqs.config.errors import RunFolderError, shown, why
 
 FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """System errors of a disk that cannot be written."""
@@ -40,7 +40,7 @@ def folder_errors(leaf: str, folder: str | Path, hint: str = "", among_others: b
         number = error_number(error)
         if number not in FAILURES + MISPLACED and (among_others or not isinstance(error, OSError)):
             raise
-        reason = os.strerror(number) if number in FAILURES else getattr(error, "strerror", None) or str(error)
+        reason = os.strerror(number) if number in FAILURES else why(error)
         end = f"; {hint}" if hint else ""
         raise RunFolderError(f"{leaf} = {shown(str(folder))}: cannot be written ({reason}){end}") from error
 

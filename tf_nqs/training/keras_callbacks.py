@@ -35,7 +35,7 @@ def flat_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
     flat = [one for one in keras.tree.flatten(callbacks) if one is not None]
     for one in flat:
         if not isinstance(one, keras.callbacks.Callback):
-            raise TypeError(f"callbacks: {one!r} must be a keras.callbacks.Callback")
+            raise TypeError(f"callbacks = {one!r}: must be a keras.callbacks.Callback")
     return flat
 
 

@@ -48,20 +48,20 @@ def make_optimizer(
         raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.LEARNING_RATE)}")
     rate = defaults.LEARNING_RATE[name] if learning_rate is None else learning_rate
     decay = defaults.DECAY_ITERATIONS[name] if decay_iterations is None else decay_iterations
-    schedule = _falling(rate, decay)
+    schedule = _falling("learning_rate", rate, decay)
     if name == "adam":
         return {"optimizer": keras.optimizers.Adam(schedule), "natural_gradient": None}
     layer = NaturalGradient(
         momentum if name == "spring" else 0.0,
-        _falling(damping, damping_decay_iterations),
+        _falling("damping", damping, damping_decay_iterations),
         form=_FORMS[name],
         **natural_gradient,
     )
     return {"optimizer": keras.optimizers.SGD(schedule), "natural_gradient": layer}
 
 
-def _falling(start: float, iterations: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def _falling(name: str, start: float, iterations: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """start/(1 + t/iterations) in iteration t; constant for iterations = 0."""
     if not start > 0:
-        raise ValueError(f"learning_rate and damping must be above 0, not {start}")
+        raise ValueError(f"{name} = {start}: must be above 0")
     return keras.optimizers.schedules.InverseTimeDecay(start, iterations, 1.0) if iterations else start

@@ -97,7 +97,7 @@ def test_odd_runs_are_drawn(energies, reference, measured):
 
 def test_columns_of_different_length_are_refused():
     """Before anything is drawn."""
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="as long as iteration"):
         energy_figure({"iteration": np.arange(3), "energy": np.zeros(2)}, None, "")
 
 

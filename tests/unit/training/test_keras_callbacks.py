@@ -173,7 +173,7 @@ def test_a_callback_may_monitor_what_another_one_adds(trainer):
 
 
 def test_what_is_no_callback():
-    with pytest.raises(TypeError, match=r"callbacks: 3 must be a keras\.callbacks\.Callback"):
+    with pytest.raises(TypeError, match=r"callbacks = 3: must be a keras\.callbacks\.Callback"):
         flat_callbacks([3])
 
 
