@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.fields import FieldInfo
 
-from tf_nqs.config.fields import field_allowed, field_type
+from tf_nqs.config.fields import field_allowed, flag_forms
 from tf_nqs.config.search import SearchSettings
 from tf_nqs.config.section import Section
 from tf_nqs.config.settings import SECTIONS
@@ -23,7 +23,7 @@ def _section(name: str, section: type[Section]) -> str:
 
 
 def _row(leaf: str, field: FieldInfo) -> str:
-    flag = f"--[no]{leaf}" if field_type(field) is bool else f"--{leaf}"
+    flag = f"--{leaf}" if flag_forms(field) is None else f"--[no]{leaf}"
     if field.is_required():
         default = "required"
     elif field.default is None:

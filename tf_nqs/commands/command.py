@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import tf_nqs
 from tf_nqs.commands.flags import Flag, Given, parse, switch_flag
 from tf_nqs.runtime.exit_status import exit_status_of
 from tf_nqs.runtime.terminal import printed_messages, say
@@ -58,7 +58,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
             say(help_text(command, everything=given.own["help"] == "all"))
             return None
         if given.own.get("version"):
-            say(f"tf-nqs {_version()}")
+            say(f"tf-nqs {tf_nqs.__version__}")
             return None
         with printed_messages(bool(given.settings.get("quiet"))):
             return command.work(given)
@@ -102,10 +102,3 @@ def help_block(title: str, entries: Mapping[str, str]) -> str:
     for flag, text in entries.items():
         lines.append(textwrap.fill(text, 110, initial_indent=f"  {flag:<26} ", subsequent_indent=" " * 29))
     return "\n".join(lines)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("tf-nqs")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tf_nqs.commands.figures_request import OUTPUT_ALLOWED, Request
-from tf_nqs.config import SettingsError
-from tf_nqs.config.errors import shown, why
 from tf_nqs.storage.files import folder_errors
 from tf_nqs.storage.run_folder import lock_folder
 from tf_nqs.studies.figures import load_figures, load_runs
@@ -33,7 +33,8 @@ def reproduce(request: Request) -> None:
     allowed = drawn if request.names is None else request.names
     _check_writable(request.output)  # better refused before hours of training, and before a folder is made
     with lock_folder(request.run_dir, LOCK_FILE, "locked by another process; wait for it to finish"):
-        _make_folder(request.output)
+        with _output_errors(request.output):
+            request.output.with_suffix("").mkdir(parents=True, exist_ok=True)
         outcomes = make_outcomes(runs, drawn, allowed, request.run_dir, request.max_seconds)
         with folder_errors("output", request.output, "the same command continues once it can", among_others=True):
             written = write_report(figures, outcomes, request.scale, request.output)
@@ -43,35 +44,22 @@ def reproduce(request: Request) -> None:
     logger.info(f"written: {written[0]} and {len(written) - 1} pictures in {written[0].with_suffix('')}")
 
 
+def _output_errors(output: Path) -> AbstractContextManager[None]:
+    return folder_errors("output", output, f"must be {OUTPUT_ALLOWED}")
+
+
 def _check_writable(output: Path) -> None:
-    """Looks whether the file, and the folder of the pictures beside it, can be written; writes nothing.
+    """Refuses a file that cannot be written, or beside which no folder for the pictures can be made; writes nothing.
 
     Raises:
-        SettingsError: they cannot.
+        SettingsError: it cannot be written.
     """
     pictures = output.with_suffix("")
-    try:
-        reason = "is a folder" if output.is_dir() else None
-        for place in (pictures, *pictures.parents):
-            if place.exists() or place.is_symlink():
-                if not place.is_dir():
-                    reason = f"{place} is no folder"
-                elif not os.access(place, os.W_OK):
-                    reason = f"{place} is read-only"
-                break
-    except (OSError, ValueError) as error:
-        reason = why(error)
-    if reason is not None:
-        raise _not_writable(output, reason)
-
-
-def _make_folder(output: Path) -> None:
-    """Makes the folder of the pictures beside the file; raises SettingsError where the system lets none be made."""
-    try:
-        output.with_suffix("").mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise _not_writable(output, why(error)) from error
-
-
-def _not_writable(output: Path, reason: str) -> SettingsError:
-    return SettingsError(f"output = {shown(str(output))}: cannot be written ({reason}); must be {OUTPUT_ALLOWED}")
+    with _output_errors(output):
+        place = next(place for place in (pictures, *pictures.parents) if place.exists() or place.is_symlink())
+        if output.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{place} is no folder")
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, f"{place} is read-only")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,8 @@ def _all_runs() -> dict[str, PlannedRun]:
 
 
 def _markdown_file(text: str) -> Path:
-    if Path(text).suffix != ".md":
+    os.fsencode(text)  # raises ValueError for a name that no file can have
+    if Path(text).suffix != ".md" or "\0" in text:
         raise ValueError(text)
     return Path(text)
 

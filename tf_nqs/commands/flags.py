@@ -15,8 +15,6 @@ from tf_nqs.config.errors import ELSE_LISTED, SettingsError, must_be, must_be_gi
 from tf_nqs.config.fields import checked_value, field_allowed, flag_forms, from_text
 from tf_nqs.config.settings import FIELDS
 
-TRUE_OR_FALSE = "true or false"
-
 
 def _text(text: str) -> str:
     if not text:
@@ -120,12 +118,8 @@ def choice_flag(name: str, text: str, values: Sequence[str]) -> Flag:
 
 def switch_flag(name: str, text: str, section: str = "settings", label: str = "") -> Flag:
     """Returns a flag that is true or false, and true where it is given without a value."""
-    return Flag(name, text, TRUE_OR_FALSE, section, read_switch, True, label)
-
-
-def read_switch(text: str) -> bool:
-    """Returns whether a text spells true; raises KeyError if it spells neither true nor false."""
-    return {"true": True, "false": False}[text.lower()]
+    spelled = {"true": True, "false": False}
+    return Flag(name, text, "true or false", section, lambda text: spelled[text.lower()], True, label)
 
 
 def parse(flags: Sequence[Flag], argv: Sequence[str]) -> Given:
@@ -183,9 +177,7 @@ def _texts(known: Mapping[str, Flag], argv: Sequence[str]) -> dict[str, str]:
     values = absl_flags.FlagValues()
     for flag in known.values():
         parser: absl_flags.ArgumentParser[str] = absl_flags.ArgumentParser()
-        absl_flags.DEFINE_flag(
-            absl_flags.Flag(parser, None, flag.name, None, "", boolean=flag.takes_none), values, required=False
-        )
+        absl_flags.DEFINE_flag(absl_flags.Flag(parser, None, flag.name, None, "", boolean=flag.takes_none), values)
     try:
         leftover = values(["--help" if argument == "-h" else argument for argument in argv])[1:]
     except absl_flags.UnrecognizedFlagError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,8 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
     if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
         raise SettingsError(f"{STAGES}: must be one table or more in {name}, each written [[{STAGES}]]")
     leaves, overrides = leaves_of(table, name), dict(overrides)
-    run_dir = _chain_folder(checked("run_dir", {"run_dir": run_dir, **leaves, **overrides}["run_dir"]))
+    run_dir = checked("run_dir", {"run_dir": run_dir, **leaves, **overrides}["run_dir"])
+    run_dir = str(Path(os.path.expanduser(run_dir)))  # leaves the name of an unknown user, which is refused later
     # Where training starts from is not handed down from stage to stage.
     start = [given.pop("transfer_from") for given in (overrides, leaves) if "transfer_from" in given]
     stages: list[Settings] = []
@@ -90,13 +92,6 @@ def chain_to_toml(chain: Chain) -> str:
         places = {"run": settings.run.model_copy(update={"run_dir": None}), "transfer": transfer}
         blocks.append(f"[[{STAGES}]]\n" + to_toml(settings.model_copy(update=places), f"{STAGES}."))
     return "\n".join(blocks)
-
-
-def _chain_folder(run_dir: str) -> str:
-    try:
-        return str(Path(run_dir).expanduser())
-    except RuntimeError:  # no such user; the folder is refused when it is claimed
-        return run_dir
 
 
 def _own_leaves(table: Mapping[str, Any], name: str) -> dict[str, Any]:

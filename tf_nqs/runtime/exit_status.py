@@ -31,12 +31,9 @@ def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:
     try:
         with termination_raised():
             return work() or 0
-    except SettingsError as error:
+    except (SettingsError, WorkFailedError) as error:
         complain(f"error: {error}")
-        return BAD_INPUT
-    except WorkFailedError as error:
-        complain(f"error: {error}")
-        return EXIT_STATUS["failed"]
+        return BAD_INPUT if isinstance(error, SettingsError) else EXIT_STATUS["failed"]
     except KeyboardInterrupt:
         complain(f"interrupted; {interrupted}")
         return EXIT_STATUS["interrupted"]

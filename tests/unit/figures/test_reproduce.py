@@ -269,7 +269,7 @@ def test_where_results_go():
 def test_help_names_figures_and_arms_without_tensorflow():
     code = (
         "import sys; from tf_nqs import reproduce; status = reproduce.main(['reproduce', '--help']);"
-        "print(status, sorted({'keras', 'tensorflow'} & sys.modules.keys()))"
+        "print(status, sorted({'keras', 'matplotlib', 'scipy', 'tensorflow'} & sys.modules.keys()))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.endswith("\n0 []\n")
