@@ -36,7 +36,7 @@ class JastrowAnsatz(keras.Model):
     [x_i, sum_(j != i) t(x_i - x_j)]. The heads v and v' start at zero, w at 1 and u at 0: at the start Psi is the
     normalised ground state of free fermions, and needs no pretraining.
 
-    No weight's shape depends on A, and float32 holds for any A. The defaults make 5540 parameters.
+    No weight's shape depends on A, and float32 holds for any A. The defaults make 1492 parameters.
 
     Args:
         n_particles: number of fermions A.
@@ -63,7 +63,7 @@ class JastrowAnsatz(keras.Model):
     Example:
         >>> ansatz = JastrowAnsatz(n_particles=4)
         >>> ansatz.count_params()
-        5540
+        1492
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class JastrowAnsatz(keras.Model):
     def equivariant_layers(self) -> list[keras.layers.Layer]:
         """The layers that make features, which freezing keeps as they are: the pair network and the equivariant ones.
 
-        What is left then are the two heads, w and u: 68 parameters by default.
+        What is left then are the two heads, w and u: 36 parameters by default.
         """
         return [self.pair_network, *self.particle_layers]
 
