@@ -17,7 +17,7 @@ import tf_nqs
 from tf_nqs import evaluate, observe
 from tf_nqs.analysis import read_metrics
 from tf_nqs.commands import export, train
-from tf_nqs.commands.run_command import main
+from tf_nqs.commands.command import main
 
 OLD_RUNS = Path(__file__).parents[1] / "data" / "run_of_version_1"
 
