@@ -19,7 +19,7 @@ from tf_nqs.experiment import isolated
 from tf_nqs.experiment.isolated import RunCrashedError, run_in_subprocess
 from tf_nqs.runtime.signals import StopSignals, Terminated, termination_raised
 from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import claim_run_folder
+from tf_nqs.storage.run_folder import RunFolder
 
 
 def settings_of(note):
@@ -97,7 +97,7 @@ def terminated_in_training(settings, *_):
 
 
 def claims_its_folder(settings, *_):
-    claim_run_folder(settings.run.run_dir)
+    RunFolder.claim(settings.run.run_dir)
 
 
 def waits(settings, *_):

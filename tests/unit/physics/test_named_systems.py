@@ -62,7 +62,6 @@ def coth(r):
         ({"pair_potential": tf.cos, "pair_stiffness": 1.0}, lambda r: np.cos(r) + 0.5 * r**2),
         ({"interaction": f"{__name__}:own_interaction"}, lambda r: 3.0 * r**2),
     ],
-    ids=str,
 )
 def test_interactions(arguments, expected):
     energy = TrappedFermions(A, **arguments).pair_energy(tf.constant(DISTANCES))
@@ -79,7 +78,6 @@ def test_interactions(arguments, expected):
         ({"trap": "quartic"}, lambda x: x**2 / 2 + 0.1 * x**4),
         ({"trap": "quartic", "trap_quartic": 0.3}, lambda x: x**2 / 2 + 0.3 * x**4),
     ],
-    ids=str,
 )
 def test_traps(arguments, expected):
     energy = TrappedFermions(A, **arguments).trap_energy(tf.constant(POSITIONS))
@@ -163,7 +161,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=str)
+@pytest.mark.parametrize(("arguments", "words"), REFUSED)
 def test_what_is_refused(arguments, words):
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         TrappedFermions(A, **arguments)
