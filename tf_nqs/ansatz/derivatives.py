@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.ansatz.check import is_from_package, parts_of
-from tf_nqs.ansatz.protocol import HasForwardLaplacian, WaveFunction
+from tf_nqs.ansatz.protocol import HasForwardLaplacian, HasRegularDerivatives, WaveFunction
 from tf_nqs.physics.contact import contact_exponent_of, nested_tapes_at_contact
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
@@ -114,9 +114,13 @@ def log_derivatives(ansatz: WaveFunction, laplacian: str) -> Callable[[Tensor], 
         Callable, positions (n_walkers, n_particles) -> LogDerivatives; of an ansatz with a `contact_exponent` without
         the term that diverges at contact, see `tf_nqs.physics.contact`.
     """
-    if laplacian == "forward":
+    exponent = contact_exponent_of(ansatz)
+    if laplacian == "forward" and exponent == 1.0:
         forward = cast(HasForwardLaplacian, ansatz)
         return lambda positions: forward.forward_laplacian(positions)[1]
-    if (exponent := contact_exponent_of(ansatz)) != 1.0:
+    if laplacian == "forward":
+        regular = cast(HasRegularDerivatives, ansatz)
+        return lambda positions: regular.regular_derivatives(positions)[1]
+    if exponent != 1.0:
         return lambda positions: nested_tapes_at_contact(lambda x: ansatz(x)[1], positions, exponent)
     return lambda positions: nested_tapes(lambda x: ansatz(x)[1], positions)

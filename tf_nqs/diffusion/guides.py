@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_nqs.ansatz.derivatives import choose_laplacian, log_derivatives
 from tf_nqs.ansatz.protocol import HasOrbitals
 from tf_nqs.diffusion.walk import Guide, GuideValues
+from tf_nqs.physics.contact import contact_exponent_of, sum_of_logs
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.types import LogDerivatives, Tensor
 
@@ -30,9 +31,7 @@ def free_fermion_guide(system: TrappedFermions, stiffness: float = 1.0) -> Guide
         inverse = tf.where(np.eye(n_particles, dtype=bool), tf.zeros_like(differences), 1 / differences)
         gradient = tf.reduce_sum(inverse, axis=2) - stiffness * positions
         squared = tf.reduce_sum(positions**2, axis=1)
-        first, second = np.triu_indices(n_particles, k=1)
-        distances = tf.abs(tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1))
-        log_abs_psi = tf.reduce_sum(tf.math.log(distances), axis=1) - 0.5 * stiffness * squared
+        log_abs_psi = sum_of_logs(positions) - 0.5 * stiffness * squared
         laplacian = stiffness**2 * squared - stiffness * n_particles**2
         energy = system.local_energy(positions, LogDerivatives(gradient, laplacian))
         return GuideValues(log_abs_psi, gradient, energy.total)
@@ -56,11 +55,12 @@ def ansatz_guide(ansatz: keras.Model, system: TrappedFermions) -> Guide:
             "walkers; must be a JastrowAnsatz, or use free_fermion_guide"
         )
     laplacian = choose_laplacian(ansatz, "auto", system.n_particles)
-    derivatives = log_derivatives(ansatz, laplacian)
+    derivatives, exponent = log_derivatives(ansatz, laplacian), contact_exponent_of(ansatz)
 
     def guide(positions: Tensor) -> GuideValues:
         if laplacian == "forward":
-            (_, log_abs_psi), found = ansatz.forward_laplacian(positions)
+            one_pass = ansatz.forward_laplacian if exponent == 1.0 else ansatz.regular_derivatives
+            (_, log_abs_psi), found = one_pass(positions)
         else:
             log_abs_psi, found = ansatz(positions)[1], derivatives(positions)
         return GuideValues(log_abs_psi, found.gradient, system.local_energy(positions, found).total)

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.layers.pair_layout import differences_to_others
+from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import Shape, SignedLog, Tensor
 
 
@@ -46,8 +46,7 @@ class VandermondeFactor(keras.layers.Layer):
 
     def call(self, positions: Tensor) -> SignedLog:
         n_particles = positions.shape[1]
-        first, second = np.triu_indices(n_particles, k=1)
-        distances = tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
+        distances = pair_differences(positions)
         # The sum of logarithms, not the logarithm of the product: the latter overflows for 64 particles.
         logs = tf.reduce_sum(tf.math.log(tf.abs(distances)), axis=1)
         log_norm = -0.5 * _log_mehta_integral(n_particles, self.exponent)

@@ -13,9 +13,9 @@ The parts of the local energy are therefore made without both:
 
 Their sum is the local energy. l = 1 is every other system: nothing is left out, and prod x_ij is the usual node.
 
-How a wave function fits in: it has an attribute `contact_exponent` = l, its ln|Psi| holds l sum ln|x_ij|, and the
-`laplacian` of its `forward_laplacian` is the right side above without the last sum (`from_regular_part` makes it of
-the derivatives of U). A wave function without the attribute counts as one with l = 1.
+How a wave function fits in: it has an attribute `contact_exponent` = l, its ln|Psi| holds l sum ln|x_ij|, and its
+`regular_derivatives` have the right side above without the last sum, its `forward_laplacian` with it. A wave function
+without the attribute counts as one with l = 1.
 
 Reference: Calogero, J. Math. Phys. 12, 419 (1971); Hallnas and Langmann, math-ph/0511040.
 """
@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs.physics.laplacian import nested_tapes
+from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, Tensor
 
 
@@ -60,12 +61,6 @@ def check_contact(ansatz: Any, system: Any) -> None:
         f"interaction = {system.interaction}: must have a wave function that vanishes as |r|^{wanted:g} where two "
         f"particles meet, as JastrowAnsatz can; {name} does not"
     )
-
-
-def pair_differences(positions: Tensor) -> Tensor:
-    """Returns x_i - x_j of all pairs i < j, shape (n_walkers, n_pairs)."""
-    first, second = np.triu_indices(positions.shape[1], k=1)
-    return tf.gather(positions, first, axis=1) - tf.gather(positions, second, axis=1)
 
 
 def sum_of_logs(positions: Tensor) -> Tensor:
