@@ -11,8 +11,12 @@ import pytest
 
 
 def pytest_configure():
-    """Gives Ctrl-C back to the workers of pytest-xdist: they ignore it, and so would the processes that tests start."""
+    """Gives signals back that are ignored, or the processes that tests start would ignore them too.
+
+    The workers of pytest-xdist ignore Ctrl-C, and a test run under nohup the end of its terminal.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
