@@ -44,13 +44,14 @@ LEVELS = (
     {"experiment"},
     {"studies"},
     {"commands"},
-    {"evaluate", "observe", "reproduce", "tune"},
+    {"diffuse", "evaluate", "observe", "reproduce", "tune"},
     {"__main__"},
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
 
 LAZY_IMPORTERS = {
     "tf_nqs",
+    "tf_nqs.exact",
     "tf_nqs.physics.interactions",
     "tf_nqs.runtime.registration",
     "tf_nqs.runtime.startup",
@@ -162,8 +163,11 @@ WITHOUT_TENSORFLOW = ("tf_nqs", "tf_nqs.commands", "tf_nqs.config", "tf_nqs.exac
 """Packages none of whose modules loads TensorFlow when it is imported, but for those below."""
 
 WITH_TENSORFLOW = {
+    "tf_nqs.commands.diffuse_run",
+    "tf_nqs.commands.diffusion_guide",
     "tf_nqs.commands.evaluate_run",
     "tf_nqs.commands.export_run",
+    "tf_nqs.commands.known_reference",
     "tf_nqs.commands.observe_run",
     "tf_nqs.commands.opened_run",
     "tf_nqs.storage.checkpoints",

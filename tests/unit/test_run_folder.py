@@ -30,6 +30,9 @@ def test_the_names_of_the_files_stay():
         "profile": "profile.csv",
         "profile_plot": "profile.png",
         "evaluation": "evaluation.json",
+        "diffusion": "diffusion.json",
+        "diffusion_plot": "diffusion.png",
+        "diffusion_state": "diffusion_state.npz",
         "observables": "observables.npz",
         "observable_plots": "observables",
     }

@@ -12,9 +12,8 @@ from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import find_doubts
 from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.known_reference import reference_of
 from tf_nqs.commands.opened_run import OpenedRun, open_run
-from tf_nqs.exact import Reference
-from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import has_finite_parts
@@ -66,10 +65,8 @@ def evaluate_run(request: Request) -> None:
 
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
-    keys = ("reference_energy", "reference_kind", "reference_uncertainty")
     earlier = request.folder.result_values
-    known = earlier.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
-    reference = Reference._make(map(earlier.get, keys)) if known else builders.find_reference(run.settings)
+    reference = reference_of(request, run.settings)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):
@@ -82,7 +79,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     evaluation = {
         **{key: earlier.get(key) for key in RunResult.__annotations__},
         **measured,
-        **dict(zip(keys, reference, strict=True)),
+        **{f"reference_{key}": value for key, value in reference._asdict().items()},
         "deviation_in_sigma": make_result.deviation_in_sigma(measurement, reference),
         "n_iterations": run.n_iterations,
     }

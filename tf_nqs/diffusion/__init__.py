@@ -1,16 +1,29 @@
 """Diffusion Monte Carlo: exact ground-state energies from a guide that vanishes only where particles meet."""
 
-from tf_nqs.diffusion.energy import DiffusionEnergy, TimeStepEnergy, diffusion_energy
-from tf_nqs.diffusion.guides import ansatz_guide, check_nodes, free_fermion_guide
+from tf_nqs.diffusion.energy import DiffusionEnergy, Progress, TooShortError, diffusion_energy
+from tf_nqs.diffusion.extrapolation import TimeStepEnergy
+from tf_nqs.diffusion.guides import (
+    Stiffness,
+    ansatz_guide,
+    best_stiffness,
+    check_nodes,
+    free_fermion_guide,
+    free_fermion_positions,
+)
 from tf_nqs.diffusion.walk import Guide, GuideValues
 
 __all__ = [
     "DiffusionEnergy",
     "Guide",
     "GuideValues",
+    "Progress",
+    "Stiffness",
     "TimeStepEnergy",
+    "TooShortError",
     "ansatz_guide",
+    "best_stiffness",
     "check_nodes",
     "diffusion_energy",
     "free_fermion_guide",
+    "free_fermion_positions",
 ]

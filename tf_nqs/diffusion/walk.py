@@ -10,6 +10,7 @@ Phys. 99, 2865 (1993), called UNR here; on the missing sign problem in one dimen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -63,6 +64,7 @@ class Generation(NamedTuple):
         effective_walkers: (sum of weights)^2 / sum of squared weights.
         acceptance: accepted share of the moves.
         n_crossed: moves refused because particles would have passed each other.
+        n_non_finite: walkers with weight 0, because they have come to a local energy that is not finite.
     """
 
     energy: Tensor
@@ -70,6 +72,7 @@ class Generation(NamedTuple):
     effective_walkers: Tensor
     acceptance: Tensor
     n_crossed: Tensor
+    n_non_finite: Tensor
 
 
 def start_population(guide: Guide, positions: Tensor) -> Population:
@@ -106,7 +109,7 @@ def diffusion_step(
 
     A move is accepted with the probability that makes |Psi|^2 stationary without weights, and never if particles
     would pass each other. So with an exact guide no time-step error is left. Refused moves shorten the time for which
-    the weights grow.
+    the weights grow. A walker whose local energy is not finite has weight 0.
 
     Args:
         guide: the guide.
@@ -128,16 +131,18 @@ def diffusion_step(
     forth = tf.reduce_sum(noise**2, axis=1)
     back = tf.reduce_sum((before - proposed - time_step * drift_back) ** 2, axis=1) / time_step
     log_ratio = 2 * (there.log_abs_psi - population.guide.log_abs_psi) - 0.5 * (back - forth)
-    probability = tf.where(in_order, tf.exp(tf.minimum(log_ratio, 0)), 0)
+    is_possible = in_order & ~tf.math.is_nan(log_ratio)
+    probability = tf.where(is_possible, tf.exp(tf.minimum(log_ratio, 0)), 0)
     is_accepted = tf.random.stateless_uniform(tf.shape(probability), accept_seed, dtype=before.dtype) < probability
 
-    squared = tf.reduce_sum((proposed - before) ** 2, axis=1)
-    effective_step = time_step * tf.reduce_sum(probability * squared) / tf.reduce_sum(squared)
+    squared = _finite_or(0.0, tf.reduce_sum((proposed - before) ** 2, axis=1))
+    effective_step = time_step * tf.math.divide_no_nan(tf.reduce_sum(probability * squared), tf.reduce_sum(squared))
     after = GuideValues(*(_chosen(is_accepted, *pair) for pair in zip(there, population.guide, strict=True)))
     mean_energy = 0.5 * (population.guide.local_energy + after.local_energy)
     largest = _CUT * tf.sqrt(tf.cast(before.shape[1], before.dtype) / time_step)
-    growth = tf.minimum(trial_energy - mean_energy, largest)
-    moved = Population(_chosen(is_accepted, proposed, before), after, population.log_weights + effective_step * growth)
+    growth = _finite_or(-math.inf, tf.minimum(trial_energy - mean_energy, largest))
+    log_weights = population.log_weights + tf.where(tf.math.is_inf(growth), growth, effective_step * growth)
+    moved = Population(_chosen(is_accepted, proposed, before), after, log_weights)
     n_crossed = tf.reduce_sum(tf.cast(~in_order, tf.int32))
     return moved, tf.reduce_mean(tf.cast(is_accepted, before.dtype)), n_crossed
 
@@ -165,7 +170,7 @@ def branch(population: Population, seed: Tensor) -> Population:
 
 
 def one_generation(
-    guide: Guide, population: Population, time_step: Tensor, trial_energy: Tensor, n_steps: int, seed: Tensor
+    guide: Guide, population: Population, time_step: Tensor, trial_energy: Tensor, n_steps: int | Tensor, seed: Tensor
 ) -> tuple[Population, Generation]:
     """Does some steps, measures, and branches.
 
@@ -188,13 +193,18 @@ def one_generation(
     weights = tf.exp(moved.log_weights)
     total = tf.reduce_sum(weights)
     generation = Generation(
-        energy=tf.reduce_sum(weights * moved.guide.local_energy) / total,
+        energy=tf.reduce_sum(tf.where(weights > 0, weights * moved.guide.local_energy, 0)) / total,
         log_growth=tf.math.log(tf.reduce_mean(weights)),
         effective_walkers=total**2 / tf.reduce_sum(weights**2),
-        acceptance=accepted / n_steps,
+        acceptance=accepted / tf.cast(n_steps, accepted.dtype),
         n_crossed=crossed,
+        n_non_finite=tf.reduce_sum(tf.cast(tf.math.is_inf(moved.log_weights), tf.int32)),
     )
     return branch(moved, tf.random.experimental.stateless_fold_in(seed, -1)), generation
+
+
+def _finite_or(other: float, values: Tensor) -> Tensor:
+    return tf.where(tf.math.is_finite(values), values, tf.constant(other, values.dtype))
 
 
 def _chosen(is_accepted: Tensor, there: Tensor, here: Tensor) -> Tensor:

@@ -1,5 +1,10 @@
 """Reference ground states of trapped fermions; every run computes them, no table holds them."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from tf_nqs.exact.closed_forms import closed_form_energy
 from tf_nqs.exact.cluster import Cluster, best_cluster, gaussian_cluster, narrow_well
 from tf_nqs.exact.convergence import best_frequency, diagonalised_energy
@@ -34,6 +39,7 @@ __all__ = [
     "critical_strength",
     "density",
     "diagonalised_energy",
+    "diffusion_energy",
     "exact_observables",
     "free_fermion_density",
     "free_fermion_energy",
@@ -48,3 +54,9 @@ __all__ = [
     "two_particle_energy",
     "wave_function_bytes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "diffusion_energy":  # loads TensorFlow
+        return importlib.import_module("tf_nqs.diffusion").diffusion_energy
+    raise AttributeError(f"module 'tf_nqs.exact' has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -18,6 +18,18 @@ from tf_nqs.config import Settings
 from tf_nqs.exact import Reference
 from tf_nqs.storage.result import Convergence, RunResult
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo
+
+
+class HasEnergy(Protocol):
+    """A measured energy and its standard error, in hbar*omega."""
+
+    @property
+    def energy(self) -> float:
+        """The energy."""
+
+    @property
+    def energy_error(self) -> float:
+        """Its standard error."""
 
 
 def make_result(
@@ -65,7 +77,7 @@ def make_result(
     )
 
 
-def deviation_in_sigma(measurement: EnergyMeasurement, reference: Reference) -> float | None:
+def deviation_in_sigma(measurement: HasEnergy, reference: Reference) -> float | None:
     """Returns the deviation from the reference in standard errors, combined with its uncertainty; None if unknown."""
     if reference.energy is None or reference.uncertainty is None:
         return None

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 def put_away_results(folder: RunFolder) -> None:
     """Removes the results of the training so far, because the training continues.
 
-    What the run writes again at its end is deleted. What other commands have measured or exported is moved to a
-    subfolder such as after_1000_iterations.
+    What the run writes again at its end is deleted, as is the state of a diffusion that was cut short. What other
+    commands have measured or exported is moved to a subfolder such as after_1000_iterations.
 
     Args:
         folder: of the run.
@@ -25,7 +25,10 @@ def put_away_results(folder: RunFolder) -> None:
     Raises:
         OSError: a file cannot be moved or deleted.
     """
-    later = (folder.evaluation, folder.observables, folder.observable_plots)
+    later = (
+        *(folder.evaluation, folder.diffusion, folder.diffusion_plot),
+        *(folder.observables, folder.observable_plots),
+    )
     measured = [path for path in later if path.exists()]
     measured += sorted(entry for entry in folder.path.iterdir() if entry.is_dir() and is_export(entry))
     if measured:
@@ -34,7 +37,7 @@ def put_away_results(folder: RunFolder) -> None:
             shutil.move(path, aside / path.name)
         logger.info(f"moved to {aside}, as training continues: {', '.join(path.name for path in measured)}")
     at_the_end = (folder.result, folder.plot, folder.walkers, folder.profile, folder.profile_plot)
-    written = [path for path in at_the_end if path.is_file()]
+    written = [path for path in (*at_the_end, folder.diffusion_state) if path.is_file()]
     for path in written:
         path.unlink()
     if written:

@@ -42,6 +42,8 @@ class RunFolder(os.PathLike):
         plot: the energy over the iterations.
         profile, profile_plot: the time of each phase of an iteration.
         evaluation: a later measurement of the energy.
+        diffusion, diffusion_plot: the energy by diffusion Monte Carlo.
+        diffusion_state: what a diffusion that was cut short goes on from.
         observables, observable_plots: later measurements of other observables; a file and a folder.
     """
 
@@ -63,6 +65,8 @@ class RunFolder(os.PathLike):
         self.plot = self.path / "energy.png"
         self.profile, self.profile_plot = self.path / "profile.csv", self.path / "profile.png"
         self.evaluation = self.path / "evaluation.json"
+        self.diffusion, self.diffusion_plot = self.path / "diffusion.json", self.path / "diffusion.png"
+        self.diffusion_state = self.path / "diffusion_state.npz"
         self.observables, self.observable_plots = self.path / "observables.npz", self.path / "observables"
 
     def __fspath__(self) -> str:

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_nqs.diffusion.energy import (
-    TimeStepEnergy,
-    Walk,
-    blocked_error,
-    diffusion_energy,
-    extrapolated,
-    growth_corrected_mean,
-)
+from tf_nqs.diffusion.energy import diffusion_energy
+from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import free_fermion_guide
+from tf_nqs.diffusion.time_step import Walk
 from tf_nqs.physics import TrappedFermions
 
 
@@ -51,10 +46,10 @@ def test_few_walkers_have_no_population_bias():
     system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * kappa * r**2)
     walk = Walk(free_fermion_guide(system), start(3, 8), 0.04, seed=3)
     walk.advance(900 * 0.8)
-    rows = np.concatenate(walk._rows)
-    corrected, error = growth_corrected_mean(rows[:, 0], rows[:, 1], round(8 / 0.08))
-    plain = rows[:, 0].mean()
-    assert plain - corrected > 3 * blocked_error(rows[:, 0] - plain)
+    energies, log_growths, *_ = walk.counted
+    corrected, error = growth_corrected_mean(energies, log_growths, round(8 / 0.08))
+    plain = energies.mean()
+    assert plain - corrected > 3 * blocked_error(energies - plain)
     reference = Walk(free_fermion_guide(system), start(3, 512), 0.04, seed=4)
     reference.advance(24.0)
     many = reference.result()

@@ -1,0 +1,54 @@
+"""`python -m tf_nqs.diffuse --run_dir=runs/a8`: the exact ground-state energy of a run's system.
+
+Exit status: 0 measured, 2 bad input, 3 no energy in the given time, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from tf_nqs.commands import command
+from tf_nqs.commands.diffusion_flags import diffusion_flags
+from tf_nqs.commands.finished_run import run_flags, work_on_run
+from tf_nqs.commands.flags import Given
+from tf_nqs.config import RunFolderError
+from tf_nqs.storage.run_folder import RunFolder
+
+SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+
+
+def _work(given: Given) -> None:
+    folder = RunFolder.finished(given.own["run_dir"])
+    if folder.settings.system.trap == "none":
+        raise RunFolderError(
+            f"run_dir = {folder.path}: its trap is none, where the walkers may need longer than any fixed time; "
+            "must be the folder of a run in a trap"
+        )
+    work_on_run("tf_nqs.commands.diffuse_run:diffuse_run")(given)
+
+
+COMMAND = command.Command(
+    name="tf-nqs-diffuse",
+    program="python -m tf_nqs.diffuse",
+    summary="compute the exact energy of a run's system by diffusion Monte Carlo",
+    usage="""\
+Computes the exact ground-state energy of a run's system, for any number of particles, by diffusion Monte Carlo.
+
+usage: python -m tf_nqs.diffuse --run_dir=RUN_FOLDER [--setting=value ...]
+example: python -m tf_nqs.diffuse --run_dir=runs/a8 --target_error=1e-3""",
+    flags=lambda: [*run_flags(SETTINGS), *diffusion_flags()],
+    work=_work,
+    outcome=lambda: (
+        """\
+Ends when the standard error is at most target_error, or after evaluation_max_seconds. Writes RUN_FOLDER/diffusion.json:
+energy, energy_error, time_steps, energies, energy_errors and more; and diffusion.png, the energy against the time step.
+Saves its state every few seconds: after a crash the same command continues. See docs/diffusion.md."""
+    ),
+    interrupted="the same command continues from the last saved state",
+)
+
+main = functools.partial(command.main, COMMAND)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""From the generations of a diffusion to an energy at time step zero, with its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import polynomial
+from scipy.stats import chi2
+
+_UNLIKELY, _LEAST_ERROR = 0.05, 1e-12
+
+
+class TimeStepEnergy(NamedTuple):
+    """An energy at one time step.
+
+    Attributes:
+        time_step: tau, in 1/omega.
+        energy: mixed estimate <Psi|H|Phi>/<Psi|Phi>, in hbar*omega: exact but for the time step.
+        energy_error: standard error, autocorrelation-corrected.
+        n_generations: that were counted.
+        acceptance: accepted share of the moves.
+        effective_walkers: mean over generations.
+        n_non_finite: walkers of all generations that got weight 0, because their energy was not finite.
+        drift_in_sigma: energy of the second half less that of the first, in errors: large before equilibrium.
+    """
+
+    time_step: float
+    energy: float
+    energy_error: float
+    n_generations: int
+    acceptance: float
+    effective_walkers: float
+    n_non_finite: int = 0
+    drift_in_sigma: float = 0.0
+
+
+def growth_corrected_mean(energies: np.ndarray, log_growths: np.ndarray, memory: int) -> tuple[float, float]:
+    """Returns the mean energy with the factors put back that keep the population fixed, and its standard error.
+
+    A fixed population divides all weights by their mean. Each generation therefore counts with the product of the
+    mean weights of the last `memory` generations, its own among them.
+
+    Args:
+        energies: of each generation, in hbar*omega.
+        log_growths: logarithm of each generation's mean weight.
+        memory: number of generations.
+
+    Reference: UNR, Eq. 20.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(log_growths)])
+    ends = np.arange(1, len(energies) + 1)
+    products = sums[ends] - sums[np.maximum(ends - memory, 0)]
+    mean_growth = sums[-1] / len(energies)
+    products -= mean_growth * np.minimum(ends, memory)  # the first products have fewer factors
+    weights = np.exp(products - products.max())
+    weights /= weights.mean()
+    energy = float(np.mean(weights * energies))
+    influence = weights * (energies - energy)
+    return energy, blocked_error(influence)
+
+
+def blocked_error(series: np.ndarray) -> float:
+    """Returns the standard error of the mean of a correlated series of mean zero: the largest over block lengths.
+
+    Blocks are doubled while at least 32 of them are left.
+
+    Args:
+        series: shape (n,).
+
+    Reference: Flyvbjerg, Petersen, J. Chem. Phys. 91, 461 (1989).
+    """
+    errors = []
+    while len(series) >= 32:
+        errors.append(series.std(ddof=1) / math.sqrt(len(series)))
+        series = 0.5 * (series[0 : len(series) // 2 * 2 : 2] + series[1::2])
+    return float(max(errors, default=math.inf))
+
+
+def extrapolated(results: Sequence[TimeStepEnergy]) -> tuple[float, float]:
+    """Returns the energy at time step zero and its standard error, by a weighted fit of E + c tau.
+
+    Where three or more time steps do not lie on a line, by more than chance in one of twenty, the fit is
+    E + c tau + d tau^2.
+
+    Args:
+        results: at two or more different time steps.
+    """
+    coefficients, error = fitted_polynomial(results)
+    return float(coefficients[0]), error
+
+
+def fitted_polynomial(results: Sequence[TimeStepEnergy]) -> tuple[np.ndarray, float]:
+    """Returns the coefficients of the fit of `extrapolated`, by rising powers of tau, and the error of the first."""
+    coefficients, error, misfit = _fitted(results, 1)
+    n_free = len(results) - 2
+    if n_free and chi2.sf(misfit, n_free) < _UNLIKELY:
+        coefficients, error, _ = _fitted(results, 2)
+    return coefficients, error
+
+
+def _fitted(results: Sequence[TimeStepEnergy], order: int) -> tuple[np.ndarray, float, float]:
+    """Returns a polynomial in the time step, its constant's error, and the sum of squared deviations in errors."""
+    steps, energies, errors = (
+        np.array([getattr(one, name) for one in results]) for name in ("time_step", "energy", "energy_error")
+    )
+    errors = np.maximum(errors, _LEAST_ERROR)  # an exact guide has none
+    coefficients = polynomial.polyfit(steps, energies, order, w=1 / errors)
+    design = np.vander(steps / steps.max(), order + 1, increasing=True) / errors[:, None]
+    inverse = np.linalg.pinv(design)
+    misfit = np.sum(((energies - polynomial.polyval(steps, coefficients)) / errors) ** 2)
+    return coefficients, float(np.linalg.norm(inverse[0])), float(misfit)

@@ -1,0 +1,88 @@
+"""The progress of a diffusion as a file, and the check that what continues it is the same diffusion."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tf_nqs.config.errors import SettingsError, brief, shown
+from tf_nqs.diffusion.energy import Progress
+from tf_nqs.diffusion.time_step import ROW_LENGTH, WalkState
+from tf_nqs.storage.files import replace_file
+
+
+def write_progress(path: Path, progress: Progress, identity: Mapping[str, Any]) -> None:
+    """Writes the progress of a diffusion; a file of this name is always whole.
+
+    Args:
+        path: the file, .npz.
+        progress: all that the diffusion needs to go on.
+        identity: what makes it this diffusion; values that JSON can hold.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    arrays: dict[str, Any] = {"identity": json.dumps(identity), "seconds": progress.seconds}
+    for index, state in enumerate(progress.states):
+        arrays |= {f"{name}_{index}": value for name, value in state._asdict().items()}
+
+    def write(unfinished: Path) -> None:
+        with unfinished.open("wb") as file:
+            np.savez(file, **arrays)
+
+    replace_file(path, write)
+
+
+def read_progress(path: Path, identity: Mapping[str, Any]) -> Progress | None:
+    """Returns the progress of a diffusion; None if there is no file.
+
+    Args:
+        path: the file.
+        identity: of the diffusion that would go on, as it was written.
+
+    Raises:
+        SettingsError: the file cannot be read, or is that of another diffusion; one line.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        earlier = json.loads(str(arrays["identity"]))
+        progress = Progress(_states(arrays, len(earlier["time_steps"])), float(arrays["seconds"]))
+    except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise SettingsError(f"{path}: cannot be read ({brief(error)}); must be deleted to begin again") from error
+    same = json.loads(json.dumps(identity))
+    for name in sorted(same.keys() | earlier.keys()):
+        if earlier.get(name) != same.get(name):
+            before = "is another one" if name in _DIGESTS else f"was {shown(earlier.get(name))}"
+            raise SettingsError(
+                f"{path}: holds a diffusion that was cut short, whose {name} {before}; "
+                "the same command continues it, or delete the file to begin again"
+            )
+    _check_shapes(progress, path, identity)
+    return progress
+
+
+_DIGESTS = ("system", "weights")
+"""Parts of an identity whose values would say nothing."""
+
+
+def _states(arrays: Mapping[str, np.ndarray], n_walks: int) -> list[WalkState]:
+    return [WalkState(*(arrays[f"{name}_{index}"] for name in WalkState._fields)) for index in range(n_walks)]
+
+
+def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -> None:
+    walkers = identity["n_walkers"], identity["system"]["n_particles"]
+    wanted = [walkers, walkers[:1], walkers, walkers[:1], ()]
+    for state in progress.states:
+        found = [np.shape(part) for part in state]
+        is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % 10 == 0
+        is_finite = all(np.all(np.isfinite(part)) for part in (state.positions, state.rows, state.first_trial_energy))
+        if found[:-1] != wanted or not (is_whole and is_finite):
+            raise SettingsError(f"{path}: holds numbers that no diffusion has; must be deleted to begin again")

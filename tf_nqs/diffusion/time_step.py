@@ -1,0 +1,206 @@
+"""A population at one time step: its generations in one compiled call, and all that it needs to go on later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.diffusion.extrapolation import TimeStepEnergy, growth_corrected_mean
+from tf_nqs.diffusion.walk import Generation, Guide, GuideValues, Population, one_generation, start_population
+from tf_nqs.types import Tensor
+
+_GENERATION = 0.1
+"""Imaginary time between two branchings, in 1/omega."""
+
+_MEMORY = 8.0
+"""Imaginary time, in 1/omega, over which the growth of a fixed population is counted: without it the energy of N
+walkers is off by a term in 1/N. What is left of the first excitation decays as exp(-8 gap/(hbar*omega))."""
+
+_EQUILIBRATION = 6.0
+"""Imaginary time before anything is counted, in 1/omega."""
+
+_PER_CALL = 10
+"""Generations in one call of the compiled walk."""
+
+ROW_LENGTH = len(Generation._fields)
+"""Numbers that are kept of a generation."""
+
+Generations = Callable[..., tuple[Population, Tensor]]
+"""(population, trial_energy, seed, time_step, n_steps) -> the population, and a row for each of its generations."""
+
+
+class WalkState(NamedTuple):
+    """All that a walk needs to go on, as NumPy arrays.
+
+    Attributes:
+        positions, log_abs_psi, gradient, local_energy: of the walkers, see `Population`.
+        first_trial_energy: scalar, in hbar*omega.
+        rows: `Generation` of each generation so far, shape (n_generations, n_fields).
+    """
+
+    positions: np.ndarray
+    log_abs_psi: np.ndarray
+    gradient: np.ndarray
+    local_energy: np.ndarray
+    first_trial_energy: np.ndarray
+    rows: np.ndarray
+
+
+def compiled_generations(guide: Guide, jit_compile: bool = True) -> Generations:
+    """Returns the function that does `_PER_CALL` generations; it is compiled once for all time steps.
+
+    Args:
+        guide: the guide.
+        jit_compile: whether XLA compiles it.
+    """
+
+    def generations(
+        population: Population, trial_energy: Tensor, seed: Tensor, time_step: Tensor, n_steps: Tensor
+    ) -> tuple[Population, Tensor]:
+        def body(index: Tensor, population: Population, rows: Tensor) -> tuple:
+            key = tf.random.experimental.stateless_fold_in(seed, index)
+            population, row = one_generation(guide, population, time_step, trial_energy, n_steps, key)
+            row = tf.stack([tf.cast(number, time_step.dtype) for number in row])
+            return index + 1, population, tf.tensor_scatter_nd_update(rows, [[index]], [row])
+
+        rows = tf.zeros((_PER_CALL, ROW_LENGTH), time_step.dtype)
+        _, population, rows = tf.while_loop(lambda index, *_: index < _PER_CALL, body, (0, population, rows))
+        return population, rows
+
+    compiled: Generations = tf.function(generations, jit_compile=jit_compile, autograph=False)
+    return compiled
+
+
+class Walk:
+    """A population at one time step, and what its generations have measured.
+
+    Args:
+        guide: the guide.
+        positions: where the walkers start, shape (n_walkers, n_particles), in a_ho.
+        time_step: tau, in 1/omega.
+        seed: of the random numbers.
+        index: number of the walk among those with this seed.
+        generations: of `compiled_generations`; None makes one.
+        state: of an earlier walk with the same arguments, which this one continues; None starts a new one.
+    """
+
+    def __init__(
+        self,
+        guide: Guide,
+        positions: Tensor,
+        time_step: float,
+        seed: int,
+        index: int = 0,
+        generations: Generations | None = None,
+        state: WalkState | None = None,
+    ):
+        self.time_step = float(time_step)
+        self._key = tf.random.experimental.stateless_fold_in(tf.constant([seed % 2**31, 0]), index)
+        self._n_steps = max(1, round(_GENERATION / time_step))
+        self._generations = generations or compiled_generations(guide)
+        if state is None:
+            self._population = start_population(guide, positions)
+            energies = np.asarray(self._population.guide.local_energy, np.float64)
+            self._first_trial_energy = float(np.mean(energies[np.isfinite(energies)]))
+            self._rows: list[np.ndarray] = []
+        else:
+            guide_values = GuideValues(*map(tf.constant, (state.log_abs_psi, state.gradient, state.local_energy)))
+            self._population = Population(tf.constant(state.positions), guide_values, tf.zeros_like(guide_values[0]))
+            self._first_trial_energy = float(state.first_trial_energy)
+            self._rows = list(state.rows.reshape(-1, _PER_CALL, ROW_LENGTH))
+
+    @property
+    def state(self) -> WalkState:
+        """All that a later walk needs to go on where this one is."""
+        positions, guide, _ = self._population
+        log_abs_psi, gradient, local_energy = map(np.asarray, guide)
+        rows = np.concatenate([np.zeros((0, ROW_LENGTH)), *self._rows])
+        energy = np.asarray(self._first_trial_energy)
+        return WalkState(np.asarray(positions), log_abs_psi, gradient, local_energy, energy, rows)
+
+    @property
+    def counted(self) -> Generation:
+        """The generations after the equilibration, as columns of shape (n_generations,)."""
+        rows = [np.zeros((0, ROW_LENGTH)), *self._rows[self._n_equilibration :]]
+        return Generation(*np.concatenate(rows).T)
+
+    @property
+    def counted_time(self) -> float:
+        """Imaginary time after the equilibration, in 1/omega."""
+        return max(0, len(self._rows) - self._n_equilibration) * self._time_per_call
+
+    @property
+    def _time_per_call(self) -> float:
+        return _PER_CALL * self._n_steps * self.time_step
+
+    @property
+    def _n_equilibration(self) -> int:
+        return math.ceil(_EQUILIBRATION / self._time_per_call)
+
+    def advance(self, imaginary_time: float) -> None:
+        """Continues the walk until some more imaginary time is counted; the equilibration comes before.
+
+        Args:
+            imaginary_time: at least this long, in 1/omega.
+        """
+        end = self.counted_time + imaginary_time
+        while self.counted_time < end:
+            self.advance_once()
+
+    def advance_once(self) -> None:
+        """Continues the walk by one compiled call.
+
+        Raises:
+            ValueError: all walkers have come to energies that are not finite.
+        """
+        self._population, rows = self._generations(
+            self._population,
+            self._constant(self._trial_energy),
+            tf.random.experimental.stateless_fold_in(self._key, len(self._rows)),
+            self._constant(self.time_step),
+            tf.constant(self._n_steps),
+        )
+        self._rows.append(np.asarray(rows, np.float64))
+        if not np.all(np.isfinite(self._rows[-1])):
+            raise ValueError("the local energy is finite on no walker any more")
+
+    def _constant(self, value: Any) -> Tensor:
+        return tf.constant(value, self._population.positions.dtype)
+
+    @property
+    def _trial_energy(self) -> float:
+        if len(self._rows) < self._n_equilibration:
+            return self._first_trial_energy
+        return float(np.mean(self._rows[self._n_equilibration - 1][:, 0]))
+
+    def result(self) -> TimeStepEnergy:
+        """Returns the energy by all generations so far, whose number must be above 0."""
+        columns = self.counted
+        memory = round(_MEMORY / (self._n_steps * self.time_step))
+        energy, error = growth_corrected_mean(columns.energy, columns.log_growth, memory)
+        return TimeStepEnergy(
+            time_step=self.time_step,
+            energy=energy,
+            energy_error=error,
+            n_generations=len(columns.energy),
+            acceptance=float(columns.acceptance.mean()),
+            effective_walkers=float(columns.effective_walkers.mean()),
+            n_non_finite=int(columns.n_non_finite.sum()),
+            drift_in_sigma=_drift_in_sigma(columns, memory),
+        )
+
+
+def _drift_in_sigma(columns: Generation, memory: int) -> float:
+    """Returns the energy of the second half less that of the first, in errors."""
+    middle = len(columns.energy) // 2
+    halves = [
+        growth_corrected_mean(columns.energy[part], columns.log_growth[part], memory)
+        for part in (slice(middle), slice(middle, None))
+    ]
+    (first, first_error), (second, second_error) = halves
+    error = math.hypot(first_error, second_error)
+    return (second - first) / error if math.isfinite(error) and error > 0 else 0.0
