@@ -4,7 +4,18 @@ Constructors and the settings of `tf_nqs.config` both use them, so that the libr
 are in units of a_ho, energies in units of hbar*omega.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Recipe(NamedTuple):
+    """Default arguments of an optimiser, for one kind of wave function."""
+
+    learning_rate: float
+    decay_iterations: int
+    momentum: float
+    damping: float
+    leverage_bound: float
+
 
 # System
 INTERACTION: Final = "gaussian"
@@ -16,6 +27,7 @@ TRAP_QUARTIC = 0.1
 TRAP_SEPARATION = 2.0
 
 # Ansatz
+ANSATZ: Final = "slater"
 N_FEATURES = 64
 N_LAYERS = 2
 N_DETERMINANTS = 1
@@ -41,8 +53,6 @@ TARGET_ACCEPTANCE = {"metropolis": 0.5, "mala": 0.6}
 ITERATIONS = 1000
 ITERATIONS_PER_CALL = 10
 OPTIMIZER: Final = "spring"
-LEARNING_RATE = {"adam": 1e-4, "minsr": 0.2, "sr": 0.2, "spring": 0.2}
-DECAY_ITERATIONS = {"adam": 0, "minsr": 100, "sr": 100, "spring": 100}
 LAPLACIAN: Final = "auto"
 CLIP_DEVIATIONS = 10.0
 CLIP_DOUBLING_ITERATIONS = 50
@@ -50,6 +60,18 @@ DAMPING = 3e-2
 DAMPING_DECAY_ITERATIONS = 10
 LEVERAGE_BOUND = 3.0
 MOMENTUM = 0.9
+RECIPES: Final = {
+    ("slater", "adam"): Recipe(1e-4, 0, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("slater", "minsr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("slater", "sr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("slater", "spring"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "adam"): Recipe(1e-3, 0, 0.8, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "minsr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "sr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "spring"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
+}
+LEARNING_RATE = {name: recipe.learning_rate for (kind, name), recipe in RECIPES.items() if kind == "slater"}
+DECAY_ITERATIONS = {name: recipe.decay_iterations for (kind, name), recipe in RECIPES.items() if kind == "slater"}
 MAX_STEP_NORM = 0.05
 PRETRAIN_ITERATIONS = 60
 MAX_REPAIRS = 5

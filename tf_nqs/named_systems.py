@@ -57,6 +57,11 @@ class NamedSystem(NamedTuple):
         return math.sqrt(1.0 + self.n_particles * self.stiffness)
 
     @property
+    def contact_exponent(self) -> float:
+        """l: the ground state goes as abs(r)^l where two particles meet; 1 but for calogero."""
+        return float(self.interaction_strength) if self.interaction == "calogero" else 1.0
+
+    @property
     def is_free(self) -> bool:
         """Whether the particles do not interact."""
         has_strength = self.interaction in ("gaussian", "soft_coulomb") and self.interaction_strength != 0

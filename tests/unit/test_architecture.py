@@ -28,6 +28,7 @@ EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 LEVELS = (
     {"defaults", "types", "whole_numbers"},
     {"named_systems"},
+    {"named_ansatze"},
     {"config"},
     {"runtime"},
     {"storage"},
@@ -52,7 +53,7 @@ LEVELS = (
 LAZY_IMPORTERS = {
     "tf_nqs",
     "tf_nqs.exact",
-    "tf_nqs.physics.interactions",
+    "tf_nqs.runtime.imported",
     "tf_nqs.runtime.registration",
     "tf_nqs.runtime.startup",
 }

@@ -27,6 +27,7 @@ from tf_nqs.config import settings as config_settings
 from tf_nqs.config.chain import is_chain
 from tf_nqs.config.resume import comparable, differences
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS
+from tf_nqs.named_ansatze import ALL_SIZES, ANSATZE
 from tf_nqs.named_systems import trap_name
 from tf_nqs.storage.run_folder import RunFolder, default_run_dir
 
@@ -37,6 +38,15 @@ NOT_IN_DEFAULTS = {
     "learning_rate",
     "decay_iterations",
     "interaction_range",
+    "n_features",
+    "n_layers",
+    "n_determinants",
+    "n_pair_features",
+    "n_pair_layers",
+    "pair_length",
+    "damping",
+    "momentum",
+    "leverage_bound",
     "run_dir",
     "quiet",
     "profile",
@@ -66,6 +76,10 @@ ALL_CHANGED = {
     "n_features": 8,
     "n_layers": 1,
     "n_determinants": 3,
+    "ansatz": "mypackage:MyAnsatz",
+    "n_pair_features": 5,
+    "n_pair_layers": 1,
+    "pair_length": 0.75,
     "dtype": "float64",
     "sampler": "mala",
     "n_walkers": 12,
@@ -123,6 +137,9 @@ ALL_CHANGED = {
 """A value other than the default for every setting that has more than one."""
 
 NEEDED_BESIDE = {
+    "n_pair_features": {"ansatz": "jastrow"},
+    "n_pair_layers": {"ansatz": "jastrow"},
+    "pair_length": {"ansatz": "jastrow"},
     "trap_quartic": {"trap": "quartic"},
     "trap_separation": {"trap": "double_well"},
     "release_at": {"freeze_equivariant": True},
@@ -165,7 +182,7 @@ def test_the_sections_and_unique_leaf_names():
         "run",
     ]
     assert sum(len(model.model_fields) for model in SECTIONS.values()) == len(FIELDS)
-    assert not set(FIELDS) & set(SECTIONS)
+    assert set(FIELDS) & set(SECTIONS) == {"ansatz"}  # in a file a text is the setting, a table the section
 
 
 def test_every_default_comes_from_defaults():
@@ -183,7 +200,11 @@ def test_every_default_comes_from_defaults():
     for leaf, default in seen.items():
         if leaf not in NOT_IN_DEFAULTS:
             assert default == f"defaults.{leaf.upper()}"
-    constants = {name.lower() for name in vars(defaults) if name.isupper()}
+    constants = {name.lower() for name in vars(defaults) if name.isupper()} - {
+        "n_jastrow_features",  # n_features of one kind of wave function
+        "contact_exponent",  # of a constructor; the settings take it from the system
+        "recipes",  # learning_rate to leverage_bound
+    }
     assert constants <= set(FIELDS), "a default that no setting reads"
 
 
@@ -196,6 +217,7 @@ def test_defaults_reach_the_settings():
         "target_acceptance": None,
         "learning_rate": None,
         "decay_iterations": None,
+        **dict.fromkeys((*ALL_SIZES, "damping", "momentum", "leverage_bound")),
         "run_dir": None,
         "quiet": False,
         "profile": False,
@@ -259,6 +281,13 @@ REFUSED = [
     ("n_layers", 0, "n_layers = 0: must be an integer from 1 to"),
     ("n_features", 0, "n_features = 0: must be an integer from 1 to"),
     ("n_determinants", -1, "n_determinants = -1: must be an integer from 1 to"),
+    ("ansatz", "jastro", "ansatz = 'jastro': must be one of slater, jastrow, or module:Class"),
+    ("ansatz", "my-module:A", "ansatz = 'my-module:A': must be one of slater, jastrow, or module:Class"),
+    ("ansatz", True, "ansatz = true: must be one of slater, jastrow, or module:Class"),
+    ("n_pair_features", 0, "n_pair_features = 0: must be an integer from 1 to"),
+    ("n_pair_features", 4, "n_pair_features = 4: has no meaning for ansatz = slater; must be left out"),
+    ("n_pair_layers", 0, "n_pair_layers = 0: must be an integer from 1 to"),
+    ("pair_length", 0.0, "pair_length = 0.0: must be a finite number above 0"),
     ("dtype", "float16", "dtype = 'float16': must be one of float32, float64"),
     ("sampler", "hmc", "sampler = 'hmc': must be one of metropolis, mala"),
     ("n_walkers", 1, "n_walkers = 1: must be an integer from 2 to"),
@@ -416,7 +445,9 @@ def test_parameters_that_a_system_lacks_are_refused(overrides, line):
 
 
 def test_a_system_of_names():
-    system = settings_from(None, {"n_particles": 64, "interaction": "calogero", "interaction_strength": 1.8}).system
+    system = settings_from(
+        None, {"n_particles": 64, "interaction": "calogero", "interaction_strength": 1.8, "ansatz": "jastrow"}
+    ).system
     assert (system.interaction_range, system.trap) == (None, "harmonic")
     assert system.title() == "A = 64, Calogero, l = 1.8"
     assert settings_from(None, {"n_particles": 4}).system.title() == "A = 4, V0 = 0, sigma0 = 0.5"
@@ -433,7 +464,9 @@ def test_a_config_of_an_older_version_loads_back(trap, name, tmp_path):
     old = config.load_toml(tmp_path / "config.toml")
     new = settings_from(None, {"n_particles": 2, "interaction_strength": -9.0, "trap": name})
     assert old.system.trap == name and f'trap = "{name}"' in to_toml(old)
-    written_then = {leaf: value for leaf, value in leaves(old).items() if leaf not in ("interaction", "pair_stiffness")}
+    new_since = ("interaction", "pair_stiffness", "ansatz", "n_pair_features", "n_pair_layers", "pair_length")
+    written_then = {leaf: value for leaf, value in comparable(old).items() if leaf not in new_since}
+    assert (written_then["n_features"], written_then["momentum"]) == (64, 0.9)
     for before in (comparable(old), written_then | {"trap": trap}):
         assert differences(before, new, ()) == []
     other = settings_from(
@@ -775,3 +808,61 @@ def test_the_default_folder_carries_preset_and_time(tmp_path, monkeypatch):
     assert re.fullmatch(r"runs/run-\d{8}-\d{6}", default_run_dir())
     monkeypatch.chdir(tmp_path)
     assert RunFolder.claim(None).path.parent == Path("runs")
+
+
+# --- the kind of wave function ------------------------------------------------------------------------------------
+
+
+def test_sizes_follow_the_kind_of_wave_function():
+    resolved = settings_from(None, {"n_particles": 4}).resolved()
+    assert [resolved[leaf] for leaf in ALL_SIZES] == [64, 2, 1, None, None, None]
+    resolved = settings_from(None, {"n_particles": 4, "ansatz": "jastrow", "interaction_range": 0.3}).resolved()
+    assert [resolved[leaf] for leaf in ALL_SIZES] == [16, 2, None, 16, 2, 0.6]
+    without_range = {"ansatz": "jastrow", "interaction": "coth", "interaction_strength": 0.3}
+    assert settings_from(None, {"n_particles": 4} | without_range).resolved()["pair_length"] == 1.0
+    own = settings_from(None, {"n_particles": 4, "ansatz": "mine:Own", "n_features": 3}).resolved()
+    assert [own[leaf] for leaf in ALL_SIZES] == [3, None, None, None, None, None]
+
+
+def test_the_optimisers_defaults_follow_the_kind_of_wave_function():
+    assert settings_from(None, {"n_particles": 4}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0)
+    jastrow = settings_from(None, {"n_particles": 4, "ansatz": "jastrow", "damping": 1e-3})
+    assert jastrow.recipe() == defaults.RECIPES["jastrow", "spring"]._replace(damping=1e-3)
+    assert settings_from(None, {"n_particles": 4, "ansatz": "mine:Own"}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0)
+    assert {kind for kind, _ in defaults.RECIPES} == set(ANSATZE)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            {"ansatz": "jastrow", "n_determinants": 2},
+            "n_determinants = 2: has no meaning for ansatz = jastrow; must be left out",
+        ),
+        (
+            {"interaction": "calogero", "interaction_strength": 1.5},
+            "ansatz = slater contradicts interaction = calogero: its ground state vanishes as |r|^1.5 where two "
+            "particles meet; must be jastrow",
+        ),
+    ],
+)
+def test_what_a_kind_of_wave_function_does_not_have(overrides, line):
+    assert refusal({"n_particles": 4} | overrides) == line
+
+
+def test_a_text_under_ansatz_is_the_setting_and_a_table_the_section(tmp_path):
+    flat, sections = tmp_path / "flat.toml", tmp_path / "sections.toml"
+    flat.write_text('n_particles = 4\nansatz = "jastrow"\nn_features = 8\n', encoding="utf-8")
+    sections.write_text('[system]\nn_particles = 4\n[ansatz]\nansatz = "jastrow"\nn_features = 8\n', encoding="utf-8")
+    assert settings_from(flat) == settings_from(sections)
+    assert settings_from(flat).ansatz.ansatz == "jastrow"
+    assert config.load_toml(flat) == settings_from(None, {"n_particles": 4, "ansatz": "jastrow", "n_features": 8})
+    flat.write_text("n_particles = 4\nansatz = 3\n", encoding="utf-8")
+    assert refusal({}, flat) == "ansatz = 3: must be one of slater, jastrow, or module:Class"
+
+
+def test_an_older_run_cannot_become_one_of_another_wave_function():
+    old = comparable(settings_from(None, {"n_particles": 4}))
+    del old["ansatz"]
+    other = settings_from(None, {"n_particles": 4, "ansatz": "jastrow"})
+    assert differences(old, other, ())[0] == "ansatz = 'slater', not 'jastrow'"

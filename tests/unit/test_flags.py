@@ -91,7 +91,7 @@ def test_what_is_missing_is_named_unless_help_is_asked_for():
 def test_a_setting_is_checked_by_itself():
     assert checked("interaction_strength", 5) == 5.0
     for name, value, line in (
-        ("trap", "cone", "trap = 'cone': must be true or false"),
+        ("trap", "cone", "trap = 'cone': must be one of harmonic, none, double_well, quartic, or true or false"),
         ("release_at", -1, "release_at = -1: must be an integer from 0 to 1000000000"),
         ("run_dir", None, "run_dir = None: must be non-empty text without control characters"),
     ):

@@ -45,7 +45,14 @@ def refusal(**overrides):
 
 
 @pytest.mark.parametrize(
-    "overrides", [{}, {"n_layers": 1, "n_determinants": 3}, {"n_particles": 5, "n_features": 7, "n_layers": 4}]
+    "overrides",
+    [
+        {},
+        {"n_layers": 1, "n_determinants": 3},
+        {"n_particles": 5, "n_features": 7, "n_layers": 4},
+        {"ansatz": "jastrow"},
+        {"ansatz": "jastrow", "n_layers": 3, "n_pair_features": 4, "n_pair_layers": 3},
+    ],
 )
 def test_number_of_parameters_is_that_of_the_ansatz(overrides):
     settings = settings_of(**{"n_particles": 3, "n_features": 6, **overrides})
@@ -154,3 +161,14 @@ def test_estimates_are_right_within_a_factor_of_two(kind, tmp_path):
     assert process.returncode == 0
     estimated = gibibytes(**{leaf: value for leaf, value in overrides.items() if leaf not in ("quiet", "run_dir")})
     assert 0.5 < usage.ru_maxrss * 1024 / GIBIBYTE / estimated < 2
+
+
+def test_pairs_of_a_jastrow_ansatz_are_counted(sixteen_gibibytes):
+    """They are A^2 per walker: 64 particles need about 250 times as much for each walker as 4 particles."""
+    assert gibibytes(ansatz="jastrow") < 2
+    assert gibibytes(ansatz="jastrow", n_particles=64, n_walkers=10**5) > 16
+    line = refusal(ansatz="jastrow", n_particles=64, n_walkers=10**5, optimizer="adam")
+    assert line.startswith("n_walkers = 100000: needs about") and "n_pair_features lower" in line
+    assert "n_determinants" not in line
+    line = refusal(ansatz="jastrow", n_pair_features=10**6)
+    assert line.startswith("n_pair_features = 1000000: needs about")

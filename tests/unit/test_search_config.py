@@ -199,8 +199,7 @@ def test_the_shipped_search_loads_and_its_head_is_true():
     # Twenty minutes: the last trial has time to train, and half a minute to compile and to be measured.
     assert search.search.search_seconds + search.search.seconds_per_trial + 30 <= 1200
     for leaf, dimension in search.space.items():  # the quickstart's own settings are among those searched
-        value = {leaf: v for section in quickstart.model_dump().values() for leaf, v in section.items()}[leaf]
-        value = {"learning_rate": 0.2, "decay_iterations": 100}[leaf] if value is None else value
+        value = {**quickstart.resolved(), **quickstart.recipe()._asdict()}[leaf]
         inside = value in dimension.choices if isinstance(dimension, Choices) else dimension.low <= value
         assert inside and (isinstance(dimension, Choices) or value <= dimension.high)
 

@@ -31,7 +31,7 @@ def test_what_a_start_prepares(place, orbitals, changes, expected, monkeypatch):
     called = []
     monkeypatch.setattr(start, "pretrain", lambda *_: called.append("orbitals"))
     monkeypatch.setattr(start, "start_in_cluster", lambda *_: called.append("cluster"))
-    ansatz = SimpleNamespace(orbitals=None) if orbitals else SimpleNamespace()
+    ansatz = SimpleNamespace(orbitals=lambda positions: None) if orbitals else SimpleNamespace()
     vmc = SimpleNamespace(ansatz=ansatz, sampler=SimpleNamespace(n_walkers=8))
     place.prepare(vmc, settings_from(None, {"n_particles": 2, "pretrain_iterations": 3} | changes))
     assert called == expected

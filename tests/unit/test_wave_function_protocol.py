@@ -23,7 +23,13 @@ class OwnAnsatz(keras.Model):
 OPTIONAL = {name: kind for name, kind in vars(protocol).items() if name.startswith("Has")}
 PARTS = {
     FermionAnsatz: {"HasNumberOfParticles", "HasForwardLaplacian", "HasOrbitals", "HasEquivariantLayers"},
-    JastrowAnsatz: {"HasNumberOfParticles", "HasForwardLaplacian", "HasRegularDerivatives", "HasEquivariantLayers"},
+    JastrowAnsatz: {
+        "HasNumberOfParticles",
+        "HasForwardLaplacian",
+        "HasRegularDerivatives",
+        "HasEquivariantLayers",
+        "HasClusterStart",
+    },
     OwnAnsatz: set(),
 }
 

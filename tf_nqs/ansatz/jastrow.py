@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -110,6 +111,20 @@ class JastrowAnsatz(keras.Model):
         What is left then are the two heads, w and u: 36 parameters by default.
         """
         return [self.pair_network, *self.particle_layers]
+
+    def start_in_cluster(self, size: float) -> None:
+        """Sets u so that Psi, while J is zero, is a cluster: free fermions of this size about their centre of mass.
+
+        Args:
+            size: length s in a_ho of the oscillator; w^2/2 + u = 1/(2 s^2).
+
+        Raises:
+            ValueError: size is not positive and finite.
+        """
+        if not 0 < size < math.inf:
+            raise ValueError(f"size = {size}: must be positive and finite")
+        width = tf.convert_to_tensor(self.gaussian.inverse_width)
+        self.gaussian.pair_stiffness.assign(0.5 * (size**-2 - width**2))
 
     def build(self, input_shape: Shape) -> None:
         self._check_shape(input_shape)

@@ -116,3 +116,14 @@ class HasEquivariantLayers(Protocol):
     @property
     def equivariant_layers(self) -> Sequence[Any]:
         """The Keras layers, none of whose weights has a shape that depends on the number of particles."""
+
+
+@runtime_checkable
+class HasClusterStart(Protocol):
+    """It can be a bound state from the start, without a fit: all particles within a short distance of each other."""
+
+    def start_in_cluster(self, size: float) -> None:
+        """Becomes free fermions of an oscillator of this size, in a_ho, about their centre of mass.
+
+        The centre of mass stays in the ground state of the trap.
+        """

@@ -1,11 +1,11 @@
 """Validated settings: one typed source per default, TOML in, flags derived from it, a resolved copy out."""
 
+from tf_nqs.config.ansatz import AnsatzSettings
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import RunFolderError, SettingsError
 from tf_nqs.config.load import load_toml, preset_names, settings_from, to_toml
 from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.settings import (
-    AnsatzSettings,
     EvaluationSettings,
     RunSettings,
     SamplingSettings,

@@ -15,7 +15,7 @@ from tf_nqs.config.settings import Settings, checked
 STAGES = "stage"
 """Name of the tables, written [[stage]]."""
 
-_MUST_STAY = ("n_features", "n_layers", "n_determinants")
+_MUST_STAY = ("ansatz", "n_features", "n_layers", "n_determinants", "n_pair_features", "n_pair_layers")
 """Settings that decide the shapes of all weights."""
 
 
@@ -118,14 +118,14 @@ def _check_source(settings: Settings, earlier: list[Settings]) -> None:
     for number, source in enumerate(earlier, start=1):
         if source.run.run_dir != settings.transfer.transfer_from:
             continue
-        before, now = source.ansatz, settings.ansatz
+        before, now = (one.ansatz.resolved(one.system) for one in (source, settings))
         for name in _MUST_STAY:
-            if getattr(before, name) != getattr(now, name):
+            if before[name] != now[name]:
                 raise SettingsError(
-                    f"{name} = {getattr(now, name)} contradicts the transfer from stage {number}: "
-                    f"must be {getattr(before, name)}, as it is there"
+                    f"{name} = {now[name]} contradicts the transfer from stage {number}: "
+                    f"must be {before[name]}, as it is there"
                 )
-        if (before.dtype, now.dtype) == ("float64", "float32"):
+        if (before["dtype"], now["dtype"]) == ("float64", "float32"):
             raise SettingsError(
                 f"dtype = float32 contradicts the transfer from stage {number}: must be float64, as it is there"
             )

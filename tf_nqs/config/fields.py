@@ -118,7 +118,8 @@ def first_problem(error: ValidationError, given: Mapping[str, Any], fields: Mapp
     problem = error.errors(include_url=False, include_input=False)[0]
     if problem["type"] == "value_error":  # from a model validator, which names the settings itself
         return SettingsError(str(problem["ctx"]["error"]))
-    name = next(str(part) for part in problem["loc"] if part in fields)
+    # A section may bear the name of a setting, which then comes first.
+    name = next(str(part) for part in reversed(problem["loc"]) if part in fields)
     if name not in given:
         return must_be_given(name, field_allowed(fields[name]))
     return must_be(name, given[name], field_allowed(fields[name]))

@@ -188,7 +188,7 @@ def leaves_of(table: Mapping[str, Any], name: str) -> dict[str, Any]:
         raise SettingsError(f"[[stage]]: {name} is the config of a chain; must be given to train.py")
     leaves: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in SECTIONS:
+        if key not in SECTIONS or (key in FIELDS and not isinstance(value, dict)):
             _add_leaf(leaves, key, value, None, name)
         elif not isinstance(value, dict):
             raise SettingsError(f"{key} = {shown(value)}: is the name of a section in {name}; must be written [{key}]")

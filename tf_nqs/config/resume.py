@@ -30,14 +30,13 @@ OF_A_NATURAL_GRADIENT = ("damping", "damping_decay_iterations", "momentum", "max
 
 
 def comparable(settings: Settings) -> dict[str, Any]:
-    """Returns setting -> value, with the interaction's range that is used.
+    """Returns setting -> value, as `Settings.resolved` does.
 
     `transfer_from` is only the name of the stage if it is a stage of the same chain.
 
     A run can thus be resumed after its folder, or the folder of its chain, was moved.
     """
-    leaves = {leaf: value for section in settings.model_dump().values() for leaf, value in section.items()}
-    leaves |= settings.system.resolved()
+    leaves = settings.resolved()
     if leaves["transfer_from"] is not None and leaves["run_dir"] is not None:
         source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
         leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
@@ -54,7 +53,8 @@ def differences(before: Mapping[str, Any], settings: Settings, ignored: tuple[st
     """
     if before.get("optimizer") == "adam" == settings.training.optimizer:
         ignored = (*ignored, *OF_A_NATURAL_GRADIENT)
-    before = {**before, "trap": trap_name(before.get("trap", settings.system.trap))}  # older runs have a boolean
+    # Older runs have a boolean, and one kind of wave function.
+    before = {"ansatz": "slater", **before, "trap": trap_name(before.get("trap", settings.system.trap))}
     return [
         f"{leaf} = {shown_setting(before[leaf])}, not {shown_setting(value)}"
         for leaf, value in comparable(settings).items()

@@ -177,8 +177,7 @@ def changed_setting(old: Search, new: Search) -> str | None:
 
 def _flat(search: Search) -> dict[str, Any]:
     """Returns name -> value of all settings that decide the result of a search."""
-    settings = {leaf: value for section in search.settings.model_dump().values() for leaf, value in section.items()}
-    settings |= search.settings.system.resolved()
+    settings = search.settings.resolved()
     searched = {f"[search.space] {leaf}": dimension for leaf, dimension in search.space.items()}
     ignored = {"run_dir", "quiet", *search.space}
     return {

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
+from tf_nqs.config.ansatz import AnsatzSettings, check_contact_zone
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.fields import checked_value, field_allowed, field_type
 from tf_nqs.config.reweighting import ReweightingSettings
@@ -18,19 +19,11 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
+from tf_nqs.named_ansatze import described_defaults, recipe
 from tf_nqs.whole_numbers import FEWEST_WALKERS
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Largest length or energy by dtype; the squares of numbers from 1/largest to largest are finite and not zero."""
-
-
-class AnsatzSettings(Section):
-    """The neural network."""
-
-    n_features: Count = Field(defaults.N_FEATURES, description="Number of features of each hidden layer, H.")
-    n_layers: Count = Field(defaults.N_LAYERS, description="Number of hidden equivariant layers, L.")
-    n_determinants: Count = Field(defaults.N_DETERMINANTS, description="Number of Slater determinants summed, D.")
-    dtype: Literal["float32", "float64"] = Field(defaults.DTYPE, description="Floating-point type of all tensors.")
 
 
 class SamplingSettings(Section):
@@ -88,34 +81,37 @@ class TrainingSettings(Section):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Learning rate of the optimiser; default: "
-        + ", ".join(f"{rate:g} for {name}" for name, rate in defaults.LEARNING_RATE.items())
-        + ".",
+        description=f"Learning rate of the optimiser; default: {described_defaults('learning_rate')}.",
     )
     decay_iterations: int | None = Field(
         None,
         ge=0,
         le=LARGEST_COUNT,
         description="The learning rate decays as 1/(1 + iteration/decay_iterations); 0 for a constant rate; default: "
-        + ", ".join(f"{count} for {name}" for name, count in defaults.DECAY_ITERATIONS.items())
-        + ".",
+        f"{described_defaults('decay_iterations')}.",
     )
-    damping: float = Field(
-        defaults.DAMPING, gt=0, description="Natural gradients: initial damping, added to the Fisher information."
+    damping: float | None = Field(
+        None,
+        gt=0,
+        description="Natural gradients: initial damping, added to the Fisher information; default: "
+        f"{described_defaults('damping')}.",
     )
     damping_decay_iterations: CountOrZero = Field(
         defaults.DAMPING_DECAY_ITERATIONS,
         description="The damping decays as 1/(1 + iteration/damping_decay_iterations); 0 for a constant damping.",
     )
-    momentum: float = Field(defaults.MOMENTUM, ge=0, lt=1, description="SPRING momentum mu.")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description=f"SPRING momentum mu; default: {described_defaults('momentum')}."
+    )
     max_step_norm: float = Field(
         defaults.MAX_STEP_NORM, gt=0, description="Natural gradients: maximum Fisher norm of a step."
     )
-    leverage_bound: float = Field(
-        defaults.LEVERAGE_BOUND,
+    leverage_bound: float | None = Field(
+        None,
         ge=0,
         description="Natural gradients: maximum length of a walker's log-derivatives, in multiples of the median "
-        "length; longer ones (next to a node) are shortened. 0 for no limit.",
+        "length; longer ones (next to a node) are shortened. 0 for no limit; default: "
+        f"{described_defaults('leverage_bound')}.",
     )
     laplacian: Literal["auto", "nested", "forward"] = Field(
         defaults.LAPLACIAN,
@@ -135,7 +131,8 @@ class TrainingSettings(Section):
     )
     pretrain_iterations: CountOrZero = Field(
         defaults.PRETRAIN_ITERATIONS,
-        description="Number of updates that fit the orbitals to free fermions before training.",
+        description="slater: number of updates that fit the orbitals to free fermions before training. 0 also keeps a "
+        "run from starting in a narrow well of the interaction.",
     )
     iterations_per_call: Count = Field(
         defaults.ITERATIONS_PER_CALL,
@@ -218,6 +215,7 @@ class Settings(Section):
             (self.system, "pair_stiffness", "dtype", dtype),
             (self.system, "trap_quartic", "dtype", dtype),
             (self.system, "trap_separation", "dtype", dtype),
+            (self.ansatz, "pair_length", "dtype", dtype),
             (self.sampling, "proposal_width", "dtype", dtype),
             (self.sampling, "proposal_width", "sampling_dtype", sampled),
         ):
@@ -228,6 +226,28 @@ class Settings(Section):
                     f"its size must be from {1 / largest:g} to {largest:g}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _must_vanish_at_contact(self) -> Settings:
+        """Refuses a kind of wave function that cannot be the ground state of the system."""
+        check_contact_zone(self.ansatz.ansatz, self.system)
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns leaf name -> value of all settings, with the defaults that depend on other settings filled in.
+
+        learning_rate, decay_iterations and target_acceptance stay None where they are left out.
+        """
+        leaves = {leaf: value for section in self.model_dump().values() for leaf, value in section.items()}
+        recipe = self.recipe()
+        own = {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "leverage_bound")}
+        return leaves | self.system.resolved() | self.ansatz.resolved(self.system) | own
+
+    def recipe(self) -> defaults.Recipe:
+        """Returns the arguments of the optimiser: those that are given, and else its defaults for this ansatz."""
+        known = recipe(self.ansatz.ansatz, self.training.optimizer)
+        given = {leaf: getattr(self.training, leaf) for leaf in known._fields}
+        return known._replace(**{leaf: value for leaf, value in given.items() if value is not None})
 
     @model_validator(mode="after")
     def _must_release_what_is_frozen(self) -> Settings:

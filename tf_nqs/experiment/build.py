@@ -13,7 +13,8 @@ import numpy as np
 from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz.named import named_ansatz
+from tf_nqs.ansatz.protocol import HasOrbitals
 from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, reference_energy
 from tf_nqs.experiment.memory import check_model
@@ -96,8 +97,16 @@ def build_system(settings: Settings) -> TrappedFermions:
 
 
 def build_ansatz(settings: Settings) -> keras.Model:
-    """Returns the ansatz that the settings describe; its start values come from Keras' global random state."""
-    return FermionAnsatz(settings.system.n_particles, **settings.ansatz.model_dump())
+    """Returns the ansatz that the settings describe; its start values come from Keras' global random state.
+
+    Raises:
+        SettingsError: it is a class of the user's own that cannot be imported or used.
+    """
+    system, sizes = settings.system.named(), settings.ansatz.resolved(settings.system)
+    try:
+        return named_ansatz(sizes["ansatz"], system.n_particles, sizes["dtype"], system.contact_exponent, sizes)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Model) -> VariationalMonteCarlo:
@@ -106,7 +115,7 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     Raises:
         SettingsError: the ground state vanishes at contact as the ansatz cannot.
     """
-    training = settings.training
+    training, recipe = settings.training, settings.recipe()
     try:
         check_contact(ansatz, system)
     except ValueError as error:
@@ -126,13 +135,13 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
     vmc.compile(
         **make_optimizer(
             training.optimizer,
-            training.learning_rate,
-            training.decay_iterations,
-            training.damping,
+            recipe.learning_rate,
+            recipe.decay_iterations,
+            recipe.damping,
             training.damping_decay_iterations,
-            training.momentum,
+            recipe.momentum,
             max_step_norm=training.max_step_norm,
-            leverage_bound=training.leverage_bound,
+            leverage_bound=recipe.leverage_bound,
             dtype=settings.ansatz.dtype,
         ),
         jit_compile=training.jit_compile,
@@ -178,7 +187,7 @@ def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) ->
     """
     system = settings.system
     lines = [f"{system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder.path}"]
-    in_float32 = hasattr(ansatz, "orbitals") and settings.ansatz.dtype == "float32"
+    in_float32 = isinstance(ansatz, HasOrbitals) and settings.ansatz.dtype == "float32"
     if in_float32 and system.n_particles >= _MANY_PARTICLES:
         lines.append("the Slater matrices of this many particles are nearly singular: consider --dtype=float64")
     if system.trap == "none":

@@ -12,6 +12,9 @@ from tf_nqs.config import Settings, SettingsError
 _TENSORFLOW = 1000 * 2**20
 """Bytes of the process itself, with TensorFlow loaded and an iteration compiled for a few walkers."""
 
+_TAILS = 2
+"""Features of a pair that `JastrowAnsatz` adds to those of its pair network."""
+
 _LAYER = 2**20
 """Bytes of a traced and compiled hidden layer, without its weights."""
 
@@ -27,10 +30,13 @@ _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 class Sizes(NamedTuple):
     """The settings that decide how much memory a run needs, by their own names."""
 
+    ansatz: str
     n_particles: int
     n_features: int
     n_layers: int
     n_determinants: int
+    n_pair_features: int
+    n_pair_layers: int
     n_walkers: int
     n_steps: int
     iterations: int
@@ -59,14 +65,19 @@ class Need(NamedTuple):
 
 
 def sizes_of(settings: Settings) -> Sizes:
-    """Returns the settings that decide how much memory a run needs."""
-    leaves: dict[str, Any] = {leaf: value for part in settings.model_dump().values() for leaf, value in part.items()}
+    """Returns the settings that decide how much memory a run needs; 0 for sizes that its ansatz does not have."""
+    leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in settings.resolved().items()}
     return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
 
 
 def n_parameters(sizes: Sizes) -> int:
-    """Returns the number of parameters of the ansatz."""
+    """Returns the number of parameters of the ansatz; about that of a class of the user's own, from its given sizes."""
     features = sizes.n_features
+    if sizes.ansatz == "jastrow":
+        pairs = (2 + (sizes.n_pair_layers - 1) * (sizes.n_pair_features + 1)) * sizes.n_pair_features
+        first = (2 * (sizes.n_pair_features + _TAILS + 1) + 1) * features
+        deeper = (sizes.n_layers - 1) * (2 * features + 1) * features
+        return pairs + first + deeper + sizes.n_pair_features + _TAILS + features + 2
     equivariant = 3 * features + (sizes.n_layers - 1) * (2 * features + 1) * features
     return equivariant + sizes.n_determinants * sizes.n_particles * (features + 2)
 
@@ -78,7 +89,7 @@ def needs_of_model(sizes: Sizes) -> list[Need]:
     """
     weights = 5 * n_parameters(sizes) * _itemsize(sizes.dtype)
     deep = _TENSORFLOW + sizes.n_layers * _LAYER
-    return [Need(weights, ("n_features", "n_determinants", "n_layers"), True), Need(deep, ("n_layers",), True)]
+    return [Need(weights, (*_of_network(sizes), "n_layers"), True), Need(deep, ("n_layers",), True)]
 
 
 def needs_of_measurement(sizes: Sizes) -> list[Need]:
@@ -94,9 +105,9 @@ def needs_of_measurement(sizes: Sizes) -> list[Need]:
         *needs_of_model(sizes),
         Need(
             noise + 3 * walkers * _features(sizes) * sampled,
-            ("n_walkers", "n_steps", "n_features", "n_determinants"),
+            ("n_walkers", "n_steps", *_of_network(sizes)),
         ),
-        _chunk(sizes, walkers * (n + 2) * _features(sizes) * _itemsize(sizes.dtype)),
+        _chunk(sizes, walkers * _jets(sizes) * _itemsize(sizes.dtype)),
         Need(_BLOCKS * (2 * _QUANTITIES + 3) * walkers * 8, ("n_walkers",)),
     ]
 
@@ -120,14 +131,15 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
         Need(3 * per_call * _COLUMNS * 8, ("iterations_per_call", "iterations"), True),
         Need(calls, ("iterations",), True),
     ]
-    if sizes.pretrain_iterations:
+    if sizes.pretrain_iterations and sizes.ansatz != "jastrow":
         fitted = 4 * walkers * sizes.n_layers * _features(sizes) * itemsize
         needs.append(
             Need(fitted, ("n_walkers", "n_features", "n_layers", "n_determinants", "pretrain_iterations")),
         )
     if sizes.optimizer == "adam":
         return needs
-    scores, leaves = walkers * parameters * itemsize, ("n_walkers", "n_features", "n_layers", "n_determinants")
+    first, *others = _of_network(sizes)
+    scores, leaves = walkers * parameters * itemsize, ("n_walkers", first, "n_layers", *others)
     in_parameters = sizes.optimizer in ("sr", "spring") and parameters < walkers
     side = parameters if in_parameters else walkers
     exact = walkers * parameters * 8 if in_parameters else 0
@@ -180,7 +192,7 @@ def check_memory(sizes: Sizes, needs_of: Any) -> None:
     if needed <= available:
         return
     leaves = max(needs_of(sizes), key=lambda need: need.n_bytes).leaves
-    defaults = sizes_of(Settings.model_validate({"system": {"n_particles": 4}}))
+    defaults = sizes_of(Settings.model_validate({"system": {"n_particles": 4}, "ansatz": {"ansatz": sizes.ansatz}}))
     leaf = max(leaves, key=lambda leaf: getattr(sizes, leaf) / max(getattr(defaults, leaf), 1))
 
     def fits(**values: Any) -> bool:
@@ -229,14 +241,28 @@ def _itemsize(dtype: str) -> int:
 
 
 def _features(sizes: Sizes) -> int:
-    """Returns the numbers per walker in one layer, or in its Slater matrices if those are more."""
+    """Returns the numbers per walker in one layer, or in its Slater matrices, or of all pairs, if those are more."""
+    if sizes.ansatz == "jastrow":
+        return sizes.n_particles * max(sizes.n_features, sizes.n_particles * (sizes.n_pair_features + _TAILS))
     return sizes.n_particles * max(sizes.n_features, sizes.n_determinants * sizes.n_particles)
+
+
+def _jets(sizes: Sizes) -> int:
+    """Returns the numbers per walker of one layer with its derivatives by all positions."""
+    if sizes.ansatz == "jastrow":  # features of pairs have derivatives by one distance alone
+        return (sizes.n_particles + 2) * sizes.n_particles * max(sizes.n_features, 3 * (sizes.n_pair_features + _TAILS))
+    return (sizes.n_particles + 2) * _features(sizes)
+
+
+def _of_network(sizes: Sizes) -> tuple[str, str]:
+    """Returns the settings that decide how many features there are."""
+    return "n_features", "n_pair_features" if sizes.ansatz == "jastrow" else "n_determinants"
 
 
 def _chunk(sizes: Sizes, n_bytes: float) -> Need:
     """Returns the use of a phase that works in chunks of at least one walker."""
     bound = max(sizes.chunk_mebibytes * 2**20, n_bytes / sizes.n_walkers)
-    return Need(min(n_bytes, bound), ("n_features", "n_determinants", "chunk_mebibytes"))
+    return Need(min(n_bytes, bound), (*_of_network(sizes), "chunk_mebibytes"))
 
 
 def _in_words(n_bytes: float) -> str:

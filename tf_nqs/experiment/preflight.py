@@ -46,10 +46,18 @@ def check_chain(chain: Chain) -> None:
 
 
 def _check_source(settings: Settings) -> None:
-    """Refuses a `transfer_from` that is no run; whether its network fits is checked with its weights, later."""
+    """Refuses a `transfer_from` that is no run, or one of another kind of wave function.
+
+    Whether its network fits is checked with its weights, later.
+    """
     source = settings.transfer.transfer_from
-    if source is not None:
-        check_model(RunFolder.finished(source, "transfer_from").settings)
+    if source is None:
+        return
+    folder = RunFolder.finished(source, "transfer_from")
+    check_model(folder.settings)
+    before, now = folder.settings.ansatz.ansatz, settings.ansatz.ansatz
+    if before != now:
+        raise SettingsError(f"{folder.name}: has ansatz = {before}, the run ansatz = {now}; must be the same")
 
 
 def config_of_run(run_dir: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
+from tf_nqs.ansatz.protocol import HasClusterStart, HasOrbitals
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.resume import MAY_CHANGE, differences
 from tf_nqs.exact import narrow_well
@@ -15,7 +16,7 @@ from tf_nqs.experiment.transfer import carry_walkers, transfer_from
 from tf_nqs.storage.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo, pretrain
-from tf_nqs.training.cluster_start import start_in_cluster
+from tf_nqs.training.cluster_start import start_as_cluster, start_in_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -79,17 +80,27 @@ class Start:
         return replace(self, transfer=report._asdict())
 
     def prepare(self, vmc: VariationalMonteCarlo, settings: Settings) -> None:
-        """Brings random weights near free fermions, or weights and walkers into a narrow well of the interaction.
+        """Brings random weights near free fermions, or weights and walkers into a well of the interaction.
 
-        Weights from a checkpoint or another run stay as they are, as do those of an ansatz without orbitals.
+        Weights from a checkpoint or another run stay as they are, as do those of an ansatz that has nothing to fit.
 
         Args:
             vmc: the compiled trainer.
             settings: all settings; `training.pretrain_iterations = 0` leaves everything as it is.
         """
         iterations, seed = settings.training.pretrain_iterations, settings.run.seed
-        if self.checkpoint or not iterations or not hasattr(vmc.ansatz, "orbitals"):
+        if self.checkpoint or not iterations:
             return
+        if isinstance(vmc.ansatz, HasOrbitals):
+            self._fit_orbitals(vmc, settings)
+        elif isinstance(vmc.ansatz, HasClusterStart) and not self.transfer:
+            size = start_as_cluster(vmc, seed)
+            if size is not None:
+                logger.info(f"attraction: wave function and walkers start as clusters of size {size:.2g} a_ho")
+
+    def _fit_orbitals(self, vmc: VariationalMonteCarlo, settings: Settings) -> None:
+        """Fits the orbitals to free fermions, or to those of a narrow well."""
+        iterations, seed = settings.training.pretrain_iterations, settings.run.seed
         if self.transfer:
             logger.info("no pretraining, because the weights were transferred")
         elif (gaussian := settings.system.gaussian()) and (well := narrow_well(**gaussian)):

@@ -20,13 +20,13 @@ Reference: thesis, Eq. 2 (Gaussian); Brosens, Devreese and Lemmens, cond-mat/980
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from tf_nqs.named_systems import INTERACTIONS, NamedSystem, resolved_range
+from tf_nqs.runtime.imported import imported
 from tf_nqs.types import Tensor
 
 PairPotential = Callable[[Tensor], Tensor]
@@ -143,17 +143,12 @@ def imported_interaction(name: str) -> PairPotential:
     Raises:
         ValueError: there is no such function; one line.
     """
-    module_name, _, path = str(name).partition(":")
-    start = f"interaction = {name!r}"
-    if not (module_name and path):
-        raise ValueError(f"{start}: must be one of {', '.join(INTERACTIONS)}, or module:function")
-    try:
-        found = importlib.import_module(module_name)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # whatever the module of the user raises while it is imported
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{start}: cannot be imported ({reason}); must be module:function") from error
+    allowed = f"one of {', '.join(INTERACTIONS)}, or module:function"
+    if not all(name.partition(":")[::2]):
+        raise ValueError(f"interaction = {name!r}: must be {allowed}")
+    found = imported("interaction", name, "module:function")
     if not callable(found):
-        raise ValueError(f"{start}: is no function; must be distances (n_walkers, n_pairs) -> energies of that shape")
+        raise ValueError(
+            f"interaction = {name!r}: is no function; must be distances (n_walkers, n_pairs) -> energies of that shape"
+        )
     return found

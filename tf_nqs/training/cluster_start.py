@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from tf_nqs.exact import Cluster, best_cluster
+from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
+from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.trainer import Trainer
 from tf_nqs.training.orbital_fit import fit_orbitals
 from tf_nqs.types import Tensor, WalkerState
@@ -14,6 +19,9 @@ _ITERATIONS = 400
 
 _FIRST_WIDTH = 0.5
 """Of the proposed moves, in sizes of the cluster; burn-in adapts it."""
+
+_LARGEST_START = 0.9
+"""Size in a_ho from which on the free fermions of the trap are as good a start as a cluster."""
 
 _STEP_FACTOR = 0.1
 """Training is that much slower. The start is near the ground state; steps of the usual length would let the wave
@@ -51,12 +59,53 @@ def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
         inner = (positions - tf.reduce_mean(positions, axis=1, keepdims=True)) / size
         return oscillator_orbitals(inner, n_particles) * tf.exp(-0.5 * positions[:, :, None] ** 2)
 
-    _sharpen(ansatz.equivariant_layers[0].kernel, size)
     vmc.step_factor.assign(_STEP_FACTOR)
+    _sharpen(ansatz.equivariant_layers[0].kernel, size)
     loss = fit_orbitals(ansatz, positions_of, target_of, _ITERATIONS)
-    positions = sample_cluster(_key(seed, -1), n_walkers, n_particles, size, dtype)
-    vmc.place_walkers(WalkerState(positions, vmc.walkers.seed, tf.constant(_FIRST_WIDTH * size, dtype)))
+    _place_walkers(vmc, size, seed)
     return loss
+
+
+def start_as_cluster(vmc: Trainer, seed: int) -> float | None:
+    """Lets a wave function that needs no fit begin as the best cluster, where the interaction makes that a small one.
+
+    Args:
+        vmc: a compiled `VariationalMonteCarlo`, its ansatz with `start_in_cluster`.
+        seed: of the samples, in a stream of their own.
+
+    Returns:
+        The size in a_ho; None where everything stays as it is: the interaction does not draw the particles together,
+        or too little is known of it.
+    """
+    cluster = cluster_of(vmc.system)
+    if cluster is None or cluster.size > _LARGEST_START:
+        return None
+    vmc.ansatz.start_in_cluster(cluster.size)
+    _place_walkers(vmc, cluster.size, seed)
+    return cluster.size
+
+
+def cluster_of(system: TrappedFermions) -> Cluster | None:
+    """Returns the best `Cluster` of a system in the harmonic trap or in none; None where its energy is not known.
+
+    Args:
+        system: the Hamiltonian.
+    """
+    if system.n_particles == 1 or system.trap not in ("harmonic", "none") or system.contact_exponent != 1:
+        return None
+
+    def pair_energy(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(in_working_dtype(system.pair_energy, distances), np.float64)
+
+    cluster = best_cluster(system.n_particles, pair_energy, system.trap == "harmonic")
+    return cluster if np.isfinite(cluster.energy) else None
+
+
+def _place_walkers(vmc: Trainer, size: float, seed: int) -> None:
+    """Draws the walkers from a cluster."""
+    n_particles, dtype = vmc.system.n_particles, vmc.compute_dtype
+    positions = sample_cluster(_key(seed, -1), vmc.sampler.n_walkers, n_particles, size, dtype)
+    vmc.place_walkers(WalkerState(positions, vmc.walkers.seed, tf.constant(_FIRST_WIDTH * size, dtype)))
 
 
 def sample_cluster(seed: Tensor, n_walkers: int, n_particles: int, size: float | Tensor, dtype: str) -> Tensor:

@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz import FermionAnsatz, JastrowAnsatz
+from tf_nqs.ansatz.derivatives import energy_derivatives
 from tf_nqs.exact import narrow_well
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.training import VariationalMonteCarlo, make_optimizer
-from tf_nqs.training.cluster_start import sample_cluster, start_in_cluster
+from tf_nqs.training.cluster_start import cluster_of, sample_cluster, start_as_cluster, start_in_cluster
 
 
 @pytest.mark.parametrize("size", [1.0, 0.05])
@@ -65,3 +66,51 @@ def test_the_first_energy_is_that_of_the_well():
     np.testing.assert_array_equal(vmc.walkers.seed, before.seed)
     assert float(vmc.walkers.proposal_width) < 0.05
     assert float(vmc.step_factor) == pytest.approx(0.1, rel=1e-6)  # float32
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"n_particles": 4, "interaction_strength": -20.0},
+        {"n_particles": 2, "interaction_strength": -300.0, "interaction_range": 0.05},
+        {"n_particles": 3, "interaction_strength": -10.0, "trap": "none"},
+        {"n_particles": 3, "interaction": "harmonic", "interaction_strength": 2.0},
+    ],
+)
+def test_a_jastrow_ansatz_starts_as_the_best_cluster(system):
+    """The mean of the local energy on its walkers is that of `cluster_of`, and harmonic pairs are exact."""
+    system = TrappedFermions(**system)
+    ansatz = JastrowAnsatz(system.n_particles, dtype="float64")
+    vmc = VariationalMonteCarlo(ansatz, system, MetropolisHastings(4000))
+    vmc.compile(**make_optimizer("spring"), jit_compile=False)
+    key = np.array(vmc.walkers.seed)
+    cluster = cluster_of(system)
+    assert start_as_cluster(vmc, seed=0) == cluster.size
+    positions = vmc.walkers.positions
+    derivatives = energy_derivatives(ansatz, "forward", system)(positions)
+    energies = system.local_energy(positions, derivatives).total.numpy()
+    wanted = 0 if system.interaction == "harmonic" else 4 * np.std(energies) / np.sqrt(4000)
+    assert np.mean(energies) == pytest.approx(cluster.energy, abs=wanted + 1e-4)
+    np.testing.assert_array_equal(vmc.walkers.seed, key)
+    assert float(vmc.walkers.proposal_width) == pytest.approx(0.5 * cluster.size)
+    assert float(vmc.step_factor) == 1
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"n_particles": 4, "interaction_strength": 10.0},
+        {"n_particles": 1},
+        {"n_particles": 3, "interaction_strength": -20.0, "trap": "quartic"},
+        {"n_particles": 3, "interaction": "calogero", "interaction_strength": 1.5, "pair_stiffness": 2.0},
+    ],
+)
+def test_other_systems_keep_the_free_fermions_of_the_trap(system):
+    system = TrappedFermions(**system)
+    vmc = VariationalMonteCarlo(
+        JastrowAnsatz(system.n_particles, contact_exponent=system.contact_exponent), system, MetropolisHastings(8)
+    )
+    before = np.array(vmc.walkers.positions)
+    assert start_as_cluster(vmc, seed=0) is None
+    np.testing.assert_array_equal(vmc.walkers.positions, before)
+    assert float(vmc.ansatz.gaussian.pair_stiffness) == 0
