@@ -11,11 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
+from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, must_be, no_such_setting, shown, shown_setting
 from tf_nqs.config.fields import checked_value, first_problem
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
+from tf_nqs.named_ansatze import without_meaning
 
 COMMON_SECTIONS = ("system", "evaluation", "run")
 """Sections of the problem and its measurement, which must be the same for all trials."""
@@ -145,7 +147,33 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
                 f"{leaf}: given in {name}, but trials end after seconds_per_trial of [search]; must be left out"
             )
     dimensions = {leaf: _dimension(leaf, value, fixed) for leaf, value in space.items()}
-    return Search(_search_settings(given, name), dimensions, fixed, settings_from(None, fixed))
+    settings = settings_from(None, _checked_sizes(dimensions, fixed))
+    return Search(_search_settings(given, name), dimensions, fixed, settings)
+
+
+def _checked_sizes(space: Mapping[str, Range | Choices], fixed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the fixed settings; refuses a size of the wave function that its kind does not have.
+
+    Where the kind is searched too, a searched size that only one kind has is left out of the trials of the others.
+
+    Raises:
+        SettingsError: a searched size has no meaning in any trial, or a fixed one in some.
+    """
+    searched, kind = space.get("ansatz"), fixed.get("ansatz", defaults.ANSATZ)
+    kinds = searched.choices if isinstance(searched, Choices) else (kind,)
+    for leaf in space:
+        if all(without_meaning(one, leaf) for one in kinds):
+            raise SettingsError(
+                f"[search.space] {leaf}: has no meaning for ansatz = {' or '.join(kinds)}; must be left out"
+            )
+    for leaf in fixed:
+        lacking = [one for one in kinds if without_meaning(one, leaf)]
+        if searched and lacking:
+            raise SettingsError(
+                f"{leaf} = {shown(fixed[leaf])}: has no meaning for ansatz = {lacking[0]}, which is searched too; "
+                "must be left out, or be given in [search.space]"
+            )
+    return fixed
 
 
 def search_to_toml(search: Search) -> str:

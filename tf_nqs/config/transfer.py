@@ -20,7 +20,8 @@ class TransferSettings(Section):
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
-        description="Train only orbitals and envelope; the equivariant layers keep their initial weights.",
+        description="Keep the initial weights of the layers that make features; train only orbitals and envelope "
+        "(slater), or the heads and the Gaussian (jastrow).",
     )
     release_at: CountOrZero = Field(
         defaults.RELEASE_AT,

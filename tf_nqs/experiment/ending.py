@@ -14,6 +14,7 @@ from typing import Any
 from tf_nqs.analysis import not_the_ground_state
 from tf_nqs.analysis.verdict import Doubt, find_doubts, is_above_reference
 from tf_nqs.config import Settings
+from tf_nqs.named_ansatze import SIZES
 from tf_nqs.storage.export_folder import UNREADABLE
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import CHAIN_MARK, bears_mark
@@ -77,7 +78,7 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
         "precision": f"measure longer: {longer}",
         "binding": "use a stronger attraction, or the trap",
         "start": "start again without --transfer_from and with --pretrain_iterations: then walkers start in the well",
-        "wave_function": "try a larger network (--n_features, --n_layers, --n_determinants), or --dtype=float64",
+        "wave_function": f"try a larger network ({_sizes(settings)}), or --dtype=float64",
     }
     causes = dict.fromkeys(doubt.cause for doubt in doubts)
     lines = [f"to improve it: {advice[cause]}" for cause in causes]
@@ -97,6 +98,12 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
         f"  {observe} {run_dir}    measures densities and correlations",
         f"  {export} {run_dir} --output={name}    exports the wave function",
     ]
+
+
+def _sizes(settings: Settings) -> str:
+    """Returns the flags that make the wave function's network larger."""
+    sizes = SIZES.get(settings.ansatz.ansatz, ("n_features", "n_layers"))
+    return ", ".join(f"--{leaf}" for leaf in sizes if leaf.startswith("n_"))
 
 
 def _longer_training(result: RunResult, settings: Settings, folder: Path, resume: str) -> str:

@@ -74,7 +74,7 @@ class Start:
         if self.checkpoint or source is None:
             return self
         report = transfer_from(source, vmc.ansatz)
-        walkers = "new, burnt in" if report.drawn else carry_walkers(source, vmc)
+        walkers = "new, burnt in" if report.kind == "particle" else carry_walkers(source, vmc)
         report = report._replace(walkers=walkers)
         logger.info("\n".join(report.lines()))
         return replace(self, transfer=report._asdict())

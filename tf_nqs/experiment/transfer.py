@@ -21,8 +21,10 @@ from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
 
-_MAY_DIFFER = ("n_particles", "name", "dtype", "trainable")
-"""Entries of a model's configuration that a transfer need not keep; precision is judged by the weights."""
+_MAY_DIFFER = ("n_particles", "name", "dtype", "trainable", "length", "contact_exponent")
+"""Entries of a model's configuration that a transfer need not keep; precision is judged by the weights.
+
+The last two follow the interaction, and no weight depends on them."""
 
 
 class TransferError(SettingsError):
@@ -63,7 +65,8 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
 
     With the same number of particles A all weights are copied (interaction transfer). With another one, larger or
     smaller, only weights whose shape does not depend on A are copied (particle transfer): in `FermionAnsatz` the
-    equivariant layers. The others keep their present values. Nothing is copied if anything is refused.
+    equivariant layers, in `JastrowAnsatz` all. The others keep their present values. Nothing is copied if anything is
+    refused.
 
     Args:
         source: the folder of a run, or a model.
@@ -75,7 +78,8 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
 
     Raises:
         TransferError: the source is no run or holds weights that are not finite; it has another class, another
-            configuration but for the number of particles (n_features, n_layers, n_determinants), or a higher precision;
+            configuration but for what follows the system (number of particles, length, contact_exponent), or a higher
+            precision;
             or the ansatz has no equivariant layers to freeze.
 
     Example:
@@ -109,7 +113,9 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
 
 
 def freeze_equivariant_layers(ansatz: keras.Model) -> None:
-    """Freezes the layers in front of the orbitals, whose weights do not depend on the number of particles.
+    """Freezes the layers that make features, whose weights do not depend on the number of particles.
+
+    In `FermionAnsatz` orbitals and envelope are trained then; in `JastrowAnsatz` the two heads, w and u.
 
     Args:
         ansatz: a model with `equivariant_layers`, not yet compiled in a trainer.

@@ -22,7 +22,7 @@ Lengths are in a_ho = sqrt(ħ/(m ω)), energies in ħω.
 
 ## Signatures
 
-n is the number of walkers, any; A = {n_particles}; D is the number of determinants. Real numbers are {dtype}.
+n is the number of walkers, any; A = {n_particles}{determinants}. Real numbers are {dtype}.{without}
 
 | signature | input | output | shape | dtype | unit | meaning |
 |---|---|---|---|---|---|---|
@@ -66,6 +66,10 @@ curl -d '{{"signature_name": "log_psi", "inputs": {{"positions": [{example}]}}}}
 
 {recipes}"""
 
+_WITHOUT_ORBITALS = (
+    "\nThere is no signature `orbitals`: this wave function is not made of determinants, so it has no Slater matrices."
+)
+
 _ASSETS = {
     "config.toml": "all settings of the run",
     "result.json": "the measured energy and all other results of the run",
@@ -88,6 +92,8 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
         name=name,
         n_particles=n_particles,
         dtype=dtype,
+        determinants="; D is the number of determinants" if "orbitals" in signatures else "",
+        without="" if "orbitals" in signatures else _WITHOUT_ORBITALS,
         facts="\n".join(f"- {key}: {value}" for key, value in _facts(summary, texts.get("result.json")).items()),
         rows="\n".join(_rows([*signatures, "sample"], dtype)),
         example=[round(place - (n_particles - 1) / 2, 1) for place in range(n_particles)],

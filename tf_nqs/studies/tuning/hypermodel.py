@@ -14,6 +14,7 @@ from tf_nqs.config.search import Search
 from tf_nqs.config.section import LARGEST_COUNT
 from tf_nqs.experiment.isolated import run_in_subprocess
 from tf_nqs.experiment.memory import check_training
+from tf_nqs.named_ansatze import without_meaning
 from tf_nqs.storage import result as run_result
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.plan import UNFINISHED
@@ -124,7 +125,7 @@ def trial_settings(search: Search, values: dict[str, Any], folder: Path, seconds
         "iterations": min(math.ceil(seconds * _MOST_ITERATIONS_PER_SECOND), LARGEST_COUNT),
         "reference_max_seconds": 0.0,  # the search computes the reference once
     }
-    return settings_from(None, {**search.fixed, **values, **own})
+    return settings_from(None, {**search.fixed, **_with_meaning(search, values), **own})
 
 
 def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> Settings:
@@ -136,7 +137,13 @@ def best_settings(search: Search, values: dict[str, Any], n_iterations: int) -> 
         n_iterations: of the trial.
     """
     fixed = {setting: value for setting, value in search.fixed.items() if setting not in ("run_dir", "quiet")}
-    return settings_from(None, {**fixed, **values, "iterations": n_iterations})
+    return settings_from(None, {**fixed, **_with_meaning(search, values), "iterations": n_iterations})
+
+
+def _with_meaning(search: Search, values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the searched values without the sizes that only another wave function than the trial's has."""
+    kind = values.get("ansatz", search.settings.ansatz.ansatz)
+    return {setting: value for setting, value in values.items() if not without_meaning(kind, setting)}
 
 
 def read_result(folder: Path, trial_id: str) -> dict[str, Any]:
