@@ -866,3 +866,15 @@ def test_an_older_run_cannot_become_one_of_another_wave_function():
     del old["ansatz"]
     other = settings_from(None, {"n_particles": 4, "ansatz": "jastrow"})
     assert differences(old, other, ())[0] == "ansatz = 'slater', not 'jastrow'"
+
+
+def test_filled_settings_name_the_network_and_change_nothing():
+    for overrides in ({}, {"ansatz": "jastrow", "interaction_range": 0.3}, {"ansatz": "mine:Own"}):
+        settings = settings_from(None, {"n_particles": 4} | overrides)
+        filled = settings.filled()
+        assert comparable(filled) == comparable(settings)
+        assert leaves(filled)["momentum"] is not None
+        assert (
+            settings_from(None, {leaf: value for leaf, value in leaves(filled).items() if value is not None}) == filled
+        )
+    assert "n_pair_features = 16" in to_toml(settings_from(None, {"n_particles": 4, "ansatz": "jastrow"}).filled())

@@ -16,6 +16,7 @@ from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.search import Choices, Range, SearchSettings, changed_setting, search_from, search_to_toml
 from tf_nqs.runtime import startup
 from tf_nqs.studies import search_folder
+from tf_nqs.studies.tuning.hypermodel import best_settings, trial_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -157,6 +158,54 @@ def test_a_search_for_another_system(write):
     assert search_from(write(search_to_toml(search), "copy.toml")).settings.system == search.settings.system
     coth = coth.replace("optimizer = {", "interaction_strength = {low = 1, high = 2}\noptimizer = {")
     assert refusal(write(coth.replace("interaction_strength = 0.3", ""))).startswith("interaction_strength: cannot be")
+
+
+KINDS = """
+[search]
+tuner = "random"
+[search.space]
+ansatz = {choices = ["slater", "jastrow"]}
+n_features = {choices = [4, 8]}
+n_determinants = {choices = [1, 2]}
+n_pair_features = {choices = [4, 8]}
+[system]
+n_particles = 2
+"""
+
+
+def test_sizes_of_one_kind_are_left_out_of_the_trials_of_the_other(write, tmp_path):
+    search = search_from(write(KINDS))
+    sizes = {"n_features": 8, "n_determinants": 2, "n_pair_features": 4}
+    slater, jastrow = (
+        trial_settings(search, {"ansatz": kind} | sizes, tmp_path / "trial", 1.0).ansatz
+        for kind in ("slater", "jastrow")
+    )
+    assert (slater.n_features, slater.n_determinants, slater.n_pair_features) == (8, 2, None)
+    assert (jastrow.n_features, jastrow.n_determinants, jastrow.n_pair_features) == (8, None, 4)
+    assert best_settings(search, {"ansatz": "jastrow"} | sizes, 9).ansatz == jastrow
+    (tmp_path / "again.toml").write_text(search_to_toml(search))
+    assert search_from(tmp_path / "again.toml").space == search.space
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            'ansatz = {choices = ["slater", "jastrow"]}\n',
+            "",
+            "[search.space] n_pair_features: has no meaning for ansatz = slater; must be left out",
+        ),
+        (
+            "n_pair_features = {choices = [4, 8]}\n",
+            "[ansatz]\nn_pair_features = 4\n",
+            "n_pair_features = 4: has no meaning for ansatz = slater, which is searched too; must be left out, or be "
+            "given in [search.space]",
+        ),
+    ],
+)
+def test_sizes_without_meaning_are_refused(write, old, new, line):
+    assert old in KINDS
+    assert refusal(write(KINDS.replace(old, new))) == line
 
 
 @pytest.mark.parametrize(("old", "new", "line"), REFUSED, ids=[row[1] for row in REFUSED])

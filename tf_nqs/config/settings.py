@@ -19,7 +19,7 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
-from tf_nqs.named_ansatze import described_defaults, recipe
+from tf_nqs.named_ansatze import ALL_SIZES, described_defaults, recipe
 from tf_nqs.whole_numbers import FEWEST_WALKERS
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
@@ -239,9 +239,20 @@ class Settings(Section):
         learning_rate, decay_iterations and target_acceptance stay None where they are left out.
         """
         leaves = {leaf: value for section in self.model_dump().values() for leaf, value in section.items()}
+        return leaves | self.system.resolved() | self.ansatz.resolved(self.system) | self._own_recipe()
+
+    def filled(self) -> Settings:
+        """Returns the same settings with the sizes of the network and the optimiser's recipe filled in.
+
+        The network of a run thus stays as it was, whatever the defaults of later versions are.
+        """
+        sizes = {leaf: value for leaf, value in self.ansatz.resolved(self.system).items() if leaf in ALL_SIZES}
+        ansatz, training = self.ansatz.model_copy(update=sizes), self.training.model_copy(update=self._own_recipe())
+        return self.model_copy(update={"ansatz": ansatz, "training": training})
+
+    def _own_recipe(self) -> dict[str, Any]:
         recipe = self.recipe()
-        own = {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "leverage_bound")}
-        return leaves | self.system.resolved() | self.ansatz.resolved(self.system) | own
+        return {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "leverage_bound")}
 
     def recipe(self) -> defaults.Recipe:
         """Returns the arguments of the optimiser: those that are given, and else its defaults for this ansatz."""

@@ -70,7 +70,7 @@ def run_in(
     """Does the work of `run` in a folder that this process has locked."""
     started = time.monotonic()
     start = find_start(settings, folder) if resume else Start()
-    replace_text(folder.config, to_toml(settings))
+    replace_text(folder.config, to_toml(settings.filled()))
     vmc = _build(settings)
     start = start.transferred(vmc, settings)
     logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
