@@ -149,7 +149,16 @@ def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
-    monkeypatch.setattr(startup, "call_with_tensorflow", lambda target, *arguments, **_: accept(*arguments))
+    call_late = startup.call_late
+
+    def call_or_accept(target, *arguments, **options):
+        """Draws figures as far as making runs, and accepts everything else without its work."""
+        if target.startswith("tf_nqs.commands.draw_figures"):
+            return call_late(target, *arguments, **options)
+        return accept(*(one for one in arguments if not isinstance(one, RunFolder)))
+
+    for name in ("call_with_tensorflow", "call_late"):
+        monkeypatch.setattr(startup, name, call_or_accept)
     monkeypatch.setattr(draw_figures, "make_outcomes", accept)
     mains = {
         "train": cli.main,

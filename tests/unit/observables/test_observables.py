@@ -203,7 +203,10 @@ def test_numbers_of_known_sum_are_moved_by_their_variances():
 def still_trainer(positions):
     """What `choose_grid` asks of a trainer, with walkers that never move."""
     walkers = WalkerState(tf.constant(positions), None, None)
-    return types.SimpleNamespace(walkers=walkers, ansatz=FreeFermions(), sample=lambda walkers: (walkers, None))
+    phases = types.SimpleNamespace(sample=lambda walkers: (walkers, None))
+    return types.SimpleNamespace(
+        walkers=walkers, ansatz=FreeFermions(), phases=phases, place_walkers=lambda walkers: None
+    )
 
 
 def test_the_grid_reaches_beyond_the_farthest_particle_but_not_to_one_that_is_lost():
