@@ -228,6 +228,7 @@ def is_allowed(leaf, value):
     if sentence.startswith("one of "):
         names, _, other = sentence.removeprefix("one of ").partition(", or ")
         is_other = {"": False, "true or false": isinstance(value, bool), "module:function": is_function_name(value)}
+        is_other["module:Class"] = is_other["module:function"]
         return (isinstance(value, str) and value in names.split(", ")) or is_other[other]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -247,7 +248,8 @@ def check(ask, command, arguments, given_values):
     wrong = [leaf for leaf, value in given_values.items() if not is_allowed(leaf, value)]
     if accepted is None:
         # Each value may be allowed by itself, but not together; and a folder may not be one.
-        together = " contradicts " in line or " of memory, only 16 GiB available; must be " in line
+        contradictory = " contradicts " in line or " has no meaning for ansatz = " in line
+        together = contradictory or " of memory, only 16 GiB available; must be " in line
         named = next((leaf for leaf in given_values if leaf in line), None)
         assert wrong or together or named in ("run_dir", "transfer_from"), line
         assert named, line
@@ -330,6 +332,8 @@ def test_any_value_of_any_setting(factor, ask, tmp_path):
             arguments = [*(f"--{name}={number}" for name, number in others.items()), f"--{leaf}={text}"]
             check(ask, "train", arguments, {leaf: read_flag(leaf, text)})
             return
+        # At the top a table of this name is the section.
+        assume(not (leaf == "ansatz" and isinstance(value, dict) and place == "flat"))
         table = "n_particles = 2\n" if leaf != "n_particles" else ""
         table += f"[{SECTION_OF[leaf]}]\n" if place == "section" else ""
         text = f"{table}{leaf} = {to_toml_value(value)}\n"

@@ -47,6 +47,22 @@ EVERYTHING = {
 
 
 @pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run of two iterations."""
+    folder = tmp_path_factory.mktemp("jastrow") / "begun"
+    run(settings_from(None, {**SMALL, "iterations": 2, "iterations_per_call": 2, "run_dir": str(folder)}))
+    return folder
+
+
+def test_a_short_run(begun):
+    system, ansatz, settings = tf_nqs.load(begun)
+    assert isinstance(ansatz, tf_nqs.JastrowAnsatz) and system.n_particles == 2
+    assert (settings.ansatz.ansatz, settings.ansatz.n_features) == ("jastrow", 4)
+    assert load_toml(begun / "config.toml") == settings == settings.filled()
+    assert any(np.any(weight) for weight in ansatz.pair_head.get_weights())  # it starts at zero
+
+
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run with everything that has a state: reused samples, released layers, windows, the best weights."""
     folder = tmp_path_factory.mktemp("jastrow") / "whole"
@@ -54,17 +70,15 @@ def whole(tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_a_whole_run(whole):
     folder, result = whole
-    system, ansatz, settings = tf_nqs.load(folder)
-    assert isinstance(ansatz, tf_nqs.JastrowAnsatz) and system.n_particles == 2
-    assert settings.ansatz.ansatz == "jastrow" and settings.ansatz.n_features == 4
     assert result.stop_reason == "iterations" and result.released_iteration == 7
-    assert result.n_parameters == result.n_trainable_parameters == ansatz.count_params()
+    assert result.n_parameters == result.n_trainable_parameters == tf_nqs.load(folder).ansatz.count_params()
     assert {"profile.csv", "energy.png", "walkers.npz"} <= {path.name for path in folder.iterdir()}
-    assert load_toml(folder / "config.toml") == settings
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_is_the_same(whole, tmp_path):
     folder, result = whole
     settings = {**SMALL, **EVERYTHING, "profile": False, "run_dir": str(tmp_path / "resumed")}
@@ -80,6 +94,7 @@ def test_a_run_that_is_resumed_is_the_same(whole, tmp_path):
     assert (resumed.energy, resumed.released_iteration) == (result.energy, 7)
 
 
+@pytest.mark.slow
 def test_it_is_measured_again_and_observed(whole, capsys):
     folder, _ = whole
     assert main(evaluate.COMMAND, ["", f"--run_dir={folder}", "--evaluation_max_seconds=2", "--quiet"]) == 0
@@ -90,8 +105,9 @@ def test_it_is_measured_again_and_observed(whole, capsys):
         assert len(file["natural_orbitals"]) == len(file["occupations"])
 
 
-def test_an_export_has_no_orbitals_and_says_so(whole, tmp_path):
-    folder, _ = whole
+@pytest.mark.slow
+def test_an_export_has_no_orbitals_and_says_so(begun, tmp_path):
+    folder = begun
     assert export.main(["", f"--run_dir={folder}", f"--output={tmp_path / 'exported'}"]) == 0
     loaded = tf.saved_model.load(str(tmp_path / "exported" / "1"))
     signatures = {"log_psi", "psi", "local_energy", "gradient_and_laplacian", "sample", "serving_default"}
@@ -104,6 +120,7 @@ def test_an_export_has_no_orbitals_and_says_so(whole, tmp_path):
     assert "number of determinants" not in text
 
 
+@pytest.mark.slow
 def test_a_chain_takes_all_weights_to_more_particles(tmp_path, capsys):
     config, quick = tmp_path / "chain.toml", {**SMALL, "iterations": 4, "n_particles": 2}
     lines = [f"{leaf} = {json.dumps(value)}" for leaf, value in quick.items() if leaf != "quiet"]
@@ -116,8 +133,8 @@ def test_a_chain_takes_all_weights_to_more_particles(tmp_path, capsys):
     assert {name.partition("/")[0] for name in report["frozen"]} == {"pair_network", "equivariant_1", "equivariant_2"}
 
 
-def test_a_transfer_between_kinds_is_refused_before_anything_is_written(whole, tmp_path, capsys):
-    folder, _ = whole
+def test_a_transfer_between_kinds_is_refused_before_anything_is_written(begun, tmp_path, capsys):
+    folder = begun
     flags = [f"--transfer_from={folder}", f"--run_dir={tmp_path / 'new'}", "--n_particles=2"]
     assert train.main(["", *flags]) == 2
     line = f"error: transfer_from = '{folder}': has ansatz = jastrow, the run ansatz = slater; must be the same\n"
@@ -125,6 +142,7 @@ def test_a_transfer_between_kinds_is_refused_before_anything_is_written(whole, t
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_an_interaction_transfer_carries_weights_and_walkers(whole, tmp_path):
     folder, _ = whole
     places = {
@@ -145,6 +163,7 @@ def test_a_class_that_cannot_be_imported_is_bad_input(tmp_path, capsys):
     assert error.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "system",
     [

@@ -37,6 +37,31 @@ def test_what_a_start_prepares(place, orbitals, changes, expected, monkeypatch):
     assert called == expected
 
 
+@pytest.mark.parametrize(
+    ("place", "changes", "expected"),
+    [
+        (Start(), {}, [False]),
+        (Start(), {"pretrain_iterations": 0}, []),
+        (Start(transfer={"kind": "particle"}), {}, [True]),
+        (Start(transfer={"kind": "interaction"}), {}, []),
+        (RESUMED, {}, []),
+    ],
+)
+def test_what_an_ansatz_without_orbitals_prepares(place, changes, expected, monkeypatch, messages):
+    """A particle transfer keeps its weights, but has new walkers; an interaction transfer has both."""
+    kept = []
+
+    def start_as_cluster(vmc, seed, keep_weights):
+        kept.append(keep_weights)
+        return 0.25
+
+    monkeypatch.setattr(start, "start_as_cluster", start_as_cluster)
+    vmc = SimpleNamespace(ansatz=SimpleNamespace(start_in_cluster=lambda size: None))
+    place.prepare(vmc, settings_from(None, {"n_particles": 2, "ansatz": "jastrow"} | changes))
+    assert kept == expected
+    assert [("walkers start as clusters of size 0.25 a_ho" in line) for line in messages] == [True] * len(expected)
+
+
 @pytest.mark.parametrize(("place", "leaves"), [(Start(), {}), (RESUMED, {"transfer_from": "runs/nowhere"})])
 def test_a_checkpoint_has_the_weights_of_the_transfer(place, leaves):
     settings = settings_from(None, {"n_particles": 2} | leaves)

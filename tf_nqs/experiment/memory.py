@@ -88,7 +88,7 @@ def needs_of_model(sizes: Sizes) -> list[Need]:
     The copies are made by an optimiser: gradient, two moments and a step, or the state of a natural gradient.
     """
     weights = 5 * n_parameters(sizes) * _itemsize(sizes.dtype)
-    deep = _TENSORFLOW + sizes.n_layers * _LAYER
+    deep = _TENSORFLOW + (sizes.n_layers + sizes.n_pair_layers) * _LAYER
     return [Need(weights, (*_of_network(sizes), "n_layers"), True), Need(deep, ("n_layers",), True)]
 
 

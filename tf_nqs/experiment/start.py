@@ -93,10 +93,11 @@ class Start:
             return
         if isinstance(vmc.ansatz, HasOrbitals):
             self._fit_orbitals(vmc, settings)
-        elif isinstance(vmc.ansatz, HasClusterStart) and not self.transfer:
-            size = start_as_cluster(vmc, seed)
+        elif isinstance(vmc.ansatz, HasClusterStart) and (self.transfer or {"kind": "particle"})["kind"] == "particle":
+            size = start_as_cluster(vmc, seed, keep_weights=self.transfer is not None)
             if size is not None:
-                logger.info(f"attraction: wave function and walkers start as clusters of size {size:.2g} a_ho")
+                what = "the walkers start" if self.transfer else "wave function and walkers start"
+                logger.info(f"attraction: {what} as clusters of size {size:.2g} a_ho")
 
     def _fit_orbitals(self, vmc: VariationalMonteCarlo, settings: Settings) -> None:
         """Fits the orbitals to free fermions, or to those of a narrow well."""

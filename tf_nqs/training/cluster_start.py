@@ -66,12 +66,13 @@ def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
     return loss
 
 
-def start_as_cluster(vmc: Trainer, seed: int) -> float | None:
+def start_as_cluster(vmc: Trainer, seed: int, keep_weights: bool = False) -> float | None:
     """Lets a wave function that needs no fit begin as the best cluster, where the interaction makes that a small one.
 
     Args:
         vmc: a compiled `VariationalMonteCarlo`, its ansatz with `start_in_cluster`.
         seed: of the samples, in a stream of their own.
+        keep_weights: whether the walkers alone are placed, for weights that are good already.
 
     Returns:
         The size in a_ho; None where everything stays as it is: the interaction does not draw the particles together,
@@ -80,7 +81,8 @@ def start_as_cluster(vmc: Trainer, seed: int) -> float | None:
     cluster = cluster_of(vmc.system)
     if cluster is None or cluster.size > _LARGEST_START:
         return None
-    vmc.ansatz.start_in_cluster(cluster.size)
+    if not keep_weights:
+        vmc.ansatz.start_in_cluster(cluster.size)
     _place_walkers(vmc, cluster.size, seed)
     return cluster.size
 

@@ -96,6 +96,14 @@ def test_a_jastrow_ansatz_starts_as_the_best_cluster(system):
     assert float(vmc.step_factor) == 1
 
 
+def test_weights_that_are_good_already_stay():
+    system = TrappedFermions(2, -300.0, 0.05)
+    vmc = VariationalMonteCarlo(JastrowAnsatz(2), system, MetropolisHastings(64))
+    size = start_as_cluster(vmc, seed=0, keep_weights=True)
+    assert np.median(np.abs(np.diff(vmc.walkers.positions, axis=1))) < 4 * size
+    assert float(vmc.ansatz.gaussian.pair_stiffness) == 0
+
+
 @pytest.mark.parametrize(
     "system",
     [
