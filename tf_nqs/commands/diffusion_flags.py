@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tf_nqs.commands.flags import Flag, choice_flag
 
-TIME_STEPS = (0.04, 0.02, 0.01)
+TIME_STEPS = (0.04, 0.02, 0.01, 0.005)
 """Default, in 1/omega; that of `tf_nqs.diffusion`, whose import takes long."""
 
 N_WALKERS = 512

@@ -14,7 +14,7 @@ from tf_nqs.diffusion.time_step import Walk, WalkState, compiled_generations
 from tf_nqs.diffusion.walk import Guide
 from tf_nqs.types import Tensor
 
-TIME_STEPS = (0.04, 0.02, 0.01)
+TIME_STEPS = (0.04, 0.02, 0.01, 0.005)
 """In 1/omega."""
 
 LONGEST_STEP, FEWEST_WALKERS = 1.0, 32

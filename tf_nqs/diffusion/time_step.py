@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -50,8 +51,11 @@ class WalkState(NamedTuple):
     rows: np.ndarray
 
 
+@functools.lru_cache(maxsize=1)
 def compiled_generations(guide: Guide, jit_compile: bool = True) -> Generations:
     """Returns the function that does `_PER_CALL` generations; it is compiled once for all time steps.
+
+    The last one is remembered: another diffusion with the same guide need not compile it again.
 
     Args:
         guide: the guide.

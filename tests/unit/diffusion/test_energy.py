@@ -72,10 +72,35 @@ def test_extrapolation_is_the_line_through_two_points():
     assert energy == pytest.approx(3.0) and error == pytest.approx(np.hypot(1.5 * 0.02, 0.5 * 0.01))
 
 
-def test_three_points_off_a_line_lie_on_a_parabola():
-    results = [TimeStepEnergy(step, 3.0 + step**2, 1e-3, 1, 1.0, 1.0) for step in (0.1, 0.2, 0.4)]
-    assert extrapolated(results)[0] == pytest.approx(3.0)
-    assert extrapolated([one._replace(energy_error=1.0) for one in results])[0] < 2.99  # no reason to leave the line
+@pytest.mark.parametrize("error", [1e-3, 1.0])
+def test_three_points_lie_on_a_parabola(error):
+    """However large their errors: to leave the curvature out because it is hidden would make a biased line exact."""
+    results = [TimeStepEnergy(step, 3.0 + step**2, error, 1, 1.0, 1.0) for step in (0.1, 0.2, 0.4)]
+    energy, found = extrapolated(results)
+    assert energy == pytest.approx(3.0)
+    lagrange = np.array([8 / 3, -2, 1 / 3])  # weights of the points at zero
+    assert found == pytest.approx(error * np.linalg.norm(lagrange))
+
+
+def test_the_error_of_the_fit_is_the_spread_of_its_constant():
+    random, steps, errors = (
+        np.random.default_rng(4),
+        np.array([0.04, 0.02, 0.01, 0.005]),
+        np.array([1.0, 1.5, 2.0, 1.2]),
+    )
+    found = []
+    for noise in random.normal(size=(500, 4)) * errors:
+        points = zip(steps, 5 - steps + 20 * steps**2 + noise, errors, strict=True)
+        found.append(extrapolated([TimeStepEnergy(*point, 1, 1.0, 1.0) for point in points]))
+    energies, fit_errors = np.transpose(found)
+    assert fit_errors[0] == pytest.approx(energies.std(), rel=0.12)
+    assert abs(energies.mean() - 5) < 4 * fit_errors[0] / np.sqrt(500)
+
+
+def test_an_energy_without_an_error_gives_a_result_without_one():
+    results = [TimeStepEnergy(step, 3.0 + step, error, 1, 1.0, 1.0) for step, error in ((0.5, np.inf), (1.0, 0.1))]
+    energy, error = extrapolated(results)
+    assert energy == pytest.approx(3.0) and error == np.inf
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs.diffusion import ansatz_guide, check_nodes, free_fermion_guide
+from tf_nqs.diffusion import (
+    Stiffness,
+    ansatz_guide,
+    best_stiffness,
+    check_nodes,
+    free_fermion_guide,
+    free_fermion_positions,
+)
+from tf_nqs.diffusion.start import metropolis_positions
 from tf_nqs.physics import TrappedFermions
 
 
@@ -42,3 +50,54 @@ def test_other_nodes_are_refused():
         ValueError, match=r"^ansatz = function: changes its sign where no .* of 60 walkers; must vanish"
     ):
         check_nodes(lambda x: (tf.sign(tf.reduce_sum(x, axis=1)), x[:, 0]), walkers(3))
+
+
+CALOGERO = TrappedFermions(3, 2.5, interaction="calogero", pair_stiffness=0.4)
+EXACT = Stiffness(float(np.sqrt(1 + 3 * 0.4)), 1.0)
+
+
+@pytest.mark.parametrize("stiffness", [EXACT, Stiffness(0.7, 1.6)])
+def test_a_guide_with_another_contact_exponent_against_nested_tapes(stiffness):
+    guide, x = free_fermion_guide(CALOGERO, stiffness), walkers(3)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        log_abs_psi = guide(x).log_abs_psi
+    np.testing.assert_allclose(guide(x).gradient, tape.gradient(log_abs_psi, x), rtol=1e-8, atol=1e-8)
+    energy = CALOGERO.local_energy_of(lambda x: guide(x).log_abs_psi, x).total
+    np.testing.assert_allclose(guide(x).local_energy, energy, rtol=1e-6)
+
+
+def test_the_exact_guide_of_calogero_has_one_energy():
+    energy = free_fermion_guide(CALOGERO, EXACT)(walkers(3)).local_energy
+    np.testing.assert_allclose(energy, 0.5 + EXACT.internal * (1 + 2.5 * 3), rtol=1e-10)
+    ansatz = tf_nqs.JastrowAnsatz(3, dtype="float64", contact_exponent=2.5)
+    found = ansatz_guide(ansatz, CALOGERO)(walkers(3))
+    expected = free_fermion_guide(CALOGERO)(walkers(3))  # untrained: that of free fermions
+    np.testing.assert_allclose(found.local_energy, expected.local_energy, rtol=1e-8)
+    with pytest.raises(ValueError, match=r"^contact_exponent = 1 of JastrowAnsatz: must be 2\.5"):
+        ansatz_guide(tf_nqs.JastrowAnsatz(3, dtype="float64"), CALOGERO)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.5])
+def test_exact_samples_have_the_moments_of_the_density(exponent):
+    """r = |x_1 - x_2| has density r^(2l) exp(-s r^2/2), X has exp(-2 c X^2), so <r^2> = (2l + 1)/s."""
+    x = free_fermion_positions(20_000, 2, Stiffness(1.7, 0.6), exponent, seed=3)
+    assert np.all(np.diff(x, axis=1) > 0)
+    for values, mean in (((x[:, 1] - x[:, 0]) ** 2, (2 * exponent + 1) / 1.7), (x.mean(axis=1) ** 2, 0.25 / 0.6)):
+        assert abs(values.mean() - mean) < 4 * values.std() / np.sqrt(len(x))
+
+
+def test_the_best_stiffness_of_harmonic_pairs_is_their_frequency():
+    system = TrappedFermions(4, 0.5, interaction="harmonic")
+    found = best_stiffness(system)
+    assert found.internal == pytest.approx(np.sqrt(3), abs=0.05) and found.centre == 1.0
+    wide = best_stiffness(TrappedFermions(2, 0.0, trap="double_well", trap_separation=3.0))
+    assert wide.internal == wide.centre < 0.5
+
+
+def test_steps_without_weights_lead_to_the_guides_density():
+    system, stiffness = TrappedFermions(2, 0.0), Stiffness(2.0, 1.0)
+    start = tf.constant(free_fermion_positions(4000, 2))
+    x = metropolis_positions(free_fermion_guide(system, stiffness), start, jit_compile=False).numpy()
+    squared = (x[:, 1] - x[:, 0]) ** 2
+    assert abs(squared.mean() - 1.5) < 4 * squared.std() / np.sqrt(len(x)) < 0.5

@@ -97,3 +97,16 @@ def test_the_free_fermions_guide_against_nested_tapes():
     np.testing.assert_allclose(values.gradient, tape.gradient(log_abs_psi, x), rtol=1e-9)
     energy = system.local_energy_of(lambda x: guide(x).log_abs_psi, x).total
     np.testing.assert_allclose(values.local_energy, energy, rtol=1e-8)
+
+
+def test_a_walker_without_a_finite_energy_has_no_weight():
+    """A hard wall at x = 1: nobody is left beyond it after branching, and the energy is that of the others."""
+    wall = lambda x: tf.where(tf.reduce_max(x, axis=1) > 1.0, x.dtype.as_numpy_dtype("inf"), 0.0)  # noqa: E731
+    guide = free_fermion_guide(TrappedFermions(2, 0.0, trap=wall))
+    walkers, tau = population(2, 300, guide), tf.constant(0.05, tf.float64)
+    n_beyond = int(np.sum(walkers.positions[:, 1] > 1.0))
+    walkers, row = one_generation(guide, walkers, tau, tf.constant(1.0, tf.float64), 3, SEED)
+    assert np.all(walkers.positions[:, 1] < 1.0) and np.all(np.isfinite(walkers.guide.local_energy))
+    assert int(row.n_non_finite) >= 0.5 * n_beyond > 0
+    assert np.isfinite(row.energy) and np.isfinite(row.log_growth)
+    assert float(row.effective_walkers) <= 300 - int(row.n_non_finite)

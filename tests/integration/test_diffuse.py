@@ -1,0 +1,189 @@
+"""`python -m tf_nqs.diffuse` on a run folder: its result, guides, continuing, and bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_nqs
+from tf_nqs import diffuse
+from tf_nqs.callbacks import save_weights
+from tf_nqs.commands import diffuse_run, diffusion_flags
+from tf_nqs.commands.command import main
+from tf_nqs.config import settings_from, to_toml
+from tf_nqs.diffusion import energy
+from tf_nqs.diffusion.time_step import Walk
+from tf_nqs.experiment import build as builders
+
+ROOT = Path(__file__).parents[2]
+EXACT = 0.5 + 1.5 * np.sqrt(1.6)
+"""Of two particles with a spring of kappa = 0.3."""
+
+SHORT = ["--n_walkers=64", "--time_steps=0.4,0.2", "--target_error=1"]
+
+
+def write_run(folder, **overrides):
+    """Writes a run folder as a run leaves it, but for the training."""
+    system = {"n_particles": 2, "interaction": "harmonic", "interaction_strength": 0.3}
+    settings = settings_from(None, system | {"n_features": 8, "jit_compile": False} | overrides)
+    keras.utils.set_random_seed(1)
+    (folder / "config.toml").write_text(to_toml(settings))
+    save_weights(builders.build_ansatz(settings), folder / "ansatz.weights.h5")
+    return folder
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def shorter_walks(monkeypatch):
+    monkeypatch.setattr(energy, "_SHORTEST", 16.0)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def run(folder, *flags):
+    return main(diffuse.COMMAND, ["", f"--run_dir={folder}", *SHORT, *flags])
+
+
+def result(folder):
+    return json.loads((folder / "diffusion.json").read_text())
+
+
+def test_the_result(run_dir, capsys):
+    (run_dir / "result.json").write_text(json.dumps({"energy": 2.4, "energy_error": 1e-3, "n_iterations": 7}))
+    assert run(run_dir) == 0
+    found = result(run_dir)
+    assert abs(found["energy"] - EXACT) < max(4 * found["energy_error"], 1e-6)  # the best guide is exact
+    assert found["reference_energy"] == pytest.approx(EXACT) and found["reference_kind"] == "closed_form"
+    assert (found["time_steps"], found["n_walkers"], found["seed"]) == ([0.4, 0.2], 64, 0)
+    assert (found["guide"], found["run_energy"], found["n_iterations"]) == ("free_fermions", 2.4, 7)
+    assert found["guide_stiffness"] == pytest.approx([np.sqrt(1.6), 1.0], abs=0.03)
+    assert len(found["energies"]) == len(found["energy_errors"]) == len(found["acceptance"]) == 2
+    assert {path.name for path in run_dir.iterdir()} == {
+        *("config.toml", "ansatz.weights.h5", "result.json", "diffusion.json", "diffusion.png")
+    }
+    printed = capsys.readouterr().out
+    assert "free fermions, as FermionAnsatz has nodes besides those where particles meet" in printed
+    assert "Time step" in printed and "Run's energy" in printed
+
+
+@pytest.mark.slow
+def test_a_run_whose_wave_function_has_no_other_nodes_is_its_own_guide(run_dir, monkeypatch, capsys):
+    ansatz = tf_nqs.JastrowAnsatz(2, n_features=4)
+    monkeypatch.setattr(builders, "build_ansatz", lambda settings: ansatz)
+    save_weights(ansatz, run_dir / "ansatz.weights.h5")
+    assert run(run_dir, "--quiet") == 0
+    found = result(run_dir)
+    assert (found["guide"], found["guide_reason"], found["guide_stiffness"]) == ("run", None, None)
+    assert abs(found["energy"] - EXACT) < 5 * found["energy_error"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_was_cut_short_continues_to_the_same_result(run_dir, monkeypatch, capsys):
+    assert run(run_dir, "--quiet") == 0
+    whole = result(run_dir)
+    advance_once, calls = Walk.advance_once, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) > 9:
+            raise KeyboardInterrupt
+        advance_once(self)
+
+    monkeypatch.setattr(diffuse_run, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(Walk, "advance_once", interrupted)
+    assert run(run_dir, "--quiet") == 130
+    assert capsys.readouterr().err == "interrupted; the same command continues from the last saved state\n"
+    before = files(run_dir)
+    assert "diffusion_state.npz" in before
+    monkeypatch.setattr(Walk, "advance_once", advance_once)
+    for flag, name in (("--seed=3", "seed"), ("--n_walkers=65", "n_walkers"), ("--time_steps=0.4,0.1", "time_steps")):
+        assert run(run_dir, flag) == 2
+        assert f"holds a diffusion that was cut short, whose {name} was" in capsys.readouterr().err
+    assert files(run_dir) == before
+    assert run(run_dir) == 0
+    assert "continues a diffusion that was cut short after" in capsys.readouterr().out
+    assert {**result(run_dir), "seconds": 0} == {**whole, "seconds": 0}
+    assert not (run_dir / "diffusion_state.npz").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", "nan"])
+def test_a_damaged_state_is_refused(content, run_dir, monkeypatch, capsys):
+    state = run_dir / "diffusion_state.npz"
+    if content == "nan":
+        monkeypatch.setattr(energy, "_FEWEST_GENERATIONS", 10**9)
+        assert run(run_dir, "--evaluation_max_seconds=0.001", "--quiet") == 3
+        with np.load(state) as file:
+            arrays = dict(file)
+        np.savez(state, **arrays | {"positions_0": np.full_like(arrays["positions_0"], np.nan)})
+        capsys.readouterr()
+    else:
+        state.write_bytes(content)
+    assert run(run_dir) == 2
+    assert "must be deleted to begin again" in capsys.readouterr().err
+
+
+def test_too_short_a_time_is_a_failure_that_can_be_continued(run_dir, capsys):
+    assert run(run_dir, "--evaluation_max_seconds=0.001") == 3
+    assert "evaluation_max_seconds = 0.001: too short for an energy; the same command with" in capsys.readouterr().err
+    assert (run_dir / "diffusion_state.npz").exists() and not (run_dir / "diffusion.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags", "message"),
+    [
+        ({}, ["--time_steps=0.1,-0.2"], "time_steps = '0.1,-0.2': must be two to 8 different numbers from 1e-05 to 1"),
+        ({}, ["--time_steps=0.1"], "time_steps = '0.1': must be two"),
+        ({}, ["--n_walkers=31"], "n_walkers = '31': must be an integer from 32"),
+        ({}, ["--guide=me"], "guide = 'me': must be auto, run or free_fermions"),
+        ({}, ["--guide=run"], "guide = 'run': FermionAnsatz has nodes besides those where particles meet"),
+        ({"trap": "none"}, [], "its trap is none"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(settings, flags, message, tmp_path, capsys):
+    before = files(write_run(tmp_path, **settings))
+    assert run(tmp_path, *flags) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and re.fullmatch("error: .*\n", printed.err) and message in printed.err
+    assert files(tmp_path) == before
+
+
+def test_a_potential_that_is_finite_nowhere_is_refused(run_dir, monkeypatch, capsys):
+    nowhere = lambda distances: tf.where(distances > 1e6, tf.zeros_like(distances), np.nan)  # noqa: E731
+    monkeypatch.setattr(builders, "build_system", lambda _: tf_nqs.TrappedFermions(2, 0.0, pair_potential=nowhere))
+    before = files(run_dir)
+    assert run(run_dir) == 2
+    line = (
+        "error: guide = 'free_fermions', .*: the local energy is finite on none of 64 walkers; both must be finite.*\n"
+    )
+    assert re.fullmatch(line, capsys.readouterr().err)
+    assert files(run_dir) == before
+
+
+def test_a_run_without_weights_is_refused(run_dir, capsys):
+    (run_dir / "ansatz.weights.h5").unlink()
+    assert run(run_dir) == 2
+    assert capsys.readouterr().err.endswith("has no ansatz.weights.h5; must be the folder of a run\n")
+
+
+def test_the_defaults_are_those_of_the_library():
+    assert energy.TIME_STEPS == diffusion_flags.TIME_STEPS
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = "import sys; from tf_nqs import diffuse; print(diffuse.main(['', '--help']), 'tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n0 False\n") and max(map(len, done.stdout.splitlines())) <= 120
