@@ -10,8 +10,27 @@ import sys
 
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
+from tf_nqs.commands.flags import Flag, Given, choice_flag
+from tf_nqs.config.errors import must_be
+from tf_nqs.storage.diffusion_result import read_diffusion
+from tf_nqs.storage.run_folder import RunFolder
 
 SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+
+
+def _flags() -> list[Flag]:
+    text = (
+        "Energy that the measured one is compared with; diffusion is that in diffusion.json, auto the first there is."
+    )
+    return [*run_flags(SETTINGS), choice_flag("reference", text, ("auto", "exact", "diffusion", "none"))]
+
+
+def _work(given: Given) -> None:
+    if given.own.get("reference") == "diffusion" and read_diffusion(RunFolder.finished(given.own["run_dir"])) is None:
+        allowed = "auto, exact or none, as the run has no diffusion.json; python -m tf_nqs.diffuse writes it"
+        raise must_be("reference", "diffusion", allowed)
+    work_on_run("tf_nqs.commands.evaluate_run:evaluate_run")(given)
+
 
 COMMAND = command.Command(
     name="tf-nqs-evaluate",
@@ -22,8 +41,8 @@ Measures the energy of a finished run with its weights frozen, to a requested er
 
 usage: python -m tf_nqs.evaluate --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.evaluate --run_dir=runs/a4 --target_error=1e-4""",
-    flags=lambda: run_flags(SETTINGS),
-    work=work_on_run("tf_nqs.commands.evaluate_run:evaluate_run"),
+    flags=_flags,
+    work=_work,
     outcome=lambda: (
         """\
 Draws new walkers and burns them in until they are in equilibrium. Writes RUN_FOLDER/evaluation.json: the keys of

@@ -21,13 +21,16 @@ from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import observe_run
 from tf_nqs.commands.command import main
-from tf_nqs.config import settings_from, to_toml
+from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.known_reference import reference_of
+from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import evaluation
 from tf_nqs.observables import plots
 from tf_nqs.runtime import startup
 from tf_nqs.storage.result import RunResult
+from tf_nqs.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = two_particle_energy(5.0, 0.5)[0]
@@ -108,6 +111,58 @@ def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, messag
     with np.load(run_dir / "observables.npz") as file:
         found = dict(file)
     assert "density" in found and "exact_density" not in found
+
+
+@pytest.fixture
+def request_for(tmp_path):
+    """Returns what `evaluate` is asked with, in a run folder with an energy by diffusion and perhaps an exact one."""
+
+    def asked(exact, diffusion='{"energy": 2.5, "energy_error": 0.01}'):
+        (tmp_path / "config.toml").write_text("n_particles = 7\ninteraction_strength = 5.0\n")
+        known = {"reference_energy": 1.5, "reference_kind": "closed_form", "reference_uncertainty": 0.0}
+        (tmp_path / "result.json").write_text(json.dumps(known if exact else {}))
+        if diffusion:
+            (tmp_path / "diffusion.json").write_text(diffusion)
+        return Request(RunFolder(tmp_path), {}, {})
+
+    return asked
+
+
+BY_DIFFUSION = Reference(2.5, "diffusion", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "with_exact", "without"),
+    [
+        ("auto", Reference(1.5, "closed_form", 0.0), BY_DIFFUSION),
+        ("exact", Reference(1.5, "closed_form", 0.0), Reference(None, "none", None)),
+        ("diffusion", BY_DIFFUSION, BY_DIFFUSION),
+        ("none", Reference(None, "none", None), Reference(None, "none", None)),
+    ],
+)
+def test_which_reference_is_taken(wanted, with_exact, without, request_for, messages):
+    for exact, expected in ((True, with_exact), (False, without)):
+        request = request_for(exact)
+        assert reference_of(request, request.folder.settings, wanted) == expected
+    assert not any("python -m tf_nqs.diffuse" in line for line in messages)
+    for spoilt in ("{", '{"energy": NaN, "energy_error": 0.1}', '{"energy": 1, "energy_error": -1}', "[]"):
+        request = request_for(False, spoilt)
+        if wanted in ("auto", "diffusion"):
+            with pytest.raises(RunFolderError, match=r"its diffusion.json cannot be read"):
+                reference_of(request, request.folder.settings, wanted)
+
+
+def test_where_there_is_none_it_says_who_can_compute_one(request_for, messages):
+    request = request_for(False, None)
+    assert reference_of(request, request.folder.settings, "auto").energy is None
+    assert messages[-1].startswith("no exact reference: python -m tf_nqs.diffuse --run_dir=")
+
+
+def test_a_reference_by_diffusion_must_be_there(run_dir, monkeypatch, capsys):
+    monkeypatch.setattr(startup, "import_tensorflow", None)
+    assert main(evaluate.COMMAND, ["", f"--run_dir={run_dir}", "--reference=diffusion"]) == 2
+    refused = "error: reference = 'diffusion': must be auto, exact or none, as the run has no diffusion.json"
+    assert capsys.readouterr().err.startswith(refused)
 
 
 @pytest.mark.slow

@@ -40,6 +40,15 @@ def test_the_subfolder_is_named_after_the_iterations(source, name, tmp_path, mes
             (tmp_path / "result.json").write_text(json.dumps({"n_iterations": 7}))
 
 
+def test_an_energy_by_diffusion_is_moved_and_its_state_deleted(tmp_path, messages):
+    for name in ("diffusion.json", "diffusion.png", "diffusion_state.npz"):
+        (tmp_path / name).write_text(name)
+    put_away_results(RunFolder(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier_results"]
+    assert {path.name for path in (tmp_path / "earlier_results").iterdir()} == {"diffusion.json", "diffusion.png"}
+    assert "deleted, as training continues: diffusion_state.npz" in messages
+
+
 def noted(n_iterations):
     content = io.BytesIO()
     with h5py.File(content, "w") as file:

@@ -7,6 +7,7 @@ REFERENCE_WORDS = {
     "closed_form": "closed form",
     "relative_coordinate": "relative coordinate",
     "diagonalisation": "diagonalisation, upper bound",
+    "diffusion": "diffusion Monte Carlo",
 }
 """Kind of a reference -> words."""
 

@@ -66,7 +66,7 @@ def evaluate_run(request: Request) -> None:
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
     earlier = request.folder.result_values
-    reference = reference_of(request, run.settings)
+    reference = reference_of(request, run.settings, request.own.get("reference", "auto"))
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):

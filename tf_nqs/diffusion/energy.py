@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, extrapolated
 from tf_nqs.diffusion.time_step import Walk, WalkState, compiled_generations
@@ -100,6 +101,7 @@ def diffusion_energy(
         2.0
     """
     started = time.monotonic() - (earlier.seconds if earlier else 0.0)
+    positions = tf.convert_to_tensor(positions)
     _check(positions, time_steps, target_error, max_seconds)
     check_energies(guide, positions)
     states = earlier.states if earlier else [None] * len(time_steps)

@@ -23,9 +23,9 @@ class Reference(NamedTuple):
     Attributes:
         energy: in hbar omega; an upper bound for the kind "diagonalisation". None if there is no
             reference.
-        kind: "free_fermions", "closed_form", "relative_coordinate", "diagonalisation" or "none".
+        kind: "free_fermions", "closed_form", "relative_coordinate", "diagonalisation", "diffusion" or "none".
         uncertainty: in hbar omega; for the kind "diagonalisation" the maximum distance of the
-            ground state below `energy`. None if there is no reference.
+            ground state below `energy`, for "diffusion" the standard error. None if there is no reference.
     """
 
     energy: float | None

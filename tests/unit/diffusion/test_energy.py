@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import diffusion
 from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import free_fermion_guide
@@ -116,3 +117,11 @@ def test_bad_arguments_are_refused(arguments, message):
     guide = free_fermion_guide(TrappedFermions(2, 0.0))
     with pytest.raises(ValueError, match=message):
         diffusion_energy(**{"guide": guide, "positions": np.zeros((64, 2))} | arguments)
+
+
+@pytest.mark.slow
+def test_errors_are_what_deviations_are_like():
+    """Forty short independent runs; the limits of the rms are far from what chance does to it."""
+    found = diffusion.pulls("harmonic_a3", 40)
+    assert diffusion.RMS[0] <= np.sqrt(np.mean(found**2)) <= diffusion.RMS[1]
+    assert abs(found.mean()) < 4 / np.sqrt(40)
