@@ -9,13 +9,18 @@ import functools
 import sys
 
 from tf_nqs.commands import command
-from tf_nqs.commands.diffusion_flags import diffusion_flags
+from tf_nqs.commands.diffusion_flags import N_WALKERS, diffusion_flags
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import Given
 from tf_nqs.config import RunFolderError
+from tf_nqs.config.errors import must_be
+from tf_nqs.experiment.memory import available_bytes
 from tf_nqs.storage.run_folder import RunFolder
 
 SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+
+_BYTES_PER_PAIR = 256
+"""Of memory for each walker and each pair of its particles, in either order: 32 numbers of double precision."""
 
 
 def _work(given: Given) -> None:
@@ -25,7 +30,15 @@ def _work(given: Given) -> None:
             f"run_dir = {folder.path}: its trap is none, where the walkers may need longer than any fixed time; "
             "must be the folder of a run in a trap"
         )
+    _check_memory(folder.settings.system.n_particles, given.own.get("n_walkers", N_WALKERS))
     work_on_run("tf_nqs.commands.diffuse_run:diffuse_run")(given)
+
+
+def _check_memory(n_particles: int, n_walkers: int) -> None:
+    """Refuses more walkers than fit into the memory of this machine, by the distances of their particles."""
+    most = available_bytes() // (_BYTES_PER_PAIR * n_particles**2)
+    if n_walkers > most:
+        raise must_be("n_walkers", n_walkers, f"at most about {most}, for the memory of this machine")
 
 
 COMMAND = command.Command(

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import diffuse
+from tf_nqs import diffuse, exact
 from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import diffuse_run, diffusion_flags
 from tf_nqs.commands.command import main
@@ -22,6 +22,7 @@ from tf_nqs.config import settings_from, to_toml
 from tf_nqs.diffusion import energy
 from tf_nqs.diffusion.time_step import Walk
 from tf_nqs.experiment import build as builders
+from tf_nqs.runtime import startup
 
 ROOT = Path(__file__).parents[2]
 EXACT = 0.5 + 1.5 * np.sqrt(1.6)
@@ -177,6 +178,18 @@ def test_a_run_without_weights_is_refused(run_dir, capsys):
     (run_dir / "ansatz.weights.h5").unlink()
     assert run(run_dir) == 2
     assert capsys.readouterr().err.endswith("has no ansatz.weights.h5; must be the folder of a run\n")
+
+
+def test_more_walkers_than_memory_are_refused(run_dir, monkeypatch, capsys):
+    monkeypatch.setattr(diffuse, "available_bytes", lambda: 256 * 4 * 50)
+    monkeypatch.setattr(startup, "import_tensorflow", None)
+    assert run(run_dir) == 2
+    line = "error: n_walkers = 64: must be at most about 50, for the memory of this machine\n"
+    assert capsys.readouterr().err == line
+
+
+def test_the_library_finds_it_beside_the_other_references():
+    assert exact.diffusion_energy is energy.diffusion_energy
 
 
 def test_the_defaults_are_those_of_the_library():
