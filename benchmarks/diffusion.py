@@ -23,6 +23,7 @@ from tf_nqs.diffusion import (
     DiffusionEnergy,
     Guide,
     Stiffness,
+    TooShortError,
     best_stiffness,
     diffusion_energy,
     free_fermion_guide,
@@ -84,7 +85,10 @@ def row(name: str, target_error: float, max_seconds: float, n_walkers: int) -> l
     """Returns a row of the table: system, exact energy, energy by diffusion, its error, deviation, seconds."""
     exact = reference_energy(**SYSTEMS[name])
     started = time.monotonic()
-    result = start_of(SYSTEMS[name]).energy(n_walkers, 1, target_error=target_error, max_seconds=max_seconds)
+    try:
+        result = start_of(SYSTEMS[name]).energy(n_walkers, 1, target_error=target_error, max_seconds=max_seconds)
+    except TooShortError:
+        return [name, f"{exact.energy:.6f}", "-", "-", "-", f"{time.monotonic() - started:.0f}"]
     seconds = time.monotonic() - started
     deviation = (result.energy - exact.energy) / np.hypot(result.energy_error, exact.uncertainty)
     numbers = (exact.energy, result.energy, result.energy_error)

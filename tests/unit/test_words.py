@@ -33,10 +33,13 @@ def test_a_reference_is_told_in_words(reference, line):
 
 def test_more_particles_than_a_reference_can_have_are_named():
     none, many = Reference(None, "none", None), {"n_particles": 8, "interaction_strength": 5.0}
-    line = "no exact reference for n_particles = 8: up to 6 only"
+    hint = "; python -m tf_nqs.diffuse computes one for a finished run"
+    line = f"no exact reference for n_particles = 8: up to 6 only{hint}"
     assert reference_line(none, settings_from(None, many)) == line
     other = settings_from(None, many | {"interaction": "soft_coulomb"})
-    assert reference_line(none, other) == "no exact reference for this system"
+    assert reference_line(none, other) == f"no exact reference for this system{hint}"
+    unbound = settings_from(None, {"n_particles": 4, "interaction_strength": -5.0, "trap": "none"})
+    assert reference_line(none, unbound) == "no exact reference for this system"  # where nobody computes one
 
 
 def test_every_stop_reason_has_words():

@@ -165,12 +165,13 @@ def find_reference(settings: Settings) -> Reference:
 def reference_line(reference: Reference, settings: Settings | None = None) -> str:
     """Returns the line about a reference for the terminal; with the settings also the reason why there is none."""
     if reference.energy is None:
+        has_trap = settings is not None and settings.system.trap != "none"
+        hint = "; python -m tf_nqs.diffuse computes one for a finished run" if has_trap else ""
         is_gaussian = settings is not None and settings.system.gaussian() and settings.system.trap == "harmonic"
         if settings and is_gaussian and settings.system.n_particles > LARGEST_DIAGONALISED:
-            return (
-                f"no exact reference for n_particles = {settings.system.n_particles}: up to {LARGEST_DIAGONALISED} only"
-            )
-        return "no exact reference for this system"
+            n_particles = settings.system.n_particles
+            return f"no exact reference for n_particles = {n_particles}: up to {LARGEST_DIAGONALISED} only{hint}"
+        return f"no exact reference for this system{hint}"
     words = REFERENCE_WORDS.get(reference.kind, reference.kind)
     if not reference.uncertainty or reference.uncertainty < _EXACT:
         return f"reference energy {reference.energy:.6f} ({words}, exact)"
