@@ -184,5 +184,5 @@ def test_bound_pairs_train_without_faults(system, tmp_path):
     strength, width = system["interaction_strength"], settings.resolved()["interaction_range"]
     exact = (bound_pair_energy if "trap" in system else two_particle_energy)(strength, width)
     exact = exact[0] if isinstance(exact, tuple) else exact
-    assert (result.n_non_finite, result.n_repairs, result.n_rejected) == (0, 0, 0)
+    assert (result.non_finite_share_training, result.n_repairs, result.n_rejected) == (0, 0, 0)
     assert result.energy == pytest.approx(exact, abs=max(0.1, 0.02 * abs(exact)))

@@ -159,6 +159,8 @@ def test_a_model_of_ones_own_and_the_distribution_of_its_samples(tmp_path):
     tf_nqs.export(Gaussian(dtype="float64"), system, tmp_path / "gaussian")
     loaded = tf.saved_model.load(str(tmp_path / "gaussian/1"))
     assert "orbitals" not in loaded.signatures
+    text = (tmp_path / "gaussian" / "README.md").read_text(encoding="utf-8")
+    assert "There is no signature `orbitals`" in text and "number of determinants" not in text
     energy = loaded.signatures["local_energy"](positions=positions_of(50, 1))["total"]
     np.testing.assert_allclose(energy, np.full(50, 0.5 / WIDTH**2), rtol=1e-12)
     walkers = draw(loaded, 2000, 400)[:, 0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Window
 from tf_nqs.callbacks.windows import WindowCallback
@@ -52,7 +54,8 @@ class RestoreBestWeights(WindowCallback):
     def on_window(self, window: Window) -> None:
         if window.energy + window.energy_error < self._best_bound:
             self._best_bound = window.energy + window.energy_error
-            self._best_weights = self.model.ansatz.get_weights()
+            # Of a weight without axes Keras returns a scalar, which a checkpoint would make a number of Python.
+            self._best_weights = [np.asarray(weight) for weight in self.model.ansatz.get_weights()]
             self.best_iteration = window.last_iteration
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from tf_nqs.analysis import StatisticalCriterion, ThesisCriterion, read_metrics
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz import FermionAnsatz, JastrowAnsatz
 from tf_nqs.callbacks import EnergyEarlyStopping, IterationCallback, RestoreBestWeights, WindowCallback
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.storage import checkpoints
 from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.vmc import VariationalMonteCarlo
 
@@ -325,6 +326,22 @@ def test_no_window_no_change():
     training = Training(RestoreBestWeights(100))
     training.call(noisy(1.0, 0.1, 9))
     assert training.end().ansatz.value == 9
+
+
+def test_weights_without_axes_come_back_from_a_checkpoint():
+    """Of a weight of shape () Keras returns a scalar."""
+    training = Training(callback := RestoreBestWeights(10))
+    training.model.ansatz = ansatz = JastrowAnsatz(2, 2, n_pair_features=2)
+    ansatz.gaussian.inverse_width.assign(1.25)
+    training.call(noisy(1.0, 0.1))
+    written, read = checkpoints._Facts(callback.get_state()), checkpoints._Facts()
+    read.deserialize(written.serialize())
+    ansatz.gaussian.inverse_width.assign(2.0)
+    resumed = RestoreBestWeights(10)
+    resumed.set_model(training.model)
+    resumed.begin(read.facts)
+    resumed.on_train_end()
+    assert float(ansatz.gaussian.inverse_width) == 1.25
 
 
 def test_a_real_training_gets_its_weights_back(vmc):
