@@ -38,7 +38,7 @@ class RestoreBestWeights(WindowCallback):
     def _forget(self) -> None:
         self.best_iteration: int | None = None
         self._best_bound = math.inf
-        self._best_weights = None
+        self._best_weights: list[np.ndarray] | None = None
 
     def begin(self, state: dict[str, Any] | None) -> None:
         super().begin(state)
