@@ -23,8 +23,8 @@ LONGEST_STEP, FEWEST_WALKERS = 1.0, 32
 _ROUND = 8.0
 """Imaginary time between two looks at the error, in 1/omega."""
 
-_SHORTEST = 64.0
-"""Imaginary time that is counted at least, in 1/omega: 32 blocks of 2, without which no error is known."""
+_SHORTEST = 96.0
+"""Imaginary time that is counted at least, in 1/omega: 16 blocks of 6, without which no error is known."""
 
 _FEWEST_GENERATIONS = 64
 
