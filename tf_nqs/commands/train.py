@@ -26,6 +26,7 @@ MAIN_SETTINGS = (
     "interaction_strength",
     "interaction_range",
     "trap",
+    "ansatz",
     "n_features",
     "n_layers",
     "dtype",
