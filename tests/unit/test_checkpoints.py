@@ -123,7 +123,7 @@ def test_a_damaged_newest_is_passed_over_and_said(name, damage, folder, messages
     found = newest_checkpoint(folder)
     assert found.path.name == "ckpt-2" and len(messages) == 1
     assert messages[0].startswith("checkpoint ckpt-3 is ") and messages[0].endswith(
-        "going on from ckpt-2, the one before"
+        "continuing from ckpt-2, the one before"
     )
     model = make_model(0)
     restore_checkpoint(found, state_of(model).saved)

@@ -15,7 +15,7 @@ from tf_nqs.ansatz.protocol import HasEquivariantLayers, WaveFunction
 from tf_nqs.types import Tensor
 
 _MOST_WALKERS = 128
-"""So many walkers tell as much as all of them, and take a few hundredths of a second."""
+"""Number of walkers checked: more show nothing new, and these take a few hundredths of a second."""
 
 _SHIFT = 4.0
 """Relative shift of the positions that measures how strongly rounding errors act on ln|Psi|, in units of eps."""
@@ -24,7 +24,7 @@ _LARGEST_NOISE = 0.1
 """A walker where that shift changes ln|Psi| by more is not judged: there the determinant is rounding noise."""
 
 _MARGIN = 100.0
-"""An exchange may change ln|Psi| by so many times what the shift does, or by so many eps, and be right."""
+"""Factor: an exchange may change ln|Psi| by this many times the change of the shift, or by this many eps."""
 
 _LARGEST_SHARE = 0.1
 """Of the judged walkers may be wrong: measured were up to 2 in 100 for determinants, by rounding."""

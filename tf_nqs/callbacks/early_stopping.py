@@ -51,7 +51,7 @@ class EnergyEarlyStopping(WindowCallback):
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Forgets all windows so far; a window that is not complete yet goes on."""
+        """Forgets all windows so far; a window that is not complete yet continues."""
         self.windows: list[Window] = []
         self.last_checks: tuple[Check, ...] = ()
         self.n_blocked = dict.fromkeys(self.criterion.names, 0)
@@ -100,7 +100,7 @@ class EnergyEarlyStopping(WindowCallback):
 
     @property
     def earliest_iteration(self) -> int:
-        """The first iteration at which it can stop: the first window has no verdict, then so many must pass."""
+        """The first iteration at which it can stop: one window has no verdict, then n_successes must pass."""
         return (1 + self.criterion.n_successes) * self.window
 
     @property
@@ -121,7 +121,7 @@ class EnergyEarlyStopping(WindowCallback):
         if not blocking:
             return (
                 f"not converged: the last window passed, but only {self.counters.n_successes} "
-                f"of {self.criterion.n_successes} have passed since counting began anew"
+                f"of {self.criterion.n_successes} have passed since counting began again"
             )
         counts = ", ".join(f"{count} by {name}" for name, count in self.n_blocked.items() if count)
         words = ", ".join(_words(check) for check in blocking)
@@ -154,7 +154,7 @@ class EnergyEarlyStopping(WindowCallback):
 
     @staticmethod
     def _write(path: Path, mode: str, cells: list) -> None:
-        # Opened anew for each row: windows are rare, and nothing is left open by an interrupted training.
+        # Opened again for each row: windows are rare, and nothing is left open by an interrupted training.
         with open(path, mode, newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(cells)
 

@@ -92,8 +92,8 @@ class FreezeLayers(_Switch):
     Args:
         layers: e.g. `ansatz.equivariant_layers`.
         at_iteration: freeze them after this many iterations of `fit`; 0 for its start, None for only when_converged.
-        early_stopping: counts anew from then on; it comes first in the list of callbacks.
-        when_converged: freeze them, too, when early_stopping would end training for the first time; training goes on.
+        early_stopping: counts from zero from then on; it comes first in the list of callbacks.
+        when_converged: freeze them, too, when early_stopping would end training for the first time; training continues.
 
     Raises:
         ValueError: at_iteration is negative, nothing says when, or when_converged has no early_stopping.
@@ -117,13 +117,13 @@ class ReleaseLayers(_Switch):
     """Makes frozen layers of the ansatz trainable again in the middle of a training.
 
     Weights trained before keep their slots in the optimiser; those released start with empty ones, and the schedules
-    of learning rate and damping start anew, as after a transfer.
+    of learning rate and damping start again, as after a transfer.
 
     Args:
         layers: e.g. `ansatz.equivariant_layers`.
         at_iteration: release them after this many iterations of `fit`; None for only when_converged.
-        early_stopping: counts anew from then on; it comes first in the list of callbacks.
-        when_converged: release them, too, when early_stopping would end training for the first time; training goes on.
+        early_stopping: counts from zero from then on; it comes first in the list of callbacks.
+        when_converged: release them too when early_stopping would end training for the first time; training continues.
 
     Raises:
         ValueError: at_iteration is negative, nothing says when, or when_converged has no early_stopping.

@@ -1,4 +1,4 @@
-"""Callbacks that end a training: out of time, or told to."""
+"""Callbacks that end a training: at a time limit, or at a signal."""
 
 from __future__ import annotations
 

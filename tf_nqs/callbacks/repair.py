@@ -39,7 +39,7 @@ class RepairTraining(IterationCallback):
     Iterations that were rolled back stay counted, and stay in what other callbacks see, but early stopping forgets its
     windows. When `max_repairs` are used up, training ends as failed, in the last good state.
 
-    Solutions that a natural gradient has thrown away, see `NaturalGradient`, are no fault either, but they are told
+    Solutions that a natural gradient has thrown away, see `NaturalGradient`, are no fault either, but they are logged
     after the call, as what is restarted or left out is at the end.
 
     It changes nothing in a training without a fault. It belongs before all other callbacks, so that they see what it

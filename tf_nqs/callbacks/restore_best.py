@@ -22,7 +22,7 @@ class RestoreBestWeights(WindowCallback):
     many windows that are equal but for noise the luckiest is taken: windows long enough to tell them apart help. The
     weights are those after the window's last iteration. Ten or more iterations after the last complete window count as
     a window too: training ends with their weights if they are the best. Only weights are given back: the optimiser
-    and the walkers stay where they are (a measurement burns the walkers in anew).
+    and the walkers stay where they are (a measurement burns the walkers in again).
 
     Args:
         window: iterations in a window.

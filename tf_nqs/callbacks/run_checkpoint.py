@@ -34,7 +34,7 @@ class RunCheckpoint(IterationCallback):
         minutes: time between two checkpoints; 0 for none by time.
         period: iterations between two checkpoints; 0 for none by iterations.
         n_kept: how many of the last checkpoints stay.
-        resumed: checkpoint that training goes on from; None for a training from its start.
+        resumed: checkpoint that training resumes from; None for a training from its start.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ def resume_callbacks(callbacks: Iterable[keras.callbacks.Callback], states: dict
 
     Args:
         callbacks: those given to `RunCheckpoint`, in the same order.
-        states: its fact `callbacks`; a callback that was not there then begins anew.
+        states: its fact `callbacks`; a callback that was not there then starts from nothing.
     """
     for name, callback in _named(callbacks):
         if name in states:

@@ -14,7 +14,7 @@ class TrainerState(keras.callbacks.Callback):
     """Takes the state of a trainer over from an earlier training, and keeps it for a later one.
 
     The state is all of it: weights, optimiser, natural gradient, walkers, random key and the number of iterations. A
-    training that is continued goes on as it would have done without the break.
+    continued training behaves as it would have without the break.
 
     Args:
         continued: file that an earlier training has kept; None for a training from the start.

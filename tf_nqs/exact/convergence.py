@@ -97,7 +97,7 @@ def _raise_cut(
     """Returns the bound of the highest necessary cut within time and memory; ends early if the energy stalls."""
     energies: list[float] = []
     pairs: list[float] = []
-    exact_pair, state, predicted, told = two_particle_energy(*system[1:])[0], None, 0.0, time.monotonic()
+    exact_pair, state, predicted, reported = two_particle_energy(*system[1:])[0], None, 0.0, time.monotonic()
     bound = Bound(energy=np.inf, uncertainty=np.inf, cut=cut, is_stalled=False)
     while (begin := time.monotonic()) + predicted < deadline:
         start = None if state is None else state.amplitudes
@@ -109,10 +109,10 @@ def _raise_cut(
         # If a second sequence stalls as well, only the falls of the pair are reliable.
         known = 2.0 * from_pair if np.isinf(own) and not may_stall else max(own, from_pair)
         bound = Bound(energy=state.energy, uncertainty=known, cut=cut, is_stalled=is_stalled)
-        if report and (now := time.monotonic()) - told > _SECONDS_BETWEEN_REPORTS:
+        if report and (now := time.monotonic()) - reported > _SECONDS_BETWEEN_REPORTS:
             unsure = f"uncertainty {bound.uncertainty:.0e}" if np.isfinite(bound.uncertainty) else "not yet converged"
             report(f"diagonalisation, cut {cut}: energy {state.energy:.6f}, {unsure}, {deadline - now:.0f} s left")
-            told = now
+            reported = now
         work, _ = workload(system[0], cut)
         next_work, next_memory = workload(system[0], cut + _CUT_STEP)
         if is_stalled or bound.uncertainty < _WANTED_REMAINDER or next_memory > _LARGEST_MEMORY:

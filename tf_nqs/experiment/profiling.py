@@ -33,7 +33,7 @@ N_ITERATIONS = 100
 """Iterations profiled where every one of them draws its samples."""
 
 _LONGEST_WAITS, _MOST_ITERATIONS = 3, 1500
-"""With reused samples, so many of their longest waits are profiled, up to so many iterations."""
+"""With reused samples: number of their longest waits that are profiled, and the maximum number of iterations."""
 
 _WARM_UPS = 2
 _CALLS_ALONE = 10
@@ -69,7 +69,7 @@ def profile_iterations(vmc: VariationalMonteCarlo, n_iterations: int | None = No
     called a few times alone, for its `seconds_per_call`. Trainer and optimiser are as before when it returns.
 
     Args:
-        vmc: a compiled trainer; re-weighting goes on from its samples.
+        vmc: a compiled trainer; re-weighting continues from its samples.
         n_iterations: how many to profile; None for `N_ITERATIONS`, or with reused samples, enough of them to see some
             samplings.
 

@@ -1,4 +1,4 @@
-"""What particles are told of their pairs."""
+"""The message that each particle gets from its pairs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def lowest_energy(system: TrappedFermions) -> float | None:
         system: the Hamiltonian.
 
     Returns:
-        The bound in hbar*omega; None for a trap or a pair potential of one's own, whose minimum is not known, and for
+        The bound in hbar*omega; None for a custom trap or pair potential, whose minimum is not known, and for
         an interaction that has none: coth, and a stiffness below 0.
     """
     if system.pair_potential is not None or callable(system.trap) or system.interaction == "coth":

@@ -72,7 +72,7 @@ def _signed_log_sum(matrices: Tensor, log_scales: Tensor) -> tuple[tuple[Tensor,
     sign, log_abs = _combine(*_eliminate(matrices), log_scales)
 
     def gradient(_: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-        # Psi is formed anew, in units of its value: a second derivative must also see how Psi itself changes.
+        # Psi is formed again, in units of its value: a second derivative must also see how Psi itself changes.
         relative = log_scales - tf.stop_gradient(_finite(log_abs))[:, None]
         determinants, cofactors = _determinants_and_cofactors(matrices, relative)
         inverse = tf.math.reciprocal_no_nan(tf.reduce_sum(determinants, axis=1))
@@ -131,7 +131,7 @@ def sum_of_determinants_derivatives(
     signs, log_abs = _signs_and_logs(factors)
     psi = SignedLog(*_combine(tf.reshape(signs, shape), tf.reshape(log_abs, shape), log_scales))
 
-    # Psi is formed anew, in units of its value: far out, ln|Psi| has too few digits for what is divided by it.
+    # Psi is formed again, in units of its value: far out, ln|Psi| has too few digits for what is divided by it.
     scales = _flat(log_scales - _finite(psi.log_abs_psi)[:, None])
     own = tf.reduce_sum(tf.reshape(signs * tf.exp(log_abs + scales), shape), axis=1)
     inverse = tf.where(psi.sign == 0, tf.zeros_like(own), tf.math.reciprocal_no_nan(own))

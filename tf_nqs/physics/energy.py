@@ -102,5 +102,5 @@ def median(values: Tensor, is_counted: Tensor) -> Tensor:
     """
     ordered = tf.sort(tf.where(is_counted, values, tf.fill(tf.shape(values), values.dtype.max)))
     n_counted = tf.reduce_sum(tf.cast(is_counted, tf.int32))
-    # Not ordered[...]: XLA takes the beginning of a slice for a constant, and compiles anew for other is_counted.
+    # Not ordered[...]: XLA takes the beginning of a slice for a constant, and compiles again for another is_counted.
     return tf.gather(ordered, tf.maximum(n_counted - 1, 0) // 2)

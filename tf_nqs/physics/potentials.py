@@ -16,7 +16,7 @@ _DTYPES = ("float32", "float64")
 
 
 def check_potentials(trap: Any, pair_potential: Any, n_particles: int, dtypes: Iterable[str] = _DTYPES) -> None:
-    """Calls potentials of one's own on two walkers, as graphs, and looks at what they return.
+    """Calls custom potentials on two walkers, as graphs, and checks what they return.
 
     An infinite or undefined energy is no error here: a hard wall may have one.
 

@@ -12,10 +12,10 @@ from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.types import Tensor
 
 _LONGEST, _N_INTERVALS = 12.0, 4096
-"""Distances and positions up to this many a_ho are looked at, in so many intervals."""
+"""Distances and positions up to this many a_ho are searched, in this many intervals."""
 
 _N_HALVINGS, _N_FOLLOWED = 36, 32
-"""An interval with a step keeps its change however often it is halved; so many of the worst intervals are followed."""
+"""An interval with a step keeps its change however often it is halved; this many of the worst are followed."""
 
 _TOLERANCE = 1e-3
 """Change that the derivative does not explain, relative to the largest change of the potential, that is a step."""

@@ -111,12 +111,12 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
             problems.append(f"{path.name} is damaged ({_reason(error)})")
             continue
         for problem in problems:
-            logger.info(f"checkpoint {problem}; going on from {path.name}, the one before")
+            logger.info(f"checkpoint {problem}; continuing from {path.name}, the one before")
         return Checkpoint(path, facts)
     if problems:
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: no checkpoint can be read: {'; '.join(problems)}; "
-            "must be trained anew in another folder"
+            "start a new run in another folder"
         )
     return None
 
@@ -139,7 +139,7 @@ def restore_checkpoint(checkpoint: Checkpoint, state: State) -> None:
     except (AssertionError, LookupError, ValueError, tf.errors.OpError) as error:
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: {checkpoint.path.name} does not fit, it may be of another version "
-            f"of tf_nqs ({_reason(error)}); must be trained anew in another folder"
+            f"of tf_nqs ({_reason(error)}); start a new run in another folder"
         ) from error
     _delete_unfinished(folder)
     for path in _all_checkpoints(folder):

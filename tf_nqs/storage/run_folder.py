@@ -43,7 +43,7 @@ class RunFolder(os.PathLike):
         profile, profile_plot: the time of each phase of an iteration.
         evaluation: a later measurement of the energy.
         diffusion, diffusion_plot: the energy by diffusion Monte Carlo.
-        diffusion_state: what a diffusion that was cut short goes on from.
+        diffusion_state: the state from which an interrupted diffusion continues.
         observables, observable_plots: later measurements of other observables; a file and a folder.
     """
 

@@ -170,7 +170,7 @@ def make_runs(
 
 
 def resume_or_set_aside(folder: Path) -> bool:
-    """Decides how a run that is not finished goes on: returns whether it resumes; if not, its folder is set aside.
+    """Returns whether an unfinished run resumes; if not, sets its folder aside.
 
     Args:
         folder: of the run; one that is empty or does not exist stays as it is.

@@ -15,7 +15,7 @@ _WIDEST = 1e6
 
 
 class Clipping:
-    """Clips local energies at a number of deviations that doubles every so many iterations, see `clip_local_energy`.
+    """Clips local energies at a number of deviations that doubles periodically, see `clip_local_energy`.
 
     At the start a few walkers next to nodes would decide the step. Later the same bound would hide what must still be
     learned: regions with little of |Psi|^2 and much energy, which a clipped gradient lets stand, or even grow.

@@ -1,4 +1,4 @@
-"""Going on with other trainable variables, after layers were frozen or released in the middle of a training."""
+"""Training other variables from now on, after layers were frozen or released."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACCUMULATOR = "gradient_accumulator"
 """How Keras' names of accumulated gradients end."""
 
 _CONFIGURABLE_RATES = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)
-"""Learning rates that an optimiser's configuration can hold; a function of one's own is none."""
+"""Learning rates that an optimiser's configuration can hold; a function is none."""
 
 _NOT_IN_CONFIG = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
 """What `exclude_from_weight_decay` sets."""
@@ -75,7 +75,7 @@ def rebuilt_optimizer(
     Args:
         optimizer: a built optimiser.
         variables: those to be trained.
-        restart: whether its counter of updates, and with it a schedule of the learning rate, starts anew. Adam's new
+        restart: whether its counter of updates, and with it a schedule of the learning rate, starts again. Adam's new
             slots start at zero, and the correction that Adam makes for that fits a counter of zero; to slots that
             were kept it does no harm, it only shortens their steps, to no less than 0.15, for about 1000 updates.
 
@@ -125,7 +125,7 @@ def resize_natural_gradient(
         natural_gradient: built for `before`.
         before: the variables trained so far.
         now: the variables to be trained.
-        restart: whether the schedule of the damping starts anew.
+        restart: whether the schedule of the damping starts again.
     """
     pieces = dict(zip(map(id, before), _pieces(natural_gradient.previous, before), strict=True))
     zeros = [tf.zeros(math.prod(variable.shape), natural_gradient.previous.dtype) for variable in now]

@@ -30,7 +30,7 @@ def call_lengths(iterations: int, iterations_per_call: int, periods: Iterable[in
 
 
 def _without_first(lengths: list[int], done: int) -> list[int]:
-    """Returns what is left of calls after so many of their iterations."""
+    """Returns the calls that are left after a number of their iterations."""
     left = []
     for length in lengths:
         left += [length - min(done, length)] * (length > done)

@@ -106,7 +106,7 @@ class ModelWithoutData(keras.Model):
         raise TypeError("test_on_batch: measuring needs no data, use evaluate_energy()")
 
     def get_config(self) -> dict[str, Any]:
-        """Refused: system and sampler may hold functions of one's own, which no configuration can."""
+        """Refused: system and sampler may hold the user's functions, which no configuration can."""
         raise NotImplementedError(_NOT_SAVED)
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:

@@ -222,7 +222,7 @@ class NaturalGradient(keras.layers.Layer):
         self.built = True
 
     def resize(self, previous: Tensor) -> None:
-        """Goes on with another number of parameters; damping and counters stay.
+        """Continues with another number of parameters; damping and counters stay.
 
         Args:
             previous: the last direction, laid out for the new parameters, shape (n_parameters,).

@@ -1,4 +1,4 @@
-"""A start in a trap of one's own: walkers and orbitals where its lowest states are."""
+"""A start in a custom trap: walkers and orbitals where its lowest states are."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TrapStates(NamedTuple):
 
 
 def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
-    """Lets a trainer begin where the lowest states of a trap of one's own are.
+    """Lets a trainer begin where the lowest states of a custom trap are.
 
     Walkers and the wave function start at the origin else, and do not find a trap that is displaced by several a_ho, or
     wells that are as far apart. Here one particle's states are computed on a grid, the orbitals of the ansatz learn

@@ -62,7 +62,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         sampler: how |Psi|^2 is sampled, see `tf_nqs.sampling.SamplerProtocol`; None for `MetropolisHastings()`.
         sampling_dtype: of sampling, "float32" or "float64"; "ansatz" for the ansatz' own. float32 beside a float64
             ansatz is faster; the ansatz is then built once more, so it needs `get_config`.
-        reuse: when an iteration draws new samples, and when it re-weights those at hand; None for new ones always.
+        reuse: when an iteration draws new samples, and when it re-weights the current ones; None for new ones always.
         laplacian: "forward" (needs `ansatz.forward_laplacian`), "nested" (GradientTapes, any ansatz), or "auto":
             forward where the ansatz has it.
         clip_deviations: the gradient's local energies are cut at this many mean absolute deviations from their
@@ -132,7 +132,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
             natural_gradient: what turns the energy's gradient into a natural one; None for the plain gradient.
             jit_compile: whether XLA compiles sampling, local energy and gradient; False for a custom layer with
                 operations that XLA lacks.
-            chunk_mebibytes: local energy, gradient and scores take so many walkers at a time that they work in this
+            chunk_mebibytes: local energy and gradients take as many walkers at a time as fit in this
                 much memory, in MiB, beside what they return.
             **kwargs: run_eagerly of `keras.Model.compile`; its others are refused.
 
@@ -161,7 +161,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         return make_gradient(self.ansatz, self.optimizer, self.step_factor, layer, self.compilation)
 
     def follow_trainable(self) -> None:
-        """Goes on with the ansatz' weights that are trainable now, after layers of it were frozen or released.
+        """Continues with the ansatz' weights that are trainable now, after layers of it were frozen or released.
 
         See `tf_nqs.training.freezing`. Derivatives are compiled again when next used; sampling and local energy do not
         change. It may be called in the middle of `fit`, between two calls.
@@ -273,7 +273,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         """Measures the energy with frozen parameters and frozen proposal width, after a burn-in that is checked.
 
         Args:
-            target_error: wanted honest standard error, in hbar*omega.
+            target_error: requested standard error, in hbar*omega.
             max_seconds: longest time for it.
             relations: whether to measure as well what the exact state obeys, see `tf_nqs.physics.relations`.
             report: called every few seconds with the estimate so far.

@@ -226,7 +226,7 @@ def test_which_criterion_blocks_is_said():
     )
     training.call([1.0] * 10)
     assert stopping.explanation() == (
-        "not converged: the last window passed, but only 1 of 2 have passed since counting began anew"
+        "not converged: the last window passed, but only 1 of 2 have passed since counting began again"
     )
 
 
