@@ -169,7 +169,7 @@ def test_a_class_that_cannot_be_imported_is_bad_input(tmp_path, capsys):
     [
         {"interaction_strength": -20.0, "interaction_range": 0.25},
         {"interaction_strength": -10.0, "trap": "none"},
-        {"interaction_strength": -100.0, "interaction_range": 0.1},
+        {"interaction_strength": -100.0, "interaction_range": 0.1, "iterations": 100},
     ],
 )
 def test_bound_pairs_train_without_faults(system, tmp_path):
@@ -178,7 +178,7 @@ def test_bound_pairs_train_without_faults(system, tmp_path):
 
     iterations = {"iterations": 30, "n_walkers": 256, "n_steps": 5, "n_burn_in": 100, "n_features": 16}
     settings = settings_from(
-        None, {**SMALL, "n_pair_features": 16, **system, **iterations, "run_dir": str(tmp_path / "run")}
+        None, {**SMALL, "n_pair_features": 16, **iterations, **system, "run_dir": str(tmp_path / "run")}
     )
     result = run(settings)
     strength, width = system["interaction_strength"], settings.resolved()["interaction_range"]
