@@ -23,15 +23,14 @@ _BYTES_PER_PAIR = 256
 """Of memory for each walker and each pair of its particles, in either order: 32 numbers of double precision."""
 
 
-def _work(given: Given) -> None:
-    folder = RunFolder.finished(given.own["run_dir"])
+def _check(folder: RunFolder, given: Given) -> None:
+    """Refuses a run without a trap, and more walkers than fit into memory."""
     if folder.settings.system.trap == "none":
         raise RunFolderError(
             f"run_dir = {folder.path}: its trap is none, where the walkers may need longer than any fixed time; "
             "must be the folder of a run in a trap"
         )
     _check_memory(folder.settings.system.n_particles, given.own.get("n_walkers", N_WALKERS))
-    work_on_run("tf_nqs.commands.diffuse_run:diffuse_run")(given)
 
 
 def _check_memory(n_particles: int, n_walkers: int) -> None:
@@ -51,7 +50,7 @@ Computes the exact ground-state energy of a run's system, for any number of part
 usage: python -m tf_nqs.diffuse --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.diffuse --run_dir=runs/a8 --target_error=1e-3""",
     flags=lambda: [*run_flags(SETTINGS), *diffusion_flags()],
-    work=_work,
+    work=work_on_run("tf_nqs.commands.diffuse_run:diffuse_run", check=_check),
     outcome=lambda: (
         """\
 Ends when the standard error is at most target_error, or after evaluation_max_seconds. Writes RUN_FOLDER/diffusion.json:

@@ -42,16 +42,22 @@ def run_flags(settings: Iterable[str]) -> list[Flag]:
     return [run_dir_flag(), *given]
 
 
-def work_on_run(target: str, subfolder: Callable[[RunFolder], Path] | None = None) -> Callable[[Given], None]:
+def work_on_run(
+    target: str,
+    subfolder: Callable[[RunFolder], Path] | None = None,
+    check: Callable[[RunFolder, Given], None] = lambda folder, given: None,
+) -> Callable[[Given], None]:
     """Returns the work of a command on a finished run: it checks the folder and calls a function with the request.
 
     Args:
         target: the function, as for `tf_nqs.runtime.startup.call_late`.
         subfolder: run folder -> folder in it that the results go to; None for the run folder alone.
+        check: raises a SettingsError for a run, or for flags, that the command has no use for.
     """
 
     def work(given: Given) -> None:
         folder = RunFolder.finished(given.own["run_dir"])
+        check(folder, given)
         check_measurement(folder.settings)
         _ = folder.result_values  # refused if it cannot be used
         probe_folder(folder, subfolder(folder) if subfolder else None)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tf_nqs import defaults
+from tf_nqs.config.fields import named_or_imported
 from tf_nqs.config.section import LARGEST_COUNT, Section
 from tf_nqs.config.system import SystemSettings
 from tf_nqs.named_ansatze import ALL_SIZES, ANSATZE, check_sizes, resolved_sizes
@@ -17,10 +18,9 @@ class AnsatzSettings(Section):
 
     ansatz: str = Field(
         defaults.ANSATZ,
-        pattern=rf"^({'|'.join(ANSATZE)}|[^\W\d][\w.]*:[^\W\d][\w.]*)$",
-        json_schema_extra={"allowed": f"one of {', '.join(ANSATZE)}, or module:Class"},
         description="Wave function: determinants (slater), one product of distances and a positive network (jastrow), "
         "or a Keras model of your own.",
+        **named_or_imported(ANSATZE, "Class"),
     )
     n_features: int | None = Field(
         None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -27,6 +27,20 @@ class Forms(NamedTuple):
 
     bare: Any
     negated: Any
+
+
+def named_or_imported(names: Iterable[str], kind: str) -> dict[str, Any]:
+    """Returns the arguments of `Field` for a text that is one of some names, or names something of the user's own.
+
+    Args:
+        names: that the package knows.
+        kind: what `module:kind` names, "function" or "Class".
+    """
+    names = list(names)
+    return {
+        "pattern": rf"^({'|'.join(names)}|[^\W\d][\w.]*:[^\W\d][\w.]*)$",
+        "json_schema_extra": {"allowed": f"one of {', '.join(names)}, or module:{kind}"},
+    }
 
 
 def _alternatives(field: FieldInfo) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from tf_nqs import defaults
-from tf_nqs.config.fields import Forms
+from tf_nqs.config.fields import Forms, named_or_imported
 from tf_nqs.config.section import Section
 from tf_nqs.named_systems import (
     INTERACTIONS,
@@ -30,9 +30,8 @@ class SystemSettings(Section):
     n_particles: int = Field(ge=1, le=64, description="Number of fermions, A.")
     interaction: str = Field(
         defaults.INTERACTION,
-        pattern=rf"^({'|'.join(INTERACTIONS)}|[^\W\d][\w.]*:[^\W\d][\w.]*)$",
-        json_schema_extra={"allowed": f"one of {', '.join(INTERACTIONS)}, or module:function"},
         description="Interaction of two particles; a function maps distances x_i - x_j to energies.",
+        **named_or_imported(INTERACTIONS, "function"),
     )
     interaction_strength: float = Field(
         defaults.INTERACTION_STRENGTH,
