@@ -6,7 +6,7 @@ name this protocol instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -36,6 +36,22 @@ class Compilation(NamedTuple):
     chunk_mebibytes: float
 
 
+class Batch(NamedTuple):
+    """What an update needs of the samples with one number of particles.
+
+    Attributes:
+        derivatives: by the parameters, see `tf_nqs.training.gradients.Gradient`.
+        local_energy: clipped and finite, shape (n_walkers,), in hbar*omega.
+        weights: R, shape (n_walkers,).
+        factors: how strongly each system of a family counts, shape (n_systems,); None for one system.
+    """
+
+    derivatives: Any
+    local_energy: Tensor
+    weights: Tensor
+    factors: Tensor | None = None
+
+
 @dataclass(frozen=True)  # a tuple would be wrapped when it becomes an attribute of a Keras model
 class Phases:
     """The compiled parts of an iteration, and of a measurement; each is traced and compiled when first called.
@@ -44,18 +60,18 @@ class Phases:
         sample: WalkerState -> (WalkerState, acceptance).
         log_abs_psi: positions (n_walkers, n_particles) -> ln|Psi| (n_walkers,), in the ansatz' precision.
         local_energy: positions (n_walkers, n_particles) -> LocalEnergy.
-        derivatives: (positions, local energies, weights R) -> derivatives by the parameters, see
-            `tf_nqs.training.gradients.Gradient`.
-        update: (these derivatives, local energies, weights R); changes the parameters. Not compiled on its own, but as
-            a part of the iteration.
+        derivatives: (positions, local energies, weights R, factors of a family's systems) -> derivatives by the
+            parameters, see `tf_nqs.training.gradients.Gradient`.
+        update: batches, one for each number of particles; changes the parameters. Not compiled on its own, but as a
+            part of the iteration.
         relations: (positions, kinetic energies) -> deviations from the relations of the exact state, for measurements.
     """
 
     sample: Callable[[WalkerState], tuple[WalkerState, Tensor]]
     log_abs_psi: LogAbsPsi
     local_energy: Callable[[Tensor], LocalEnergy]
-    derivatives: Callable[[Tensor, Tensor, Tensor], Any]
-    update: Callable[[Any, Tensor, Tensor], None]
+    derivatives: Callable[..., Any]
+    update: Callable[[list[Batch]], None]
     relations: Callable[[Tensor, Tensor], Tensor]
 
 
@@ -87,7 +103,9 @@ class Trainer(Protocol):
         proposal_width: standard deviation of the proposed moves, scalar, in a_ho.
         iteration: number of iterations done, int64.
         step_factor: factor on the length of every step; 1 unless a training was repaired.
+        groups: the walkers with each number of particles; one for a single system.
         record: the numbers of the iterations of the last call.
+        condition_record: those of a family's systems; None for one system.
         compiled: whether `compile` was called.
         compute_dtype: the ansatz', "float32" or "float64".
     """
@@ -107,9 +125,15 @@ class Trainer(Protocol):
     proposal_width: keras.Variable
     iteration: keras.Variable
     step_factor: keras.Variable
+    groups: Sequence[Any]
     record: keras.Variable
+    condition_record: keras.Variable | None
     compiled: bool
     compute_dtype: str
+
+    @property
+    def all_phases(self) -> list[Phases]:
+        """The phases of the walkers with each number of particles."""
 
     @property
     def walkers(self) -> WalkerState:

@@ -77,7 +77,8 @@ class WalkerState(NamedTuple):
     Attributes:
         positions: shape (n_walkers, n_particles), in a_ho.
         seed: stateless random key, int32, shape (2,).
-        proposal_width: standard deviation of the proposed moves, scalar, in a_ho.
+        proposal_width: standard deviation of the proposed moves, in a_ho: a scalar, or one for each system of a
+            family, shape (n_conditions,).
     """
 
     positions: Tensor

@@ -8,14 +8,17 @@ import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.ansatz.conditioned import ConditionedAnsatz, checked_conditions
 from tf_nqs.ansatz.precision import chosen_dtype
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
-from tf_nqs.types import LogDerivatives, Shape, SignedLog, Tensor
+from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts
+from tf_nqs.physics.conditions import ConditionSpace
+from tf_nqs.types import Jet, LogDerivatives, Shape, SignedLog, Tensor
 from tf_nqs.whole_numbers import whole_number
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
-class FermionAnsatz(keras.Model):
+class FermionAnsatz(ConditionedAnsatz):
     """Psi(x) = (A!)^(-1/2) sum_d det_ij(M_d,ij(x) e_d,ij(x)): orbitals that depend on all particles, equivariantly.
 
     For L = 2 and D = 1 it has 4H + 2A + 2H^2 + HA parameters: 8712 for A = 4 and H = 64.
@@ -25,11 +28,16 @@ class FermionAnsatz(keras.Model):
         n_features: number of features H of each particle in the equivariant layers.
         n_layers: number of equivariant layers L.
         n_determinants: number of determinants D.
+        conditions: the systems of a family that the wave function is told of; None for a wave function of one system.
+            With several numbers of particles n_particles is the largest one, and a system of A uses the first A
+            orbitals.
         **kwargs: arguments of `keras.Model` (name, dtype). The dtype is "float32" or "float64"; without one it is
             float64 where `keras.config.set_floatx` or `set_dtype_policy` says so.
 
     Call arguments:
         positions: x in a_ho, shape (n_walkers, n_particles).
+        interaction_strength: of a family, shape (n_walkers,).
+        interaction_range: of a family, shape (n_walkers,), in a_ho.
 
     Returns:
         SignedLog (sign, log_abs_psi) of shape (n_walkers,).
@@ -51,6 +59,7 @@ class FermionAnsatz(keras.Model):
         n_features: int = defaults.N_FEATURES,
         n_layers: int = defaults.N_LAYERS,
         n_determinants: int = defaults.N_DETERMINANTS,
+        conditions: ConditionSpace | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": chosen_dtype(kwargs.get("dtype"))})
@@ -58,6 +67,7 @@ class FermionAnsatz(keras.Model):
         self.n_features = n_features = whole_number("n_features", n_features, 1)
         self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
         self.n_determinants = n_determinants = whole_number("n_determinants", n_determinants, 1)
+        self.conditions = checked_conditions(conditions, n_particles)
         policy = {"dtype": self.dtype_policy}
         self.equivariant_layers = [
             EquivariantLayer(n_features, residual=layer > 0, name=f"equivariant_{layer + 1}", **policy)
@@ -76,11 +86,16 @@ class FermionAnsatz(keras.Model):
         self.envelope.build((None, self.n_particles))
         matrices = (None, self.n_determinants, self.n_particles, self.n_particles)
         self.determinant.build(matrices, matrices)
+        self._build_conditions()
         self.built = True
 
-    def call(self, positions: Tensor) -> SignedLog:
-        self._check_shape(positions.shape)
-        return self.determinant(self._orbitals_without_envelope(positions), self.envelope(positions))
+    def shift_sizes(self) -> dict[str, int]:
+        """Returns layer -> number of shifts that it takes."""
+        return {layer.name: self.n_features for layer in self.equivariant_layers}
+
+    def psi(self, positions: Tensor, shifts: Shifts) -> SignedLog:
+        """Returns Psi with shifts."""
+        return self.determinant(self._orbitals_without_envelope(positions, shifts), self._envelope(positions))
 
     def orbitals(self, positions: Tensor) -> Tensor:
         """Returns the generalised Slater matrices phi = M * e.
@@ -94,11 +109,11 @@ class FermionAnsatz(keras.Model):
         Reference: thesis, Eq. 10.
         """
         self._check_shape(positions.shape)
-        return self._orbitals_without_envelope(positions) * keras.ops.exp(self.envelope(positions))
+        return self.orbitals_at(positions, NO_SHIFTS)
 
-    def log_abs_psi(self, positions: Tensor) -> Tensor:
-        """Returns ln|Psi|, shape (n_walkers,), of positions (n_walkers, n_particles)."""
-        return self(positions).log_abs_psi
+    def orbitals_at(self, positions: Tensor, shifts: Shifts) -> Tensor:
+        """Returns `orbitals` with shifts."""
+        return self._orbitals_without_envelope(positions, shifts) * keras.ops.exp(self._envelope(positions))
 
     def forward_laplacian(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
         """Returns Psi and its exact derivatives by the positions, carried through every layer in one pass.
@@ -113,26 +128,64 @@ class FermionAnsatz(keras.Model):
         Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024), arXiv:2307.08214.
         """
         self._check_shape(positions.shape)
+        return self.derivatives(positions, NO_SHIFTS)
+
+    def derivatives(self, positions: Tensor, shifts: Shifts) -> tuple[SignedLog, LogDerivatives]:
+        """Returns `forward_laplacian` with shifts."""
         positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
         first_layer, *others = self.equivariant_layers
-        separable = first_layer.forward_laplacian_of_positions(positions)
-        jet = others[0].forward_laplacian_of_separable(separable) if others else separable.expanded()
+        separable = first_layer.forward_laplacian_of_positions(positions, shifts.get(first_layer.name))
+        if others:
+            jet = others[0].forward_laplacian_of_separable(separable, shifts.get(others[0].name))
+        else:
+            jet = separable.expanded()
         for layer in others[1:]:
-            jet = layer.forward_laplacian(jet)
-        first, second = self.envelope.derivatives(positions)
-        return self.determinant.forward_laplacian(
-            self.orbital_layer.forward_laplacian(jet), self.envelope(positions), first, second
-        )
+            jet = layer.forward_laplacian(jet, shifts.get(layer.name))
+        orbitals = Jet(*(self._of_system(part, positions) for part in self.orbital_layer.forward_laplacian(jet)))
+        first, second = (self._of_system(part, positions) for part in self.envelope.derivatives(positions))
+        return self.determinant.forward_laplacian(orbitals, self._envelope(positions), first, second)
 
-    def _check_shape(self, shape: Shape) -> None:
-        if len(shape) != 2 or shape[1] != self.n_particles:
-            raise ValueError(f"positions of shape {tuple(shape)}: must be (n_walkers, {self.n_particles})")
+    def _envelope(self, positions: Tensor) -> Tensor:
+        return self._of_system(self.envelope(positions), positions)
 
-    def _orbitals_without_envelope(self, positions: Tensor) -> Tensor:
+    def _orbitals_without_envelope(self, positions: Tensor, shifts: Shifts) -> Tensor:
         features = positions[:, :, None]
         for layer in self.equivariant_layers:
-            features = layer(features)
-        return self.orbital_layer(features)
+            features = layer(features, shifts.get(layer.name))
+        return self._of_system(self.orbital_layer(features), positions)
+
+    def _of_system(self, orbitals: Tensor, positions: Tensor) -> Tensor:
+        """The first A of all orbitals, along the last axis."""
+        n_particles = positions.shape[1]
+        return orbitals if n_particles == self.n_particles else orbitals[..., :n_particles]
+
+    def member(
+        self, n_particles: int, interaction_strength: float, interaction_range: float, extrapolate: bool = False
+    ) -> FermionAnsatz:
+        """Returns the wave function of one system of the family, with shifted biases and the first A orbitals.
+
+        Args:
+            n_particles: A.
+            interaction_strength: of the system.
+            interaction_range: of the system, in a_ho.
+            extrapolate: whether the system may lie outside the ranges that the family was trained for.
+
+        Raises:
+            ValueError: the system is outside the family, or this is no family.
+        """
+        shifts = self._member_shifts(n_particles, interaction_strength, interaction_range, extrapolate)
+        names = ("n_features", "n_layers", "n_determinants")
+        member = FermionAnsatz(n_particles, *(getattr(self, name) for name in names), dtype=self.dtype_policy)
+        for layer, own in zip(member.equivariant_layers, self.equivariant_layers, strict=True):
+            layer.kernel.assign(own.kernel)
+            layer.bias.assign(own.bias + shifts[own.name][0])
+        for name in ("kernel", "bias"):
+            table = tf.convert_to_tensor(getattr(self.orbital_layer, name))
+            by_determinant = tf.reshape(table, (-1, self.n_determinants, self.n_particles))[..., :n_particles]
+            variable = getattr(member.orbital_layer, name)
+            variable.assign(tf.reshape(by_determinant, variable.shape))
+        member.envelope.inverse_width.assign(self.envelope.inverse_width[:, :n_particles])
+        return member
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -141,4 +194,5 @@ class FermionAnsatz(keras.Model):
             "n_features": self.n_features,
             "n_layers": self.n_layers,
             "n_determinants": self.n_determinants,
+            **self._conditions_config(),
         }

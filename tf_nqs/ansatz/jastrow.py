@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.ansatz.close_pairs import sum_of_gradient_quotients
+from tf_nqs.ansatz.conditioned import ConditionedAnsatz, checked_conditions
 from tf_nqs.ansatz.precision import chosen_dtype
 from tf_nqs.layers import (
     EquivariantLayer,
@@ -19,13 +20,16 @@ from tf_nqs.layers import (
     SymmetricHead,
     VandermondeFactor,
 )
+from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts
 from tf_nqs.layers.pair_layout import differences_to_others
+from tf_nqs.layers.pair_network import PairJet
+from tf_nqs.physics.conditions import ConditionSpace
 from tf_nqs.types import Jet, LogDerivatives, Shape, SignedLog, Tensor
 from tf_nqs.whole_numbers import whole_number
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
-class JastrowAnsatz(keras.Model):
+class JastrowAnsatz(ConditionedAnsatz):
     """Psi(x) = prod_(i<j) (x_i - x_j) exp(J(x) - w^2/2 sum_i x_i^2 - u/A sum_(i<j) (x_i - x_j)^2), J symmetric.
 
     On a line the ground state of spinless fermions vanishes where two particles meet, and nowhere else. So one product
@@ -48,11 +52,15 @@ class JastrowAnsatz(keras.Model):
         length: unit of the distances in the pair network, in a_ho; about twice the interaction's range is best.
         contact_exponent: l of abs(x_i - x_j)^l sign(x_i - x_j), which replaces x_i - x_j; above 1 for an interaction
             l (l - 1)/r^2.
+        conditions: the systems of a family that the wave function is told of; None for a wave function of one system.
+            With several numbers of particles n_particles is the largest one.
         **kwargs: arguments of `keras.Model` (name, dtype). The dtype is "float32" or "float64"; without one it is
             float64 where `keras.config.set_floatx` or `set_dtype_policy` says so.
 
     Call arguments:
         positions: x in a_ho, shape (n_walkers, n_particles).
+        interaction_strength: of a family, shape (n_walkers,).
+        interaction_range: of a family, shape (n_walkers,), in a_ho.
 
     Returns:
         SignedLog (sign, log_abs_psi) of shape (n_walkers,).
@@ -76,6 +84,7 @@ class JastrowAnsatz(keras.Model):
         n_pair_layers: int = defaults.N_PAIR_LAYERS,
         length: float = defaults.PAIR_LENGTH,
         contact_exponent: float = defaults.CONTACT_EXPONENT,
+        conditions: ConditionSpace | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": chosen_dtype(kwargs.get("dtype"))})
@@ -86,6 +95,7 @@ class JastrowAnsatz(keras.Model):
         self.n_pair_layers = n_pair_layers = whole_number("n_pair_layers", n_pair_layers, 1)
         if not contact_exponent >= 1:
             raise ValueError(f"contact_exponent = {contact_exponent}: must be at least 1")
+        self.conditions = checked_conditions(conditions, self.n_particles)
         policy = {"dtype": self.dtype_policy}
         self.vandermonde = VandermondeFactor(contact_exponent, name="vandermonde", **policy)
         self.gaussian = GaussianFactor(name="gaussian", **policy)
@@ -140,19 +150,22 @@ class JastrowAnsatz(keras.Model):
             layer.build((None, self.n_particles, n_inputs))
         self.pair_head.build((None, self.n_particles, n_pair_outputs))
         self.particle_head.build((None, self.n_particles, self.n_features))
+        self._build_conditions()
         self.built = True
 
-    def call(self, positions: Tensor) -> SignedLog:
-        self._check_shape(positions.shape)
-        features = self.messages(positions, self.pair_network(differences_to_others(positions)))
+    def shift_sizes(self) -> dict[str, int]:
+        """Returns layer -> number of shifts that it takes."""
+        sizes = {self.pair_network.name: self.n_pair_layers * self.n_pair_features, self.gaussian.name: 2}
+        return sizes | {layer.name: self.n_features for layer in self.particle_layers}
+
+    def psi(self, positions: Tensor, shifts: Shifts) -> SignedLog:
+        """Returns Psi with shifts."""
+        pairs = self.pair_network(differences_to_others(positions), shifts.get(self.pair_network.name))
+        features = self.messages(positions, pairs)
         exponent = self.pair_head(features[..., 1:])
         for layer in self.particle_layers:
-            features = layer(features)
-        return self._with_other_factors(positions, exponent + self.particle_head(features))
-
-    def log_abs_psi(self, positions: Tensor) -> Tensor:
-        """Returns ln|Psi|, shape (n_walkers,), of positions (n_walkers, n_particles)."""
-        return self(positions).log_abs_psi
+            features = layer(features, shifts.get(layer.name))
+        return self._with_other_factors(positions, exponent + self.particle_head(features), shifts)
 
     def forward_laplacian(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
         """Returns Psi and its exact derivatives by the positions, carried through every layer in one pass.
@@ -185,46 +198,57 @@ class JastrowAnsatz(keras.Model):
             positions: x in a_ho, shape (n_walkers, n_particles).
         """
         self._check_shape(positions.shape)
+        return self.derivatives(positions, NO_SHIFTS)
+
+    def derivatives(self, positions: Tensor, shifts: Shifts) -> tuple[SignedLog, LogDerivatives]:
+        """Returns `regular_derivatives` with shifts."""
         positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
-        pairs = self.pair_network.derivatives(differences_to_others(positions))
-        exponent, (gradient, laplacian) = self._network(self.messages.forward_laplacian(positions, pairs))
-        quotients = self._quotients_of_gaussian(positions)
-        if self.n_particles > 1:
+        n_particles, network = positions.shape[1], _Network(self, shifts)
+        exponent, (gradient, laplacian) = network.derivatives(positions)
+        gaussian, quotient = self.gaussian.derivatives(positions, shifts.get(self.gaussian.name))
+        quotients = n_particles * (n_particles - 1) * quotient  # 2 sum_(i<j) (d_i g - d_j g)/(x_i - x_j)
+        if n_particles > 1:
             length = self.pair_network.length
-            quotients += sum_of_gradient_quotients(gradient, positions, length, self._curvature_along)
-        gaussian, _ = self.gaussian.derivatives(positions)
+            quotients += sum_of_gradient_quotients(gradient, positions, length, network.curvature_along)
         gradient += gaussian.gradient
         laplacian += gaussian.laplacian + tf.reduce_sum(gradient**2, axis=1) + self.vandermonde.exponent * quotients
         whole = gradient + self.vandermonde.gradient(positions)
-        return self._with_other_factors(positions, exponent), LogDerivatives(whole, laplacian)
+        return self._with_other_factors(positions, exponent, shifts), LogDerivatives(whole, laplacian)
 
-    def _curvature_along(self, positions: Tensor, direction: Tensor) -> Tensor:
-        """D^2 J along a direction d, with D = sum_i d_i (d/dx_i), shape (n_walkers,)."""
-        pairs = self.pair_network.derivatives(differences_to_others(positions))
-        return self._network(self.messages.derivatives_along(positions, pairs, direction))[1].laplacian
-
-    def _quotients_of_gaussian(self, positions: Tensor) -> Tensor:
-        """2 sum_(i<j) (d_i g - d_j g)/(x_i - x_j), without a division."""
-        _, quotient = self.gaussian.derivatives(positions)
-        return self.n_particles * (self.n_particles - 1) * quotient
-
-    def _network(self, inputs: Jet) -> tuple[Tensor, LogDerivatives]:
-        """J and its derivatives, from those of what `PairMessages` returns."""
-        by_pairs, pair_derivatives = self.pair_head.forward_laplacian(Jet(*(part[..., 1:] for part in inputs)))
-        jet = inputs
-        for layer in self.particle_layers:
-            jet = layer.forward_laplacian(jet)
-        by_particles, derivatives = self.particle_head.forward_laplacian(jet)
-        sums = (one + other for one, other in zip(pair_derivatives, derivatives, strict=True))
-        return by_pairs + by_particles, LogDerivatives(*sums)
-
-    def _with_other_factors(self, positions: Tensor, exponent: Tensor) -> SignedLog:
+    def _with_other_factors(self, positions: Tensor, exponent: Tensor, shifts: Shifts) -> SignedLog:
         sign, log_abs = self.vandermonde(positions)
-        return SignedLog(sign, log_abs + (self.gaussian(positions) + exponent))
+        gaussian = self.gaussian(positions, shifts.get(self.gaussian.name))
+        return SignedLog(sign, log_abs + (gaussian + exponent))
 
-    def _check_shape(self, shape: Shape) -> None:
-        if len(shape) != 2 or shape[1] != self.n_particles:
-            raise ValueError(f"positions of shape {tuple(shape)}: must be (n_walkers, {self.n_particles})")
+    def member(
+        self, n_particles: int, interaction_strength: float, interaction_range: float, extrapolate: bool = False
+    ) -> JastrowAnsatz:
+        """Returns the wave function of one system of the family, with shifted biases, w and u.
+
+        Args:
+            n_particles: A.
+            interaction_strength: of the system.
+            interaction_range: of the system, in a_ho.
+            extrapolate: whether the system may lie outside the ranges that the family was trained for.
+
+        Raises:
+            ValueError: the system is outside the family, or this is no family.
+        """
+        shifts = self._member_shifts(n_particles, interaction_strength, interaction_range, extrapolate)
+        config = self.get_config() | {"n_particles": n_particles, "conditions": None, "name": None}
+        member = JastrowAnsatz(**config)
+        for layer in member.layers:
+            layer.set_weights(self.get_layer(layer.name).get_weights())
+        for layer in member.particle_layers:
+            layer.bias.assign_add(shifts[layer.name][0])
+        for bias, shift in zip(
+            member.pair_network.biases, tf.split(shifts["pair_network"][0], self.n_pair_layers), strict=True
+        ):
+            bias.assign_add(shift)
+        width, stiffness = tf.unstack(shifts["gaussian"][0])
+        member.gaussian.inverse_width.assign_add(width)
+        member.gaussian.pair_stiffness.assign_add(stiffness)
+        return member
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -236,4 +260,35 @@ class JastrowAnsatz(keras.Model):
             "n_pair_layers": self.n_pair_layers,
             "length": self.pair_network.length,
             "contact_exponent": self.contact_exponent,
+            **self._conditions_config(),
         }
+
+
+class _Network:
+    """The exponent J of the wave function at some shifts, with its derivatives by the positions."""
+
+    def __init__(self, ansatz: JastrowAnsatz, shifts: Shifts):
+        self.ansatz, self.shifts = ansatz, shifts
+
+    def derivatives(self, positions: Tensor) -> tuple[Tensor, LogDerivatives]:
+        """J, grad J and lap J."""
+        return self._through_layers(self.ansatz.messages.forward_laplacian(positions, self._pairs(positions)))
+
+    def curvature_along(self, positions: Tensor, direction: Tensor) -> Tensor:
+        """D^2 J along a direction d, with D = sum_i d_i (d/dx_i), shape (n_walkers,)."""
+        jet = self.ansatz.messages.derivatives_along(positions, self._pairs(positions), direction)
+        return self._through_layers(jet)[1].laplacian
+
+    def _pairs(self, positions: Tensor) -> PairJet:
+        network = self.ansatz.pair_network
+        return network.derivatives(differences_to_others(positions), self.shifts.get(network.name))
+
+    def _through_layers(self, inputs: Jet) -> tuple[Tensor, LogDerivatives]:
+        """J and its derivatives, from those of what `PairMessages` returns."""
+        by_pairs, pair_derivatives = self.ansatz.pair_head.forward_laplacian(Jet(*(part[..., 1:] for part in inputs)))
+        jet = inputs
+        for layer in self.ansatz.particle_layers:
+            jet = layer.forward_laplacian(jet, self.shifts.get(layer.name))
+        by_particles, derivatives = self.ansatz.particle_head.forward_laplacian(jet)
+        sums = (one + other for one, other in zip(pair_derivatives, derivatives, strict=True))
+        return by_pairs + by_particles, LogDerivatives(*sums)

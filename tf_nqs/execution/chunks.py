@@ -66,8 +66,8 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     """Returns a compiled phase whose results are sums over walkers, each times its coefficient.
 
     Args:
-        phase: function of (positions, coefficients), shapes (n_walkers, n_particles) and (n_walkers,), linear in the
-            coefficients, to tensors in any structure.
+        phase: function of (positions, coefficients, ...), shapes (n_walkers, n_particles), (n_walkers,) and
+            (n_walkers, ...), linear in the coefficients, to tensors in any structure.
         jit_compile: whether XLA compiles the phase.
         chunk_mebibytes: maximum working memory, in MiB.
     """
@@ -75,8 +75,8 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
     bound = _estimate_allowed(chunk_mebibytes, jit_compile)
 
     @tf.function(autograph=False)
-    def run(positions: Tensor, coefficients: Tensor) -> Any:
-        rows = (positions, coefficients)
+    def run(positions: Tensor, coefficients: Tensor, *others: Tensor) -> Any:
+        rows = (positions, coefficients, *others)
         size = walkers_per_chunk(compiled, rows, bound)
         if size == positions.shape[0]:
             results = [compiled(*part) for part in zip(*map(in_parts, rows), strict=True)]
@@ -86,9 +86,9 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
 
         def add(sums: Any, first: Tensor, chunk: tuple[Tensor, ...], is_new: Tensor) -> Any:
             del first
-            positions, coefficients = chunk
+            positions, coefficients, *others = chunk
             counted = tf.where(is_new, coefficients, tf.zeros_like(coefficients))
-            return tf.nest.map_structure(tf.add, sums, compiled(positions, counted))
+            return tf.nest.map_structure(tf.add, sums, compiled(positions, counted, *others))
 
         return _over_chunks(add, sums, rows, size)
 

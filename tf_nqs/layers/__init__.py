@@ -1,5 +1,6 @@
 """Keras layers of the wave functions, one per file."""
 
+from tf_nqs.layers.condition_shift import ConditionShift
 from tf_nqs.layers.envelope import LogEnvelope
 from tf_nqs.layers.equivariant import EquivariantLayer
 from tf_nqs.layers.gaussian import GaussianFactor
@@ -11,6 +12,7 @@ from tf_nqs.layers.symmetric_head import SymmetricHead
 from tf_nqs.layers.vandermonde import VandermondeFactor
 
 __all__ = [
+    "ConditionShift",
     "EquivariantLayer",
     "GaussianFactor",
     "LogEnvelope",

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_nqs.layers.condition_shift import shifted
 from tf_nqs.layers.initializers import uniform_by_fan_in
 from tf_nqs.layers.separable_jet import SeparableJet
 from tf_nqs.types import Jet, Shape, Tensor
@@ -29,6 +30,7 @@ class EquivariantLayer(keras.layers.Layer):
 
     Call arguments:
         features: h, shape (n_walkers, n_particles, n_inputs).
+        shift: added to b for each walker, shape (n_walkers, n_features); None for no shift.
 
     Returns:
         h', shape (n_walkers, n_particles, n_features).
@@ -70,20 +72,21 @@ class EquivariantLayer(keras.layers.Layer):
             return features * self._own_kernel[0] + mean * self._shared_kernel[0]
         return tf.tensordot(features, self._own_kernel, 1) + tf.tensordot(mean, self._shared_kernel, 1)
 
-    def call(self, features: Tensor) -> Tensor:
-        output = tf.tanh(self._linear(features) + self.bias)
+    def call(self, features: Tensor, shift: Tensor | None = None) -> Tensor:
+        output = tf.tanh(self._linear(features) + shifted(self.bias, shift, 3))
         return output + features if self.residual else output
 
-    def forward_laplacian_of_positions(self, positions: Tensor) -> SeparableJet:
+    def forward_laplacian_of_positions(self, positions: Tensor, shift: Tensor | None = None) -> SeparableJet:
         """Returns the output and its derivatives, if the features h_i are the positions x_i themselves.
 
         z_i = x_i w + mean_j(x_j) u + b has the constant derivatives d_k z_i = delta_ik w + u/A, and no second ones.
 
         Args:
             positions: x in a_ho, shape (n_walkers, n_particles).
+            shift: as in `call`.
         """
         n_particles, features = positions.shape[1], positions[:, :, None]
-        output = tf.tanh(self._linear(features) + self.bias)
+        output = tf.tanh(self._linear(features) + shifted(self.bias, shift, 3))
         slope = 1 - output**2
         own, shared = self._own_kernel[0], self._shared_kernel[0] / n_particles
         square = (own + shared) ** 2 + (n_particles - 1) * shared**2
@@ -91,7 +94,7 @@ class EquivariantLayer(keras.layers.Layer):
         result = SeparableJet(value=output, own=slope * own, shared=slope * shared, laplacian=laplacian)
         return result._replace(value=output + features, own=result.own + 1) if self.residual else result
 
-    def forward_laplacian_of_separable(self, jet: SeparableJet) -> Jet:
+    def forward_laplacian_of_separable(self, jet: SeparableJet, shift: Tensor | None = None) -> Jet:
         """Carries derivatives along where d_k h_i = delta_ik P_i + Q_i, by products with 2A instead of A^2 terms.
 
         d_k z_i = delta_ik p_i + q_i + r_k with p_i = P_i W_self, q_i = Q_i W_self + mean_j(Q_j) W_mean and
@@ -101,12 +104,13 @@ class EquivariantLayer(keras.layers.Layer):
 
         Args:
             jet: the features and their derivatives.
+            shift: as in `call`.
 
         Returns:
             The output and its derivatives.
         """
         n_particles = jet.value.shape[1]
-        output = tf.tanh(self._linear(jet.value) + self.bias)
+        output = tf.tanh(self._linear(jet.value) + shifted(self.bias, shift, 3))
         slope = 1 - output**2
         own, shared = tf.tensordot(jet.own, self._own_kernel, 1), self._linear(jet.shared)
         by_other = tf.tensordot(jet.own, self._shared_kernel / n_particles, 1)
@@ -119,20 +123,21 @@ class EquivariantLayer(keras.layers.Layer):
             result = SeparableJet(*(new + old for new, old in zip(result, jet, strict=True)))
         return result.expanded(slope[:, None] * by_other[:, :, None])
 
-    def forward_laplacian(self, jet: Jet) -> Jet:
+    def forward_laplacian(self, jet: Jet, shift: Tensor | None = None) -> Jet:
         """Carries derivatives by the positions along: with t = tanh(z), t' = 1 - t^2 and t'' = -2 t t'.
 
         d_k t = t' d_k z,    lap t = t' lap z + t'' sum_k (d_k z)^2.
 
         Args:
             jet: the features and their derivatives.
+            shift: as in `call`.
 
         Returns:
             The output and its derivatives.
 
         Reference: Li et al., Nat. Mach. Intell. 6, 209 (2024).
         """
-        output = tf.tanh(self._linear(jet.value) + self.bias)
+        output = tf.tanh(self._linear(jet.value) + shifted(self.bias, shift, 3))
         slope = 1 - output**2
         jacobian = self._linear(jet.jacobian)
         curvature = -2 * output * tf.reduce_sum(jacobian**2, axis=1)

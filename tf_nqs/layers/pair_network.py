@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.layers.condition_shift import shifted
 from tf_nqs.layers.initializers import several_scales, uniform_by_fan_in
 from tf_nqs.types import Shape, Tensor
 from tf_nqs.whole_numbers import whole_number
@@ -49,7 +50,9 @@ class PairNetwork(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer` (name, dtype, trainable).
 
     Call arguments:
-        distances: r in a_ho, any shape.
+        distances: r in a_ho, any shape; (n_walkers, ...) where there is a shift.
+        shift: added to the biases of all layers for each walker, shape (n_walkers, n_layers * n_features); None for no
+            shift.
 
     Returns:
         t, shape (..., n_features + 2).
@@ -83,26 +86,34 @@ class PairNetwork(keras.layers.Layer):
             shape = (n_features, n_features)
             self.kernels.append(self.add_weight(shape=shape, initializer=start, name=f"kernel_{layer + 1}"))
 
-    def call(self, distances: Tensor) -> Tensor:
+    def call(self, distances: Tensor, shift: Tensor | None = None) -> Tensor:
         scaled = distances / self.length
-        features = tf.tanh(scaled[..., None] * self.scale + self.biases[0])
-        for kernel, bias in zip(self.kernels, self.biases[1:], strict=True):
+        first_bias, *biases = self._biases(shift, distances)
+        features = tf.tanh(scaled[..., None] * self.scale + first_bias)
+        for kernel, bias in zip(self.kernels, biases, strict=True):
             features = features + tf.tanh(tf.tensordot(features, kernel, 1) + bias)
         return tf.concat([features, _tails(scaled).value], axis=-1)
 
-    def derivatives(self, distances: Tensor) -> PairJet:
+    def _biases(self, shift: Tensor | None, distances: Tensor) -> list[Tensor]:
+        """The bias of each layer, one per walker if there is a shift."""
+        shifts = [None] * self.n_layers if shift is None else tf.split(shift, self.n_layers, axis=1)
+        return [shifted(bias, one, distances.shape.rank + 1) for bias, one in zip(self.biases, shifts, strict=True)]
+
+    def derivatives(self, distances: Tensor, shift: Tensor | None = None) -> PairJet:
         """Returns the features and their derivatives by the distances.
 
         With t = tanh(z): t' = (1 - t^2) z' and t'' = (1 - t^2) (z'' - 2 t z'^2).
 
         Args:
             distances: r in a_ho, any shape.
+            shift: as in `call`.
         """
         scaled = distances / self.length
-        value = tf.tanh(scaled[..., None] * self.scale + self.biases[0])
+        first_bias, *biases = self._biases(shift, distances)
+        value = tf.tanh(scaled[..., None] * self.scale + first_bias)
         first = (1 - value**2) * self.scale
         second = -2 * value * first * self.scale
-        for kernel, bias in zip(self.kernels, self.biases[1:], strict=True):
+        for kernel, bias in zip(self.kernels, biases, strict=True):
             output = tf.tanh(tf.tensordot(value, kernel, 1) + bias)
             slope = 1 - output**2
             inner = tf.tensordot(first, kernel, 1)

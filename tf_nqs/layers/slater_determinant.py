@@ -33,7 +33,8 @@ class SlaterDeterminant(keras.layers.Layer):
 
     def call(self, orbitals: Tensor, log_envelope: Tensor) -> SignedLog:
         envelope, log_scales = self._without_row_maxima(log_envelope)
-        return self._normalised(signed_log_sum_of_determinants(orbitals * envelope, log_scales))
+        psi = signed_log_sum_of_determinants(orbitals * envelope, log_scales)
+        return _normalised(psi, orbitals.shape[-1])
 
     def forward_laplacian(
         self, orbitals: Jet, log_envelope: Tensor, first: Tensor, second: Tensor
@@ -60,7 +61,7 @@ class SlaterDeterminant(keras.layers.Layer):
         psi, gradient, laplacian = sum_of_determinants_derivatives(
             orbitals.value * envelope, jacobian * envelope[:, :, None], laplacian * envelope, log_scales
         )
-        return self._normalised(psi), LogDerivatives(gradient, laplacian)
+        return _normalised(psi, orbitals.value.shape[-1]), LogDerivatives(gradient, laplacian)
 
     @staticmethod
     def _without_row_maxima(log_envelope: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,12 +72,13 @@ class SlaterDeterminant(keras.layers.Layer):
         row_maxima = tf.stop_gradient(tf.reduce_max(log_envelope, axis=-1, keepdims=True))
         return tf.exp(log_envelope - row_maxima), tf.reduce_sum(row_maxima, axis=(-2, -1))
 
-    def _normalised(self, psi: SignedLog) -> SignedLog:
-        """(A!)^(-1/2) Psi."""
-        return SignedLog(psi.sign, psi.log_abs_psi - 0.5 * math.lgamma(self.n_particles + 1))
-
     def build(self, orbitals_shape: Shape, log_envelope_shape: Shape) -> None:
-        self.n_particles = orbitals_shape[-1]
+        """Makes no weights."""
 
     def compute_output_shape(self, orbitals_shape: Shape, log_envelope_shape: Shape) -> SignedLog:
         return SignedLog(orbitals_shape[:1], orbitals_shape[:1])
+
+
+def _normalised(psi: SignedLog, n_particles: int) -> SignedLog:
+    """(A!)^(-1/2) Psi."""
+    return SignedLog(psi.sign, psi.log_abs_psi - 0.5 * math.lgamma(n_particles + 1))

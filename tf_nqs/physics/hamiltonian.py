@@ -15,12 +15,16 @@ from tf_nqs.physics.interactions import (
 )
 from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.pairs import pair_differences
+from tf_nqs.physics.parameters import SystemParameters, as_variables, assign, like, parameters_of
 from tf_nqs.physics.potentials import check_potentials
-from tf_nqs.physics.traps import harmonic_trap, named_trap
+from tf_nqs.physics.traps import harmonic_trap, parametric_trap
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, PositionsToEnergy, Tensor
 from tf_nqs.whole_numbers import whole_number
 
 __all__ = ["TrappedFermions", "gaussian_interaction", "harmonic_trap"]
+
+_MOST_SLICES = 28
+"""Pairs that are added one after the other: those of eight particles."""
 
 
 class TrappedFermions:
@@ -44,6 +48,7 @@ class TrappedFermions:
         trap_separation: half the distance of the wells of the double well, in a_ho.
 
     Attributes:
+        parameters: the numbers in it, as variables: data of compiled functions.
         contact_exponent: l of the ground state, which vanishes as |r|^l where two particles meet; 1 but for calogero.
 
     Raises:
@@ -92,21 +97,59 @@ class TrappedFermions:
         self.pair_stiffness = float(pair_stiffness)
         self.contact_exponent = self.interaction_strength if interaction == "calogero" else 1.0
         self.is_free = self.pair_potential is None and system.is_free
-        own_trap = None if isinstance(self.trap, str) else self.trap
-        self._trap_energy = own_trap or named_trap(system.trap, trap_quartic, trap_separation)
+        self.named = system
+        self.parameters = as_variables(parameters_of(system))
+        self._trap_energy = parametric_trap(self.trap)
         self._pair_energy = regular_interaction(system, self.pair_potential)
 
-    def trap_energy(self, positions: Tensor) -> Tensor:
-        """Returns the trap's energy of each walker, shape (n_walkers,), in hbar*omega."""
-        return self._trap_energy(positions)
+    def assign(self, interaction_strength: float | None = None, interaction_range: float | None = None) -> None:
+        """Gives the interaction another strength or range; compiled functions follow, and compile nothing again.
 
-    def interaction_energy(self, positions: Tensor) -> Tensor:
+        Args:
+            interaction_strength: as in the constructor; None leaves it as it is.
+            interaction_range: as in the constructor; None leaves it as it is.
+
+        Raises:
+            ValueError: a value is one that the interaction does not have or allow, or the strength of calogero changes,
+                which is a part of the wave function.
+        """
+        system = self.named
+        if interaction_strength is not None:
+            system = system._replace(interaction_strength=float(interaction_strength))
+        if interaction_range is not None:
+            system = system._replace(interaction_range=float(interaction_range))
+        check_parameters(system)
+        if system.contact_exponent != self.contact_exponent:
+            raise ValueError(
+                f"interaction_strength = {interaction_strength:g} of calogero: must stay {self.contact_exponent:g}, "
+                "as the wave function depends on it"
+            )
+        self.named = system
+        self.interaction_strength = float(system.interaction_strength)
+        self.interaction_range = resolved_range(system.interaction, system.interaction_range)
+        self.is_free = self.pair_potential is None and system.is_free
+        assign(self.parameters, parameters_of(system))
+
+    def trap_energy(self, positions: Tensor, parameters: SystemParameters | None = None) -> Tensor:
+        """Returns the trap's energy of each walker, shape (n_walkers,), in hbar*omega.
+
+        Args:
+            positions: x in a_ho, shape (n_walkers, n_particles).
+            parameters: numbers, or one row per walker; None for the system's own.
+        """
+        return self._trap_energy(positions, like(parameters or self.parameters, positions))
+
+    def interaction_energy(self, positions: Tensor, parameters: SystemParameters | None = None) -> Tensor:
         """Returns the interaction's part of the local energy, sum_{i<j} v(x_i - x_j), shape (n_walkers,).
 
         Of calogero it is that of the rest beside l(l-1)/r^2, which the kinetic part of the local energy cancels, see
         `tf_nqs.physics.contact`; `contact_energy` has what is missing.
+
+        Args:
+            positions: x in a_ho, shape (n_walkers, n_particles).
+            parameters: numbers, or one row per walker; None for the system's own.
         """
-        return tf.reduce_sum(self._pair_energy(pair_differences(positions)), axis=1)
+        return _sum_of_pairs(self.regular_pair_energy(pair_differences(positions), parameters))
 
     def contact_energy(self, positions: Tensor) -> Tensor:
         """Returns l(l-1) sum_{i<j} 1/(x_i - x_j)^2 of calogero, 0 for all others, shape (n_walkers,)."""
@@ -116,21 +159,25 @@ class TrappedFermions:
 
     def pair_energy(self, distances: Tensor) -> Tensor:
         """Returns v of distances in a_ho, of the same shape, in hbar*omega."""
-        regular = self._pair_energy(distances)
+        regular = self.regular_pair_energy(distances)
         factor = self.contact_exponent * (self.contact_exponent - 1.0)
         return regular + factor / distances**2 if factor else regular
 
-    def regular_pair_energy(self, distances: Tensor) -> Tensor:
+    def regular_pair_energy(self, distances: Tensor, parameters: SystemParameters | None = None) -> Tensor:
         """Returns v without the l(l-1)/r^2 of calogero, of distances in a_ho, of the same shape, in hbar*omega."""
-        return self._pair_energy(distances)
+        distances = tf.convert_to_tensor(distances)
+        return self._pair_energy(distances, like(parameters or self.parameters, distances))
 
-    def local_energy(self, positions: Tensor, derivatives: LogDerivatives) -> LocalEnergy:
+    def local_energy(
+        self, positions: Tensor, derivatives: LogDerivatives, parameters: SystemParameters | None = None
+    ) -> LocalEnergy:
         """Returns e_L = (H Psi)/Psi = -1/2 (lap Psi)/Psi + trap + interaction, in its parts.
 
         Args:
             positions: x in a_ho, shape (n_walkers, n_particles).
             derivatives: the wave function's derivatives at the positions; of calogero without the
                 2 l(l-1) sum 1/(x_i - x_j)^2 of the Laplacian, see `tf_nqs.physics.contact`.
+            parameters: numbers, or one row per walker; None for the system's own.
 
         Returns:
             LocalEnergy, each part of shape (n_walkers,), in hbar*omega. Of calogero the kinetic energy is too large by
@@ -139,7 +186,8 @@ class TrappedFermions:
         Reference: thesis, Eq. 14.
         """
         kinetic = -0.5 * derivatives.laplacian
-        return LocalEnergy(kinetic, self.trap_energy(positions), self.interaction_energy(positions))
+        trap, interaction = self.trap_energy(positions, parameters), self.interaction_energy(positions, parameters)
+        return LocalEnergy(kinetic, trap, interaction)
 
     def local_energy_of(self, log_abs_psi: LogAbsPsi, positions: Tensor) -> LocalEnergy:
         """Returns the local energy of any wave function, by nested GradientTapes.
@@ -155,6 +203,18 @@ class TrappedFermions:
             return self.local_energy(positions, nested_tapes(log_abs_psi, positions))
         derivatives = nested_tapes_at_contact(log_abs_psi, positions, self.contact_exponent)
         return self.local_energy(positions, derivatives)
+
+
+def _sum_of_pairs(energies: Tensor) -> Tensor:
+    """The sum over pairs, shape (n_walkers,), of energies (n_walkers, n_pairs).
+
+    Of few pairs it is a sum of slices. XLA rounds a reduction in another way when the height of the interaction, which
+    it multiplies by, is no constant; sums of slices it rounds alike.
+    """
+    n_pairs = energies.shape[1]
+    if n_pairs and n_pairs <= _MOST_SLICES:
+        return tf.add_n(tf.unstack(energies, axis=1))
+    return tf.reduce_sum(energies, axis=1)
 
 
 def _checked_trap(trap: bool | str | PositionsToEnergy) -> str | PositionsToEnergy:

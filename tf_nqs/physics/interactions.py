@@ -20,17 +20,20 @@ Reference: thesis, Eq. 2 (Gaussian); Brosens, Devreese and Lemmens, cond-mat/980
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from tf_nqs.named_systems import INTERACTIONS, NamedSystem, resolved_range
+from tf_nqs.named_systems import INTERACTIONS, NamedSystem
+from tf_nqs.physics.parameters import SystemParameters, parameters_of
 from tf_nqs.runtime.imported import imported
 from tf_nqs.types import Tensor
 
 PairPotential = Callable[[Tensor], Tensor]
 """Distances in a_ho, of any shape and either sign -> energies in hbar*omega, of the same shape."""
+
+ParametricPotential = Callable[[Tensor, SystemParameters], Tensor]
+"""The same, of distances and the parameters of the Hamiltonian."""
 
 _SERIES_BELOW = 0.1
 """Of c r: below it r coth(c r) is a power series, whose first term left out is 2e-18."""
@@ -51,27 +54,28 @@ def gaussian_interaction(interaction_strength: float, interaction_range: float) 
 
     Reference: thesis, Eq. 2.
     """
-    height = interaction_strength / (math.sqrt(2 * math.pi) * interaction_range)
-    return lambda distances: height * tf.exp(-0.5 * (distances / interaction_range) ** 2)
+    parameters = parameters_of(NamedSystem(2, "gaussian", interaction_strength, interaction_range))
+    return lambda distances: gaussian(distances, parameters)
 
 
-def harmonic_interaction(stiffness: float) -> PairPotential:
-    """Returns kappa r^2/2.
-
-    Args:
-        stiffness: kappa in hbar*omega/a_ho^2, negative if repulsive.
-    """
-    return lambda distances: 0.5 * stiffness * distances**2
+def gaussian(distances: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns V_0/(sqrt(2 pi) sigma_0) exp(-r^2/(2 sigma_0^2))."""
+    return parameters.height * tf.exp(-0.5 * (distances * parameters.inverse_width) ** 2)
 
 
-def coth_interaction(inverse_length: float, frequency: float = 1.0) -> PairPotential:
-    """Returns -Omega c r coth(c r), smooth at r = 0, where it is -Omega.
+def harmonic(distances: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns kappa r^2/2."""
+    return 0.5 * parameters.stiffness * distances**2
 
-    Args:
-        inverse_length: c in 1/a_ho, above 0.
-        frequency: Omega in units of the trap's.
-    """
-    return lambda distances: -frequency * t_coth_t(inverse_length * distances)
+
+def coth(distances: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns the interaction that rises linearly far out, and is smooth at r = 0, where it is -Omega."""
+    return -parameters.frequency * t_coth_t(parameters.strength * distances)
+
+
+def soft_coulomb(distances: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns q/sqrt(r^2 + s^2)."""
+    return parameters.strength / tf.sqrt(distances**2 + parameters.width**2)
 
 
 def t_coth_t(t: Tensor) -> Tensor:
@@ -103,35 +107,31 @@ def soft_coulomb_interaction(charge: float, interaction_range: float) -> PairPot
     return lambda distances: charge / tf.sqrt(distances**2 + interaction_range**2)
 
 
-def regular_interaction(system: NamedSystem, own: PairPotential | None = None) -> PairPotential:
+_NAMED: dict[str, ParametricPotential] = {"gaussian": gaussian, "coth": coth, "soft_coulomb": soft_coulomb}
+"""The pair potentials without their quadratic part and their pole; the other interactions are these alone."""
+
+
+def regular_interaction(system: NamedSystem, own: PairPotential | None = None) -> ParametricPotential:
     """Returns the pair potential of a system without the l(l-1)/r^2 of the Calogero interaction, kappa r^2/2 included.
 
     That term diverges at contact, and is cancelled by the kinetic energy, see `tf_nqs.physics.contact`.
 
     Args:
-        system: names and parameters.
+        system: names and parameters; of the parameters only whether there is a stiffness counts.
         own: the potential that takes the place of the named one.
+
+    Returns:
+        Callable of distances and parameters.
     """
-    part = own or _named_part(system)
-    stiffness = system.stiffness
+    part = _NAMED.get(system.interaction) if own is None else _without_parameters(own)
+    has_stiffness = system.interaction == "harmonic" or system.stiffness != 0
     if part is None:
-        return harmonic_interaction(stiffness) if stiffness else tf.zeros_like
-    return (lambda distances: part(distances) + 0.5 * stiffness * distances**2) if stiffness else part
+        return harmonic if has_stiffness else _without_parameters(tf.zeros_like)
+    return (lambda r, parameters: part(r, parameters) + harmonic(r, parameters)) if has_stiffness else part
 
 
-def _named_part(system: NamedSystem) -> PairPotential | None:
-    """The pair potential without its quadratic part and its pole; None where that is all of it."""
-    strength = system.interaction_strength
-    width = resolved_range(system.interaction, system.interaction_range)
-    if system.interaction == "gaussian":
-        assert width is not None  # it has a default
-        return gaussian_interaction(strength, width)
-    if system.interaction == "soft_coulomb":
-        assert width is not None  # it has a default
-        return soft_coulomb_interaction(strength, width)
-    if system.interaction == "coth":
-        return coth_interaction(strength, system.internal_frequency)
-    return None
+def _without_parameters(potential: PairPotential) -> ParametricPotential:
+    return lambda distances, parameters: potential(distances)
 
 
 def imported_interaction(name: str) -> PairPotential:

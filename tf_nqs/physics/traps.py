@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from tf_nqs import defaults
+from tf_nqs.physics.parameters import SystemParameters
 from tf_nqs.types import PositionsToEnergy, Tensor
 
 
@@ -26,45 +28,32 @@ def no_trap(positions: Tensor) -> Tensor:
     return tf.zeros_like(positions[:, 0])
 
 
-def double_well(trap_separation: float) -> PositionsToEnergy:
-    """Returns the trap sum_i (x_i^2 - b^2)^2/(8 b^2): two wells at -b and b, with a barrier of b^2/8 between them.
+def double_well(positions: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns sum_i (x_i^2 - b^2)^2/(8 b^2): two wells at -b and b, with a barrier of b^2/8 between them.
 
     Each well has the curvature of the harmonic trap, so that its lowest level is near 1/2 for large b.
+    """
+    square = parameters.trap_separation**2
+    return tf.reduce_sum((positions**2 - square) ** 2 / (8 * square), axis=1)
+
+
+def quartic_trap(positions: Tensor, parameters: SystemParameters) -> Tensor:
+    """Returns sum_i [x_i^2/2 + g x_i^4], the anharmonic oscillator."""
+    return harmonic_trap(positions) + tf.reduce_sum(parameters.trap_quartic * positions**4, axis=1)
+
+
+ParametricTrap = Callable[[Tensor, SystemParameters], Tensor]
+"""Positions (n_walkers, n_particles) and parameters -> energies (n_walkers,)."""
+
+
+def parametric_trap(trap: str | PositionsToEnergy) -> ParametricTrap:
+    """Returns a trap by its name, see the table above, or a function of the user's own, which has no parameters.
 
     Args:
-        trap_separation: b, half the distance of the wells, in a_ho.
-
-    Returns:
-        Callable, positions (n_walkers, n_particles) in a_ho -> energies (n_walkers,) in hbar*omega.
+        trap: one of `tf_nqs.named_systems.TRAPS`, or positions -> energies.
     """
-    return lambda positions: tf.reduce_sum((positions**2 - trap_separation**2) ** 2, axis=1) / (8 * trap_separation**2)
-
-
-def quartic_trap(trap_quartic: float) -> PositionsToEnergy:
-    """Returns the trap sum_i [x_i^2/2 + g x_i^4], the anharmonic oscillator.
-
-    Args:
-        trap_quartic: g, in hbar*omega/a_ho^4.
-
-    Returns:
-        Callable, positions (n_walkers, n_particles) in a_ho -> energies (n_walkers,) in hbar*omega.
-    """
-    return lambda positions: harmonic_trap(positions) + trap_quartic * tf.reduce_sum(positions**4, axis=1)
-
-
-def named_trap(
-    trap: str,
-    trap_quartic: float = defaults.TRAP_QUARTIC,
-    trap_separation: float = defaults.TRAP_SEPARATION,
-) -> PositionsToEnergy:
-    """Returns a trap by its name, see the table above.
-
-    Args:
-        trap: one of `tf_nqs.named_systems.TRAPS`.
-        trap_quartic: g of the quartic trap.
-        trap_separation: b of the double well, in a_ho.
-    """
-    plain = {"harmonic": harmonic_trap, "none": no_trap}
-    if trap in plain:
-        return plain[trap]
-    return double_well(trap_separation) if trap == "double_well" else quartic_trap(trap_quartic)
+    named: dict[str, ParametricTrap] = {"double_well": double_well, "quartic": quartic_trap}
+    if isinstance(trap, str) and trap in named:
+        return named[trap]
+    own = {"harmonic": harmonic_trap, "none": no_trap}[trap] if isinstance(trap, str) else trap
+    return lambda positions, parameters: own(positions)

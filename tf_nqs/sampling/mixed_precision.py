@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_nqs.ansatz.conditioned import wave_function_at
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sampling_call import Sample, sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor
@@ -22,6 +23,7 @@ def sampling_in(
     ansatz: keras.Model,
     n_particles: int,
     compiled: Callable[[Callable], Callable] = lambda walk: walk,
+    parameters: Callable[[], tuple[Tensor, ...]] = tuple,
 ) -> Sample:
     """Returns the sampling call for an ansatz; it samples the wave function with the weights at the time of the call.
 
@@ -33,6 +35,7 @@ def sampling_in(
         ansatz: Keras model, positions -> (sign, log_abs_psi).
         n_particles: number of particles A.
         compiled: compiles a function of tensors, see `sampling_call`.
+        parameters: of the walkers' systems, where the ansatz is that of a family, see `sampling_call`.
 
     Raises:
         ValueError: dtype is unknown, or the ansatz cannot be built in it from its configuration.
@@ -42,20 +45,23 @@ def sampling_in(
     dtype = ansatz.compute_dtype if dtype == "ansatz" else dtype
     twin = None if dtype == ansatz.compute_dtype else _twin(ansatz, dtype, n_particles)
 
-    def current() -> LogAbsPsi:
-        return _with_weights_of(ansatz, twin) if twin else lambda positions: ansatz(positions)[1]
+    def current(*rows: Tensor) -> LogAbsPsi:
+        if twin:
+            return _with_weights_of(ansatz, twin, rows)
+        psi = wave_function_at(ansatz, n_particles, *rows)
+        return lambda positions: psi(positions)[1]
 
-    return sampling_call(sampler, current, dtype, compiled=compiled)
+    return sampling_call(sampler, current, dtype, compiled=compiled, parameters=parameters)
 
 
-def _with_weights_of(ansatz: keras.Model, twin: keras.Model) -> LogAbsPsi:
+def _with_weights_of(ansatz: keras.Model, twin: keras.Model, rows: tuple[Tensor, ...]) -> LogAbsPsi:
     """Returns ln|Psi| of the twin with the current weights of the ansatz; the twin's own weights are never read."""
     pairs = zip(twin.variables, ansatz.variables, strict=True)
     weights = [(variable, tf.cast(source, variable.dtype)) for variable, source in pairs]
 
     def log_abs_psi(positions: Tensor) -> Tensor:
         with keras.StatelessScope(state_mapping=weights):
-            return twin(positions)[1]
+            return wave_function_at(twin, positions.shape[1], *rows)(positions)[1]
 
     return log_abs_psi
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tf_nqs.execution.by_system import number_of_systems, rows_by_system
 from tf_nqs.physics.energy import median
 from tf_nqs.types import Tensor, WalkerState
 
@@ -20,7 +21,7 @@ def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> 
 
     A walker is lost if a position is not finite or absurdly far out, or if it has not moved for too long. It goes to
     the place of another one, chosen at random among those that are not lost; from there both walk independently. If
-    all are lost, all stay.
+    all are lost, all stay. Walkers of one system of a family know only each other.
 
     Args:
         walkers: the walkers, before sampling.
@@ -30,27 +31,37 @@ def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> 
     Returns:
         The walkers, with unchanged seed and width; their n_unmoved, 0 for restarted ones; the number of these.
     """
-    positions = walkers.positions
+    positions, n_systems = walkers.positions, number_of_systems(walkers.proposal_width)
     is_finite = tf.reduce_all(tf.math.is_finite(positions), axis=1)
     reach = tf.reduce_max(tf.abs(positions), axis=1)
-    lost = ~is_finite | (reach > _FARTHEST * (1 + median(reach, is_finite)))
+    lost = rows_by_system(_is_lost, n_systems, reach, is_finite)
     if most_unmoved:
         lost |= n_unmoved >= most_unmoved
     n_lost = tf.reduce_sum(tf.cast(lost, tf.int32))
-    n_others = tf.size(lost) - n_lost
 
     def restarted() -> tuple[Tensor, Tensor, Tensor]:
-        others = tf.where(~lost)[:, 0]
         key = tf.random.experimental.stateless_fold_in(walkers.seed, _KEY)
-        choice = tf.random.stateless_uniform(tf.shape(lost), key, 0, n_others, tf.int32)
-        there = tf.gather(positions, tf.gather(others, choice))
-        return tf.where(lost[:, None], there, positions), tf.where(lost, tf.zeros_like(n_unmoved), n_unmoved), n_lost
+        draw = tf.random.stateless_uniform(tf.shape(lost), key, None, None, tf.uint32)
+        there = rows_by_system(_places_of_others, n_systems, positions, lost, tf.cast(draw, tf.int64))
+        return there, tf.where(lost, tf.zeros_like(n_unmoved), n_unmoved), n_lost
 
     def as_they_are() -> tuple[Tensor, Tensor, Tensor]:
         return positions, tf.identity(n_unmoved), tf.zeros_like(n_lost)
 
-    positions, n_unmoved, n_restarted = tf.cond((n_lost > 0) & (n_others > 0), restarted, as_they_are)
+    positions, n_unmoved, n_restarted = tf.cond((n_lost > 0) & (n_lost < tf.size(lost)), restarted, as_they_are)
     return walkers._replace(positions=positions), n_unmoved, n_restarted
+
+
+def _is_lost(reach: Tensor, is_finite: Tensor) -> Tensor:
+    return ~is_finite | (reach > _FARTHEST * (1 + median(reach, is_finite)))
+
+
+def _places_of_others(positions: Tensor, lost: Tensor, draw: Tensor) -> Tensor:
+    """The positions, with those of lost walkers replaced by those of others; if all are lost, all stay."""
+    others = tf.argsort(tf.cast(lost, tf.int32), stable=True)  # those that are not lost come first, in order
+    n_others = tf.reduce_sum(tf.cast(~lost, tf.int64))
+    there = tf.gather(positions, tf.gather(others, draw % tf.maximum(n_others, 1)))
+    return tf.where((lost & (n_others > 0))[:, None], there, positions)
 
 
 def count_unmoved(before: Tensor, after: Tensor, n_unmoved: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class Sampler(abc.ABC):
 
         Args:
             log_probability: callable, (n_walkers, n_particles) -> ln|Psi|^2 (n_walkers,), finite everywhere.
-            proposal_width: standard deviation of the proposed moves, scalar, in a_ho.
+            proposal_width: standard deviation of the proposed moves, a scalar or (n_walkers, 1), in a_ho.
             noise: independent N(0, 1) numbers, shape (n_walkers, n_particles), if the kernel `takes_noise`.
         """
 
@@ -151,13 +151,15 @@ class Sampler(abc.ABC):
 
         Args:
             log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,).
-            state: the walkers, and the seed of all other random numbers.
+            state: the walkers, and the seed of all other random numbers; the proposal width is a scalar or
+                (n_walkers, 1).
             n_steps: number of steps.
             noise_of: index of the step -> the kernel's noise; not called if the kernel draws its own.
             candidates: of a global move before the steps, as `candidates` returns them; None for no global move.
 
         Returns:
-            The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed.
+            The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed: a
+            scalar, or that of each walker, (n_walkers,), where each has its own width.
         """
 
         def log_probability(positions: Tensor) -> Tensor:
@@ -170,12 +172,9 @@ class Sampler(abc.ABC):
         def step(index: Tensor, positions: Tensor, results: Any, accepted: Tensor) -> tuple[Tensor, Any, Any, Tensor]:
             key = tf.random.experimental.stateless_fold_in(state.seed, index)
             positions, results = kernel(index, log_probability).one_step(positions, results, seed=key)
-            return (
-                index + 1,
-                positions,
-                results,
-                accepted + tf.reduce_mean(tf.cast(results.is_accepted, accepted.dtype)),
-            )
+            is_accepted = tf.cast(results.is_accepted, accepted.dtype)
+            now = is_accepted if accepted.shape.rank else tf.reduce_mean(is_accepted)
+            return index + 1, positions, results, accepted + now
 
         positions = state.positions
         at_start: LogAbsPsi = log_probability
@@ -183,7 +182,8 @@ class Sampler(abc.ABC):
             key = tf.random.experimental.stateless_fold_in(state.seed, -1)
             positions, value = global_move(log_probability, candidates, positions, key)
             at_start = log_probability if self.takes_gradient else lambda _: _finite(value)
-        start = (0, positions, kernel(0, at_start).bootstrap_results(positions), tf.zeros((), positions.dtype))
+        accepted = tf.zeros_like(positions[:, 0]) if state.proposal_width.shape.rank else tf.zeros((), positions.dtype)
+        start = (0, positions, kernel(0, at_start).bootstrap_results(positions), accepted)
         index, positions, _, accepted = tf.while_loop(lambda index, *_: index < n_steps, step, start)
         return positions, accepted / tf.cast(tf.maximum(index, 1), accepted.dtype)
 

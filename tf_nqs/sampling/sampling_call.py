@@ -11,7 +11,7 @@ from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
 Sample = Callable[[WalkerState], tuple[WalkerState, Tensor]]
-"""One sampling call: state -> (state, accepted share of the moves that the steps proposed, a scalar)."""
+"""One sampling call: state -> (state, accepted share of the moves that the steps proposed, shaped as their width)."""
 
 Adapt = Callable[[WalkerState, Tensor], WalkerState]
 """Adapts the proposal width after a sampling call: (state, acceptance) -> state."""
@@ -19,10 +19,11 @@ Adapt = Callable[[WalkerState, Tensor], WalkerState]
 
 def sampling_call(
     sampler: SamplerProtocol,
-    current: Callable[[], LogAbsPsi],
+    current: Callable[..., LogAbsPsi],
     dtype: str,
     n_steps: int | Tensor | None = None,
     compiled: Callable[[Callable], Callable] = lambda walk: walk,
+    parameters: Callable[[], tuple[Tensor, ...]] = tuple,
 ) -> Sample:
     """Returns the function that moves every walker by one sampling call.
 
@@ -34,18 +35,21 @@ def sampling_call(
 
     Args:
         sampler: gives the candidates and the steps.
-        current: returns ln|Psi| with its weights as they are, for positions of `dtype`; called once per walk.
+        current: returns ln|Psi| with its weights as they are, for positions of `dtype`; called once per walk with what
+            `parameters` returns of these walkers.
         dtype: floating-point type of the random moves and the steps.
         n_steps: number of steps; None for the sampler's own.
         compiled: compiles a function of tensors, here the walk of one part of the walkers.
+        parameters: returns more tensors with one row per walker: what tells the systems of a family apart.
     """
     n_steps = sampler.n_steps if n_steps is None else n_steps
     n_drawn = max(n_steps, 1) if isinstance(n_steps, int) else n_steps  # the walk looks at the first move at its start
 
     def walk(
-        positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, candidates: Tensor | None = None
+        positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, *rest: Tensor
     ) -> tuple[Tensor, Tensor]:
-        log_abs_psi = tf.function(current(), autograph=False)  # traced once, though the kernels call it four times
+        candidates, *rows = rest if sampler.global_moves else (None, *rest)
+        log_abs_psi = tf.function(current(*rows), autograph=False)  # traced once, though kernels call it four times
         state = WalkerState(positions, seed, proposal_width)
         return sampler.walk(log_abs_psi, state, n_steps, lambda index: noise[:, index], candidates)
 
@@ -60,12 +64,24 @@ def sampling_call(
         positions = in_parts(tf.cast(walkers.positions, dtype))
         seeds = tf.unstack(tf.random.split(seed, len(noise)))
         width = tf.cast(walkers.proposal_width, dtype)
-        rows = [positions, seeds, [width] * len(noise), noise]
+        widths = in_parts(_per_walker(width, n_walkers)) if width.shape.rank else [width] * len(noise)
+        rows = [positions, seeds, widths, noise]
         if sampler.global_moves:
             rows.append(in_parts(sampler.candidates(jump_seed, n_walkers, n_particles, dtype)))
+        rows += [in_parts(tf.cast(one, dtype)) for one in parameters()]
         moved, acceptances = zip(*(walk(*part) for part in zip(*rows, strict=True)), strict=True)
         positions = tf.cast(tf.concat(moved, axis=0), own)
-        acceptance = tf.cast(tf.add_n(acceptances) / len(acceptances), own)
+        if width.shape.rank:
+            by_system = tf.reshape(tf.concat(acceptances, axis=0), (width.shape[0], -1))
+            acceptance = tf.cast(tf.reduce_mean(by_system, axis=1), own)
+        else:
+            acceptance = tf.cast(tf.add_n(acceptances) / len(acceptances), own)
         return WalkerState(positions, next_seed, walkers.proposal_width), acceptance
 
     return sample
+
+
+def _per_walker(width: Tensor, n_walkers: int) -> Tensor:
+    """One width per system as one row per walker, (n_walkers, 1); walkers stand in equal blocks, one per system."""
+    repeated = tf.repeat(width, n_walkers // width.shape[0])
+    return tf.ensure_shape(repeated, (n_walkers,))[:, None]

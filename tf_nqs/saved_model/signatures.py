@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.ansatz.derivatives import choose_laplacian, energy_derivatives, log_derivatives
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.physics.parameters import parameters_of
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.saved_model.graphs import portable
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
@@ -69,6 +70,7 @@ def functions_of_positions(
     """
     laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
     derivatives, of_energy = log_derivatives(ansatz, laplacian), energy_derivatives(ansatz, laplacian, system)
+    constants = parameters_of(system.named)  # a SavedModel holds no variables but those of the model
 
     def log_psi(positions: Tensor) -> dict[str, Tensor]:
         return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))
@@ -78,7 +80,7 @@ def functions_of_positions(
         return {"psi": sign * tf.exp(log_abs_psi)}
 
     def local_energy(positions: Tensor) -> dict[str, Tensor]:
-        energy = system.local_energy(positions, of_energy(positions))
+        energy = system.local_energy(positions, of_energy(positions), constants)
         if system.contact_exponent == 1.0:
             return {"total": energy.total, **energy._asdict()}
         missing = system.contact_energy(positions)  # of the parts; it cancels in their sum

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,81 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.physics.energy import median, weighted_mean
-from tf_nqs.types import LogAbsPsi, Tensor
+from tf_nqs.training.centred_system import compiled_centred_system
+from tf_nqs.types import Tensor
 
 _MOST_ATTEMPTS = 4
 _DAMPING_RAISE = 10.0
 _DAMPING_RECOVERY = 0.95
 _ROUNDING_ERRORS = 100.0
-
-
-def scores(log_abs_psi: LogAbsPsi, variables: list, positions: Tensor) -> Tensor:
-    """Returns O_nk = d ln|Psi(x_n)| / d theta_k, one walker per row.
-
-    Args:
-        log_abs_psi: callable, (n_walkers, n_particles) -> (n_walkers,), each walker on its own.
-        variables: the trainable parameters theta, in the order of the columns, each one flattened.
-        positions: x in a_ho, shape (n_walkers, n_particles).
-
-    Returns:
-        Shape (n_walkers, n_parameters).
-    """
-
-    @tf.autograph.experimental.do_not_convert  # `vectorized_map` would, and reading all sources takes seconds
-    def of_one_walker(position: Tensor) -> Tensor:
-        with tf.GradientTape() as tape:
-            value = log_abs_psi(position[None])[0]
-        gradients = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.concat([tf.reshape(gradient, (-1,)) for gradient in gradients], axis=0)
-
-    return tf.vectorized_map(of_one_walker, positions)
-
-
-def unflatten(vector: Tensor, variables: list) -> list[Tensor]:
-    """Returns a vector of all parameters, in the order of the columns of `scores`, as one tensor per variable."""
-    pieces = tf.split(vector, [math.prod(variable.shape) for variable in variables])
-    return [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
-
-
-def centred_system(
-    scores: Tensor, local_energy: Tensor, weights: Tensor, leverage_bound: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """Returns what every form below solves for: centred scores and residuals, each row times sqrt(R_n / sum R).
-
-    O_nk <- sqrt(R_n / sum R) (O_nk - <O_k>),   eps_n <- -sqrt(R_n / sum R) (e_n - <e>)
-
-    so that F = O^T O is the Fisher matrix and O^T eps = -dE/2, with means weighted by R.
-
-    Next to a node, scores and local energies both diverge as 1/distance, and a few such walkers would decide the
-    least-squares problem O phi = eps alone. With a bound, a row of centred scores longer than `leverage_bound` times
-    the median row is shortened to that length, and its residual by the same factor: the equation that the walker asks
-    for stays the same, it only counts less, as high-leverage points do in robust regression.
-
-    Args:
-        scores: shape (n_walkers, n_parameters).
-        local_energy: e_L, finite, shape (n_walkers,), in hbar*omega.
-        weights: R, shape (n_walkers,).
-        leverage_bound: longest row, in lengths of the median one; 0 for no bound.
-
-    Returns:
-        Centred scores (n_walkers, n_parameters), residuals (n_walkers,).
-
-    Reference: Mallows, Bell Telephone Laboratories technical memorandum (1975), for bounded leverage.
-    """
-    shares = tf.sqrt(weights / tf.reduce_sum(weights))
-    finite = tf.where(weights[:, None] > 0, scores, tf.zeros_like(scores))
-    local_energy = tf.where(weights > 0, local_energy, tf.zeros_like(local_energy))
-    centred = finite - weighted_mean(finite, weights)
-    if leverage_bound:
-        lengths = tf.norm(centred, axis=1)
-        longest = leverage_bound * median(lengths, weights > 0)
-        shares *= tf.math.divide_no_nan(longest, tf.maximum(lengths, longest))
-    return shares[:, None] * centred, -shares * (local_energy - weighted_mean(local_energy, weights))
-
-
-_compiled_centred_system = tf.function(centred_system, jit_compile=True, autograph=False)
-"""One pass over the scores instead of five: at 512 walkers and 8712 parameters a tenth of an iteration."""
 
 
 def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -> Tensor:
@@ -251,7 +182,20 @@ class NaturalGradient(keras.layers.Layer):
         Returns:
             Shape (n_parameters,), finite.
         """
-        centred, residuals = _compiled_centred_system(scores, local_energy, weights, self.leverage_bound)
+        centred, residuals = compiled_centred_system(scores, local_energy, weights, self.leverage_bound)
+        return self.direction_of_system(centred, residuals, learning_rate)
+
+    def direction_of_system(self, centred: Tensor, residuals: Tensor, learning_rate: Tensor) -> Tensor:
+        """Does what `direction` does, with the least-squares problem already made.
+
+        Args:
+            centred: O, shape (n_walkers, n_parameters), as `centred_system` returns it.
+            residuals: eps, shape (n_walkers,).
+            learning_rate: a, scalar.
+
+        Returns:
+            Shape (n_parameters,), finite.
+        """
         start = self.momentum * self.previous
         residuals -= tf.linalg.matvec(centred, start)
         damping = self.damping_factor * self._damping_now()

@@ -6,26 +6,37 @@ import keras
 
 from tf_nqs.ansatz.check import prepare_ansatz
 from tf_nqs.physics.contact import check_contact
+from tf_nqs.physics.family import FermionFamily
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import check_potentials
 from tf_nqs.sampling import SamplerProtocol, check_sampler
 
 
-def check_parts(ansatz: keras.Model, system: TrappedFermions, sampler: SamplerProtocol | None) -> None:
+def check_parts(
+    ansatz: keras.Model, system: TrappedFermions, sampler: SamplerProtocol | None, family: FermionFamily | None = None
+) -> None:
     """Checks that the parts of a trainer keep their contracts, and builds an ansatz that is not built yet.
 
     Args:
         ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog.
         system: the Hamiltonian.
         sampler: how |Psi|^2 is sampled; None for the default.
+        family: to which the system belongs; None for one system.
 
     Raises:
         ValueError: a part does not keep its contract, or ansatz and system have different numbers of particles.
         TypeError: the sampler is no sampler.
     """
     check_sampler(sampler)
+    conditions = getattr(ansatz, "conditions", None)
+    if conditions != (None if family is None else family.conditions):
+        raise ValueError(
+            "conditions of the ansatz: must be those of the family"
+            if family
+            else "conditions of the ansatz: need a FermionFamily as system, this is one system"
+        )
     prepare_ansatz(ansatz, system.n_particles)
     check_potentials(system.trap, system.pair_potential, system.n_particles, [ansatz.compute_dtype])
     check_contact(ansatz, system)
-    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+    if family is None and getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")

@@ -61,16 +61,19 @@ class TrainingState(NamedTuple):
 
 def state_of(vmc: Trainer) -> TrainingState:
     """Returns the variables of a compiled trainer; call it again after layers were frozen or released."""
-    model = _by_name(variable for variable in vmc.variables if variable is not vmc.record)
+    records = (vmc.record, vmc.condition_record)
+    model = _by_name(one for one in vmc.variables if not any(one is record for record in records))
     names = {id(variable): name for name, variable in model.items()}
     gradient = vmc.natural_gradient
-    counts = [vmc.iteration, vmc.reuse.n_samplings, *([gradient.n_rejected] if gradient else [])]
+    samplings = [group.reuse.n_samplings for group in vmc.groups]
+    counts = [vmc.iteration, *samplings, *([gradient.n_rejected] if gradient else [])]
+    renewed = [one for group in vmc.groups for one in (group.positions, *group.reuse.of_samples)]
     return TrainingState(
         model=model,
         optimizer={str(number): variable for number, variable in enumerate(vmc.optimizer.variables)},
         record=vmc.record,
         counts=frozenset(names[id(variable)] for variable in counts),
-        renewed=frozenset(names[id(variable)] for variable in (vmc.positions, *vmc.reuse.of_samples)),
+        renewed=frozenset(names[id(variable)] for variable in renewed),
     )
 
 

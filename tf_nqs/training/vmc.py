@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,18 +18,21 @@ from tf_nqs import defaults
 from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.ansatz.check import check_wave_function
 from tf_nqs.ansatz.derivatives import choose_laplacian
+from tf_nqs.execution.by_system import rows_by_system
 from tf_nqs.execution.compilation import explained_xla_failures, warm_up
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import evaluate_energy
 from tf_nqs.measurement.walker_rows import refuse_infinite_potential
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
+from tf_nqs.physics.family import FermionFamily
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
-from tf_nqs.sampling.near_pairs import WeightedPositions, clip_influence, estimate_of_walkers, with_near_pairs
+from tf_nqs.sampling.near_pairs import WeightedPositions, clip_influence, with_near_pairs
 from tf_nqs.sampling.sample_reuse import SampleReuse
-from tf_nqs.trainer import Compilation
+from tf_nqs.trainer import Batch, Compilation, Phases
 from tf_nqs.training.clipping import Clipping
+from tf_nqs.training.conditions import ConditionPolicy, condition_factors
 from tf_nqs.training.freezing import follow_trainable, identities
 from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
@@ -39,6 +43,7 @@ from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS
 from tf_nqs.training.updates import build_optimizer, checked_optimizer
+from tf_nqs.training.walker_group import Measured, WalkerGroup, walkers_of_family
 from tf_nqs.training.walker_model import ModelWithWalkers
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
@@ -58,8 +63,9 @@ class VariationalMonteCarlo(ModelWithWalkers):
         ansatz: Keras model, positions (n_walkers, n_particles) -> SignedLog, antisymmetric. If it has
             `forward_laplacian`, the derivatives can be carried forward through its layers. It is called once if its
             layers build at their first call.
-        system: the Hamiltonian.
-        sampler: how |Psi|^2 is sampled, see `tf_nqs.sampling.SamplerProtocol`; None for `MetropolisHastings()`.
+        system: the Hamiltonian, or a family of them, which the ansatz' `conditions` must be made for.
+        sampler: how |Psi|^2 is sampled, see `tf_nqs.sampling.SamplerProtocol`; None for `MetropolisHastings()`. Of a
+            family its walkers belong to one number of particles, and there are as many for each.
         sampling_dtype: of sampling, "float32" or "float64"; "ansatz" for the ansatz' own. float32 beside a float64
             ansatz is faster; the ansatz is then built once more, so it needs `get_config`.
         reuse: when an iteration draws new samples, and when it re-weights the current ones; None for new ones always.
@@ -70,6 +76,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         clip_doubling_iterations: iterations in which these deviations double; 0 for always the same.
         iterations_per_call: iterations that run without leaving TensorFlow; changes speed, not results.
         seed: of the walkers.
+        conditions: how many systems of a family are trained at the same time; None for the default.
         **kwargs: arguments of `keras.Model` (name).
 
     Raises:
@@ -89,7 +96,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
     def __init__(
         self,
         ansatz: keras.Model,
-        system: TrappedFermions,
+        system: TrappedFermions | FermionFamily,
         sampler: SamplerProtocol | None = None,
         sampling_dtype: str = defaults.SAMPLING_DTYPE,
         reuse: ReusePolicy | None = None,
@@ -98,12 +105,17 @@ class VariationalMonteCarlo(ModelWithWalkers):
         clip_doubling_iterations: int = defaults.CLIP_DOUBLING_ITERATIONS,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
         seed: int = defaults.SEED,
+        conditions: ConditionPolicy | None = None,
         **kwargs: Any,
     ):
-        check_parts(ansatz, system, sampler)
+        family = system if isinstance(system, FermionFamily) else None
+        systems = (system,) if isinstance(system, TrappedFermions) else system.systems
+        for one in systems:
+            check_parts(ansatz, one, sampler, family)
         super().__init__(dtype=ansatz.dtype_policy, **kwargs)
         self.ansatz = ansatz
-        self.system = system
+        self.family = family
+        self.system = system = systems[0]
         self.sampler = sampler or MetropolisHastings()
         self.zone = contact_zone(system)
         clipping_rule = clip_influence if self.zone else clip_local_energy
@@ -111,9 +123,12 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
-        start = self.sampler.initial_state(system.n_particles, tf.constant([seed, 0], tf.int32), self.compute_dtype)
-        self._add_variables(start, self.iterations_per_call)
+        starts = [
+            walkers_of_family(self.sampler, one, family, conditions, seed, ansatz.dtype_policy) for one in systems
+        ]
+        self._add_variables(starts[0].walkers, self.iterations_per_call)
         self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=ansatz.dtype_policy)
+        self._add_groups(systems, starts)
         self.built = True
 
     def compile(
@@ -147,14 +162,24 @@ class VariationalMonteCarlo(ModelWithWalkers):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         build_optimizer(self.optimizer, self.ansatz.trainable_variables)
         self.compilation = Compilation(jit_compile, chunk_mebibytes)
-        parts = self.ansatz, self.system, self.sampler, self.laplacian, self.sampling_dtype
-        self.phases = make_phases(*parts, self.compilation, self._gradient(natural_gradient))
+        self.phases, *others = self._phases(self._gradient(natural_gradient))
+        self.other_phases = tuple(others)
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
             natural_gradient.build(n_parameters, self.compute_dtype)
         self.trained = identities(self.ansatz.trainable_variables)
         self.seconds_compile = 0.0
+
+    def _phases(self, gradient: Gradient) -> list[Phases]:
+        """The phases of the walkers with each number of particles."""
+        how = self.sampler, self.laplacian, self.sampling_dtype, self.compilation, gradient
+        return [make_phases(self.ansatz, group.system, *how, group.conditions) for group in self.groups]
+
+    @property
+    def all_phases(self) -> list[Phases]:
+        """The phases of the walkers with each number of particles; one for a single system."""
+        return [self.phases, *self.other_phases]
 
     def _gradient(self, layer: NaturalGradient | None) -> Gradient:
         """The plain gradient, or the natural one that a layer makes, by the weights that are trainable now."""
@@ -175,7 +200,12 @@ class VariationalMonteCarlo(ModelWithWalkers):
         if optimizer is self.optimizer:
             return
         self.optimizer = optimizer
-        self.phases = replace(self.phases, **self._gradient(self.natural_gradient)._asdict())
+        gradient = self._gradient(self.natural_gradient)
+        self.phases, *others = [
+            replace(phases, derivatives=gradient.derivatives_of(group.conditions), update=gradient.update)
+            for phases, group in zip(self.all_phases, self.groups, strict=True)
+        ]
+        self.other_phases = tuple(others)
         self.trained = identities(self.ansatz.trainable_variables)
         self.make_train_function(force=True)
 
@@ -196,27 +226,45 @@ class VariationalMonteCarlo(ModelWithWalkers):
         Returns:
             Means over these iterations of what Keras' callbacks may monitor.
         """
-        phases = self.phases
+        groups = list(zip(self.groups, self.all_phases, strict=True))
 
         def iterate(index: Tensor) -> list[Tensor]:
-            samples, walkers = self.reuse.next_samples(
-                self.walkers, phases.sample, self.sampler.adapt, phases.log_abs_psi
-            )
-            positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
-            local_energy = phases.local_energy(positions)
-            weights = mask_non_finite(local_energy, raw_weights)
-            clipped = self.clip(local_energy.total, weights, self.iteration)
-            derivatives = phases.derivatives(positions, clipped, weights)
-            phases.update(derivatives, clipped, weights)
-            self._assign_walkers(walkers)
-            estimate = estimate_of_walkers(local_energy, raw_weights, self.sampler.n_walkers)
-            self._record(index, self.reuse.with_error(estimate), samples.log)
+            measured = [self._measured(group, phases) for group, phases in groups]
+            factors = self._condition_factors(measured)
+            batches = []
+            for one, factor, (_, phases) in zip(measured, factors, groups, strict=True):
+                derivatives = phases.derivatives(one.positions, one.clipped, one.weights, *factor)
+                batches.append(Batch(derivatives, one.clipped, one.weights, *factor))
+            self.phases.update(batches)
+            for group, one in zip(self.groups, measured, strict=True):
+                group.assign(one.walkers)
+            self._record(index, measured)
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
         means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
+
+    def _measured(self, group: WalkerGroup, phases: Phases) -> Measured:
+        """Draws the samples of an iteration, and computes their local energies, clipped for the gradient as well."""
+        samples, walkers = group.reuse.next_samples(
+            group.walkers, phases.sample, self.sampler.adapt, phases.log_abs_psi
+        )
+        positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
+        local_energy = phases.local_energy(positions)
+        weights = mask_non_finite(local_energy, raw_weights)
+        clip = partial(self.clip, iteration=self.iteration)
+        clipped = rows_by_system(clip, group.n_systems, local_energy.total, weights)
+        return Measured(positions, raw_weights, weights, local_energy, clipped, walkers, samples.log)
+
+    def _condition_factors(self, measured: list[Measured]) -> list[tuple[Tensor, ...]]:
+        """How strongly each system of a family counts; nothing for one system."""
+        if self.family is None:
+            return [()]
+        numbers = [group.n_systems for group in self.groups]
+        factors = condition_factors([one.clipped for one in measured], [one.weights for one in measured], numbers)
+        return [(one,) for one in factors]
 
     def fit(
         self, iterations: int | None = None, callbacks: Any = None, done: int = 0, verbose: Any = 0, **kwargs: Any
@@ -256,7 +304,8 @@ class VariationalMonteCarlo(ModelWithWalkers):
         if not self.seconds_compile:
             self.warm_up()
         if self.needs_burn_in and int(self.iteration) == 0:
-            self.walkers = self.sampler.burn_in(self.phases.sample, self.walkers)
+            for group, phases in zip(self.groups, self.all_phases, strict=True):
+                group.assign(self.sampler.burn_in(phases.sample, group.walkers))
         refuse_infinite_potential(self)
         periods = {one for callback in callbacks if (one := getattr(callback, "call_period", None)) is not None}
         if verbose:

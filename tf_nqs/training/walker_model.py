@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.sampling.sample_reuse import SampleLog, SampleReuse
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.sampling.protocol import SamplerProtocol
+from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.training.keras_model import ModelWithoutData
-from tf_nqs.training.record import columns_of_last_call, empty_record, with_row
+from tf_nqs.training.record import CONDITION_COLUMNS, columns_of_last_call, empty_record, with_row, with_systems
 from tf_nqs.training.state import restore, state_of, values_of
-from tf_nqs.types import EnergyEstimate, Tensor, WalkerState
+from tf_nqs.training.walker_group import Measured, StartOfGroup, WalkerGroup, mean_log, mean_over_systems
+from tf_nqs.types import Tensor, WalkerState
 
 
 class ModelWithWalkers(ModelWithoutData):
@@ -25,22 +28,50 @@ class ModelWithWalkers(ModelWithoutData):
         proposal_width: of their moves, in a_ho.
         iteration: number of iterations done.
         step_factor: factor on the length of every step; 1 unless the training was repaired.
+        groups: the walkers with each number of particles; those above are the first one's.
         record: the numbers of the last call's iterations.
+        condition_record: those of a family's systems; None for one system.
         reuse: what re-weighting remembers.
         needs_burn_in: whether the walkers must burn in before the very first iteration.
     """
 
+    groups: tuple[WalkerGroup, ...]
+    sampler: SamplerProtocol
     reuse: SampleReuse
+    condition_record: keras.Variable | None
 
     def _add_variables(self, start: WalkerState, iterations_per_call: int) -> None:
         """Adds the variables, with the values that a training starts from."""
-        self.positions = self._add_state("positions", start.positions)
-        self.seed = self._add_state("seed", start.seed)
-        self.proposal_width = self._add_state("proposal_width", start.proposal_width)
+        self.positions, self.seed, self.proposal_width = self._add_walkers("", start)
         self.iteration = self._add_state("iteration", tf.zeros((), tf.int64))
         self.step_factor = self._add_state("step_factor", tf.ones(()))
         self.record = self._add_state("record", empty_record(iterations_per_call))
         self.needs_burn_in = True
+
+    def _add_groups(self, systems: Sequence[TrappedFermions], starts: Sequence[StartOfGroup]) -> None:
+        """Makes the groups of walkers, after `_add_variables` and `reuse`; those above are the first group's."""
+        self.condition_record, groups = None, []
+        self.of_conditions = [start.conditions for start in starts if start.conditions is not None]
+        self.other_reuse = [
+            SampleReuse(
+                self.reuse.policy, self.sampler, dtype=self.dtype_policy, name=f"reuse_of_{one.n_particles}_particles"
+            )
+            for one in systems[1:]
+        ]
+        for system, start, reuse in zip(systems, starts, [self.reuse, *self.other_reuse], strict=True):
+            is_first = reuse is self.reuse
+            own = [self.positions, self.seed, self.proposal_width]
+            variables = own if is_first else self._add_walkers(f"_of_{system.n_particles}_particles", start.walkers)
+            positions, seed, width = variables
+            groups.append(WalkerGroup(system, start.conditions, positions, seed, width, reuse))
+        self.groups = tuple(groups)
+        if n_systems := sum(one.n_conditions for one in self.of_conditions):
+            shape = (self.record.shape[0], n_systems, len(CONDITION_COLUMNS))
+            self.condition_record = self._add_state("condition_record", tf.zeros(shape, tf.float64))
+
+    def _add_walkers(self, suffix: str, start: WalkerState) -> list[keras.Variable]:
+        """Adds the variables of walkers; those of the first group have no suffix in their names."""
+        return [self._add_state(name + suffix, value) for name, value in start._asdict().items()]
 
     def _add_state(self, name: str, value: Tensor) -> keras.Variable:
         variable = self.add_weight(
@@ -51,7 +82,10 @@ class ModelWithWalkers(ModelWithoutData):
 
     @property
     def walkers(self) -> WalkerState:
-        """Where the Markov chains stand; setting them makes the next iteration draw new samples."""
+        """Where the Markov chains stand, of a family those with the fewest particles.
+
+        Setting them makes the next iteration draw new samples.
+        """
         return WalkerState(*map(tf.convert_to_tensor, (self.positions, self.seed, self.proposal_width)))
 
     @walkers.setter
@@ -78,9 +112,30 @@ class ModelWithWalkers(ModelWithoutData):
         """Returns the columns of the iterations of the last call, in float64."""
         return columns_of_last_call(self.record.numpy())
 
-    def _record(self, index: Tensor, estimate: EnergyEstimate, log: SampleLog) -> None:
+    def recent_conditions(self) -> dict[str, np.ndarray]:
+        """Returns the columns of a family's systems in the last call, shape (n_iterations, n_systems) each.
+
+        Raises:
+            ValueError: this is the training of one system.
+        """
+        if self.condition_record is None:
+            raise ValueError("recent_conditions: this is the training of one system, it has no conditions")
+        rows = self.condition_record.numpy()[: len(self.recent_iterations()["iteration"])]
+        return dict(zip(CONDITION_COLUMNS, np.moveaxis(rows, 2, 0), strict=True))
+
+    def _record(self, index: Tensor, measured: list[Measured]) -> None:
+        """Writes the numbers of an iteration, and moves the systems of a family on."""
+        estimates = [group.estimates(one) for group, one in zip(self.groups, measured, strict=True)]
+        estimate = self.reuse.with_error(mean_over_systems(estimates))
         self.iteration.assign_add(1)
+        log = mean_log([one.log for one in measured])
         self.record.assign(with_row(self.record, index, self.iteration, estimate, log))
+        if self.condition_record is not None:
+            conditions = [group.conditions for group in self.groups if group.conditions is not None]
+            systems = [(one.n_particles, one.parameters()) for one in conditions]
+            self.condition_record.assign(with_systems(self.condition_record, index, systems, estimates))
+            for one in conditions:
+                one.drift(self.iteration)
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Callable[[], None]]:

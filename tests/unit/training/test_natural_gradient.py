@@ -12,11 +12,10 @@ from tf_nqs.physics.energy import clip_local_energy
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training import natural_gradient as module
+from tf_nqs.training.centred_system import centred_system, scores
 from tf_nqs.training.loss import surrogate_loss
 from tf_nqs.training.natural_gradient import (
     NaturalGradient,
-    centred_system,
-    scores,
     solve_in_parameter_space,
     solve_in_sample_space,
 )

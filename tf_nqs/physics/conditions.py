@@ -1,0 +1,127 @@
+"""The systems of a family: which parameters vary, over which ranges, and how a network is told of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.types import Tensor
+from tf_nqs.whole_numbers import whole_number
+
+_KINK = 0.25
+"""Scale of the feature that changes fastest at strength 0, in half ranges: the ground state changes fastest there."""
+
+_MIDDLE_NUMBER, _NUMBER_SCALE = 3.5, 1.5
+"""Of the feature of the number of particles."""
+
+
+@dataclass(frozen=True)
+class ConditionSpace:
+    """The parameters that vary in a family of systems, and their ranges.
+
+    Attributes:
+        n_particles: numbers of fermions A, ascending.
+        interaction_strength: lowest and highest one; twice the same if it does not vary.
+        interaction_range: shortest and longest one, in a_ho; twice the same if it does not vary.
+
+    Raises:
+        ValueError: n_particles is empty, not ascending or below 1, or a range is not finite, reversed, or of lengths
+            that are not above 0.
+    """
+
+    n_particles: tuple[int, ...]
+    interaction_strength: tuple[float, float]
+    interaction_range: tuple[float, float] = (defaults.INTERACTION_RANGE, defaults.INTERACTION_RANGE)
+
+    def __post_init__(self) -> None:
+        numbers = tuple(whole_number("n_particles", one, 1) for one in self.n_particles)
+        if not numbers or list(numbers) != sorted(set(numbers)):
+            raise ValueError(f"n_particles = {list(self.n_particles)}: must be different numbers in ascending order")
+        object.__setattr__(self, "n_particles", numbers)
+        for name in ("interaction_strength", "interaction_range"):
+            low, high = map(float, getattr(self, name))
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(f"{name} = [{low:g}, {high:g}]: must be two finite numbers in ascending order")
+            object.__setattr__(self, name, (low, high))
+        if not self.interaction_range[0] > 0:
+            raise ValueError(f"interaction_range = {list(self.interaction_range)}: must be above 0")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any] | ConditionSpace) -> ConditionSpace:
+        """Returns the space that `config` describes."""
+        if isinstance(config, ConditionSpace):
+            return config
+        return cls(**{name: tuple(one) for name, one in config.items()})
+
+    def config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as lists."""
+        return {name: list(one) for name, one in asdict(self).items()}
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Names of the parameters of the interaction that vary."""
+        names = ("interaction_strength", "interaction_range")
+        return tuple(name for name in names if getattr(self, name)[0] < getattr(self, name)[1])
+
+    @property
+    def n_features(self) -> int:
+        """How many numbers `features` returns for each walker."""
+        return (
+            2 * ("interaction_strength" in self.varied) + ("interaction_range" in self.varied) + 2 * self._has_several
+        )
+
+    @property
+    def _has_several(self) -> bool:
+        return len(self.n_particles) > 1
+
+    def features(self, n_particles: int, strength: Tensor, width: Tensor) -> Tensor:
+        """Returns what the network is told of a system: numbers of about -1 to 1.
+
+        With m and h the middle and half of the range of V_0: (V_0 - m)/h and V_0/sqrt(V_0^2 + (h/4)^2); ln sigma_0
+        scaled to [-1, 1]; (A - 3.5)/1.5, and 1 for odd A, -1 for even A. Parameters that do not vary are left out.
+
+        Args:
+            n_particles: number of fermions A.
+            strength: V_0 or what takes its place, shape (n_walkers, 1).
+            width: sigma_0 in a_ho, shape (n_walkers, 1).
+
+        Returns:
+            Shape (n_walkers, n_features).
+        """
+        columns = []
+        if "interaction_strength" in self.varied:
+            low, high = self.interaction_strength
+            half = (high - low) / 2
+            columns = [(strength - (low + high) / 2) / half, strength / tf.sqrt(strength**2 + (_KINK * half) ** 2)]
+        if "interaction_range" in self.varied:
+            low, high = map(math.log, self.interaction_range)
+            columns.append((tf.math.log(width) - (low + high) / 2) / ((high - low) / 2))
+        if self._has_several:
+            of_number = ((n_particles - _MIDDLE_NUMBER) / _NUMBER_SCALE, 1.0 if n_particles % 2 else -1.0)
+            columns += [one * tf.ones_like(strength) for one in of_number]
+        return tf.concat(columns, axis=1)
+
+    def check_member(self, n_particles: int, strength: float, width: float) -> None:
+        """Refuses a system outside the ranges.
+
+        Raises:
+            ValueError: one line that names the parameter and its range.
+        """
+        if n_particles not in self.n_particles:
+            allowed = ", ".join(map(str, self.n_particles))
+            raise ValueError(f"n_particles = {n_particles}: the family was trained for {allowed}")
+        for name, value in (("interaction_strength", strength), ("interaction_range", width)):
+            low, high = getattr(self, name)
+            if not low <= value <= high:
+                trained = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+                raise ValueError(f"{name} = {value:g}: the family was trained for {trained}")
+
+
+def numbers_of_particles(n_particles: int | Sequence[int]) -> tuple[int, ...]:
+    """Returns one number, or several, as a tuple."""
+    return tuple(n_particles) if isinstance(n_particles, Sequence) else (n_particles,)
