@@ -21,17 +21,19 @@ SHORT = {"iterations": 30, "target_error": 0.5, "evaluation_max_seconds": 1, "re
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "resampling"),
+    "changed",
     [
-        ("spring", "guarded"),
-        pytest.param("adam", "guarded", marks=pytest.mark.slow),
-        pytest.param("minsr", "thesis", marks=pytest.mark.slow),
-        pytest.param("sr", "guarded", marks=pytest.mark.slow),
-        pytest.param("spring", "every_iteration", marks=pytest.mark.slow),
+        {"optimizer": "spring", "resampling": "guarded"},
+        pytest.param({"optimizer": "adam", "resampling": "guarded"}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "minsr", "resampling": "thesis"}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "sr", "resampling": "guarded"}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "spring", "resampling": "every_iteration"}, marks=pytest.mark.slow),
+        pytest.param({"sampler": "mala"}, marks=pytest.mark.slow),
     ],
+    ids=lambda changed: "-".join(map(str, changed.values())),
 )
-def test_nothing_is_compiled_twice(tmp_path, optimizer, resampling):
-    chosen = SMALL | SHORT | {"optimizer": optimizer, "resampling": resampling, "run_dir": tmp_path / "run"}
+def test_nothing_is_compiled_twice(tmp_path, changed):
+    chosen = SMALL | SHORT | changed | {"run_dir": tmp_path / "run"}
     flags = [f"--{name}={value}" for name, value in chosen.items()]
     dump = {"XLA_FLAGS": f"--xla_dump_to={tmp_path / 'dump'} --xla_dump_hlo_as_text"}
     command = [sys.executable, ROOT / "train.py", *flags, "--quiet"]

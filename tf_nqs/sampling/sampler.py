@@ -161,6 +161,11 @@ class Sampler(abc.ABC):
             The new positions (n_walkers, n_particles), and the accepted share of the moves that the steps proposed: a
             scalar, or that of each walker, (n_walkers,), where each has its own width.
         """
+        # Traced once, though the kernels call it four times. The gradient of a traced function must not be taken: it
+        # hands sizes that XLA has to know from the function to its gradient, so XLA takes all arguments of the function
+        # for such sizes, and compiles this walk anew for every seed and width.
+        if not self.takes_gradient:
+            log_abs_psi = tf.function(log_abs_psi, autograph=False)
 
         def log_probability(positions: Tensor) -> Tensor:
             return _finite(2 * log_abs_psi(positions))

@@ -49,9 +49,8 @@ def sampling_call(
         positions: Tensor, seed: Tensor, proposal_width: Tensor, noise: Tensor, *rest: Tensor
     ) -> tuple[Tensor, Tensor]:
         candidates, *rows = rest if sampler.global_moves else (None, *rest)
-        log_abs_psi = tf.function(current(*rows), autograph=False)  # traced once, though kernels call it four times
         state = WalkerState(positions, seed, proposal_width)
-        return sampler.walk(log_abs_psi, state, n_steps, lambda index: noise[:, index], candidates)
+        return sampler.walk(current(*rows), state, n_steps, lambda index: noise[:, index], candidates)
 
     walk = compiled(walk)
 

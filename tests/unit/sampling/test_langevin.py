@@ -9,6 +9,8 @@ import tensorflow as tf
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.oscillator import free_fermions
 from tf_nqs.sampling.langevin import MetropolisAdjustedLangevin
+from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.sampling.sampling_call import sampling_call
 
 
 def drift(log_probability, positions, width):
@@ -65,3 +67,17 @@ def test_far_walkers_of_the_ansatz_become_no_nan():
         assert np.all(np.isfinite(state.positions))
     assert np.all(np.isfinite(ansatz(state.positions[:1]).log_abs_psi))
     assert acceptance > 0.1
+
+
+@pytest.mark.parametrize(("kind", "is_traced_once"), [(MetropolisHastings, True), (MetropolisAdjustedLangevin, False)])
+def test_no_gradient_of_a_traced_function_is_taken(kind, is_traced_once):
+    """TensorFlow would split it into a forward and a backward function, and XLA compile anew for every width.
+
+    A sampler without gradients shares one traced function between its calls of the wave function.
+    """
+    ansatz, sampler = FermionAnsatz(3, 4, n_layers=1), kind(4, n_steps=2)
+    sample = tf.function(sampling_call(sampler, lambda: lambda x: ansatz(x)[1], "float32"), autograph=False)
+    graph = sample.get_concrete_function(sampler.initial_state(3, tf.constant([0, 0]))).graph
+    names = [function.signature.name for function in graph.as_graph_def().library.function]
+    assert not any("_forward_" in name or "_backward_" in name for name in names), names
+    assert any(name.startswith("__inference_") for name in names) == is_traced_once
