@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.follow import following
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.settings import Settings, checked
 
@@ -74,7 +75,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
             given = [*(start if number == 1 else []), leaves.pop("transfer_from", None)]
             places = {"run_dir": str(Path(run_dir, f"stage_{number}"))}
             places["transfer_from"] = _source_folder(given[0], number, run_dir)
-            settings = settings_from(None, {**leaves, **overrides, **places})
+            settings = settings_from(None, {**following(leaves, overrides), **overrides, **places})
             _check_source(settings, stages)
         except SettingsError as error:
             raise SettingsError(f"stage {number}: {error}") from error

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, no_such_setting, shown, suggestion, why
 from tf_nqs.config.fields import first_problem
+from tf_nqs.config.follow import following
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
 
 PRESET_FOLDER = "configs"
@@ -97,6 +98,9 @@ def load_toml(path: str | Path) -> Settings:
 def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Returns validated settings: the defaults, then `config`, then `overrides`; the later wins.
 
+    Where the overrides choose another wave function, optimiser or interaction than the file, defaults of the former
+    kind in it follow the choice, see `tf_nqs.config.follow`.
+
     Args:
         config: path of a TOML file, name of a shipped preset, or None.
         overrides: setting -> value.
@@ -113,7 +117,7 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
         (4, 'spring')
     """
     leaves = {} if config is None else leaves_of(read_table(config), shown(str(config)))
-    leaves |= overrides or {}
+    leaves = following(leaves, overrides or {}) | dict(overrides or {})
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
         if leaf not in FIELDS:
