@@ -1,6 +1,9 @@
 """One iteration, phase by phase, compared with other frameworks and a lower bound.
 
 Usage: python -m benchmarks.iteration [--output=FILE]
+       python -m benchmarks.iteration --ansatz=jastrow [--interaction=coth --interaction_strength=0.3]
+
+The second form measures tf_nqs alone: only it has other wave functions and interactions.
 """
 
 from __future__ import annotations
@@ -140,7 +143,7 @@ def summarise(seconds: dict[str, dict[str, list[float]]], problem: Problem) -> d
         if OURS in seconds
     }
     floor = {}
-    for phase, products in phase_products(problem).items():
+    for phase, products in phase_products(problem).items() if problem.ansatz == "slater" else ():
         flop = sum(product.flop for product in products)
         times = {arm: medians[arm][f"products_{phase}"] for arm in medians if arm.endswith("float32")}
         if times:
@@ -182,10 +185,11 @@ def main() -> None:
     """Checks, measures, reports."""
     flags = parse()
     problem = Problem(**{name: getattr(flags, name) for name in asdict(Problem())})
+    arms = [arm for arm in flags.arms if problem.is_common or arm.startswith("tf_nqs/")]
     before = machine()
     if before["load"] > 0.5:
         say(f"the machine is busy (load {before['load']:.1f}): frameworks with spinning threads are slowed down most")
-    peers, missing, versions = start(flags.arms, problem, flags.n_iterations)
+    peers, missing, versions = start(arms, problem, flags.n_iterations)
     if not peers:
         raise SystemExit("nothing to measure")
     try:

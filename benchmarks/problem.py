@@ -27,6 +27,8 @@ class Problem:
         proposal_width: standard deviation of the proposed moves.
         learning_rate: learning rate of Adam.
         seed: seed of weights and walkers.
+        ansatz: wave function; those but slater in tf_nqs alone, with its own sizes and start.
+        interaction: its name; those but gaussian in tf_nqs alone.
     """
 
     n_particles: int = 4
@@ -39,6 +41,13 @@ class Problem:
     proposal_width: float = 0.5
     learning_rate: float = 1e-4
     seed: int = 0
+    ansatz: str = "slater"
+    interaction: str = "gaussian"
+
+    @property
+    def is_common(self) -> bool:
+        """Whether all frameworks have it: the determinant with the Gaussian interaction."""
+        return (self.ansatz, self.interaction) == ("slater", "gaussian")
 
     @property
     def interaction_height(self) -> float:

@@ -1,6 +1,6 @@
 """Short trainings of random systems with the default settings: does any fail, and how close to the exact energy?
 
-Usage: python -m benchmarks.random_systems --output=FILE [--n_runs=100]
+Usage: python -m benchmarks.random_systems --output=FILE [--n_runs=100] [--ansatz=jastrow] [--runs 74 80 95]
 
 An existing file is continued: its runs are not repeated.
 """
@@ -8,7 +8,11 @@ An existing file is continued: its runs are not repeated.
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import append_record, machine, read_records, say, show_table
+from benchmarks.system_flags import checked_settings
+from tf_nqs.analysis import read_metrics
 from tf_nqs.runtime.startup import import_tensorflow
+
+ROOT = Path(__file__).parents[1]
+MEASUREMENT_SECONDS = 10.0
+"""Maximum seconds of the measurement of a final energy."""
 
 N_PARTICLES, STRENGTHS, RANGES = (2, 6), (-20.0, 20.0), (0.2, 1.0)
 RELATIVE_TOLERANCE, SIGMAS = 0.01, 4.0
@@ -105,7 +115,7 @@ class Trainings:
         self._vmc.needs_burn_in = True
         watch, repair = Watch(), RepairTraining(self._settings.training.max_repairs)
         self._vmc.fit(self._settings.training.iterations, callbacks=[repair, watch])
-        measurement = self._vmc.evaluate_energy(target_error, max_seconds=10.0, relations=False)
+        measurement = self._vmc.evaluate_energy(target_error, MEASUREMENT_SECONDS, relations=False)
         return {
             "energy": measurement.energy,
             "energy_error": measurement.energy_error,
@@ -114,6 +124,46 @@ class Trainings:
             "n_rejected": int(self._vmc.natural_gradient.n_rejected),
             "n_repairs": repair.n_repairs,
         }
+
+
+def train_alone(system: dict[str, Any], ansatz: str, flags: argparse.Namespace) -> dict[str, Any]:
+    """Trains one system by train.py, as a user does; the length of JastrowAnsatz is part of its compiled phases.
+
+    Args:
+        system: "n_particles", "interaction_strength", "interaction_range", "seed".
+        ansatz: wave function.
+        flags: flags of the command line.
+
+    Returns:
+        What `Trainings.train` returns.
+
+    Raises:
+        RuntimeError: the run ends with another status than 0.
+    """
+    leaves = {name: system[name] for name in ("n_particles", "interaction_strength", "interaction_range", "seed")}
+    leaves |= {"ansatz": ansatz, "iterations": flags.iterations, "target_error": flags.target_error}
+    leaves |= {"evaluation_max_seconds": MEASUREMENT_SECONDS, "reference_max_seconds": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        arguments = [f"--{leaf}={value}" for leaf, value in (leaves | {"run_dir": run}).items()]
+        command = [sys.executable, "train.py", *arguments, "--quiet"]
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            raise RuntimeError(f"run {system['run']}: status {finished.returncode}: {finished.stderr[-2000:]}")
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        return of_result(result, read_metrics(run / "metrics.csv")["energy"])
+
+
+def of_result(result: dict[str, Any], energies: np.ndarray) -> dict[str, Any]:
+    """Returns what `Trainings.train` returns, from the entries of a `result.json` and the energies of training.
+
+    An unknown error counts as infinite, an unknown energy as NaN.
+    """
+    n_not_finite = int(np.sum(~np.isfinite(energies))) + (result["non_finite_share"] > 0)
+    record = {name: result[name] for name in ("variance", "n_rejected", "n_repairs")}
+    energy = math.nan if result["energy"] is None else result["energy"]
+    error = math.inf if result["energy_error"] is None else result["energy_error"]
+    return {"energy": energy, "energy_error": error, "n_not_finite": n_not_finite} | record
 
 
 def reference_of(system: dict[str, Any], max_seconds: float) -> dict[str, Any]:
@@ -147,17 +197,18 @@ def measure(flags: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[d
     """Does the missing runs; yields a record per run."""
     trainings, n_particles = None, None
     for system in draw_systems(flags.n_runs):
-        if any(record["run"] == system["run"] for record in done):
+        is_wanted = flags.runs is None or system["run"] in flags.runs
+        if not is_wanted or any(record["run"] == system["run"] for record in done):
             continue
-        if system["n_particles"] != n_particles:
+        if flags.ansatz == "slater" and system["n_particles"] != n_particles:
             n_particles = system["n_particles"]
             trainings = Trainings(n_particles, flags.iterations)
         record = system | reference_of(system, flags.reference_max_seconds)
-        record |= trainings.train(system, flags.target_error)
+        record |= trainings.train(system, flags.target_error) if trainings else train_alone(system, flags.ansatz, flags)
         yield record | judge(record)
 
 
-def show(records: list[dict[str, Any]]) -> None:
+def show(records: list[dict[str, Any]], ansatz: str) -> None:
     """Prints a row per run and the counts."""
     rows = []
     for r in sorted(records, key=lambda record: record["run"]):
@@ -174,7 +225,7 @@ def show(records: list[dict[str, Any]]) -> None:
         cells += [f"{r['variance']:.3g}", "" if percent is None else f"{percent:+.3f} %", " ".join(words)]
         rows.append([str(cell) for cell in cells])
     header = ["run", "A", "V0", "sigma0", "reference", "energy", "error", "variance", "deviation", "verdict"]
-    show_table("random systems, default settings", header, rows)
+    show_table(f"random systems, {ansatz}, default settings", header, rows)
     with_reference = [record for record in records if record["is_close"] is not None]
     say(
         f"{len(records)} runs: {sum(not r['is_finite'] for r in records)} with NaN, "
@@ -188,6 +239,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", required=True, help="file of one JSON record per line; continued if it exists")
     parser.add_argument("--n_runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, nargs="+", help="numbers of the runs to do, counted from 0; default: all")
+    parser.add_argument("--ansatz", default="slater", help="as of train.py")
     parser.add_argument("--iterations", type=int, default=300, help="number of iterations of each run")
     parser.add_argument("--target_error", type=float, default=2e-3, help="error of the final energies, in hbar*omega")
     parser.add_argument("--reference_max_seconds", type=float, default=20.0, help="maximum seconds for each reference")
@@ -197,6 +250,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs, appends each record to the file, reports."""
     flags = parse()
+    checked_settings({"n_particles": N_PARTICLES[0], "ansatz": flags.ansatz})
     import_tensorflow()
     path = Path(flags.output)
     records = read_records(path, "run")
@@ -206,7 +260,7 @@ def main() -> None:
             records.append(record)
             append_record(file, record)
             say(f"{len(records)}/{flags.n_runs}: {record}")
-    show(records)
+    show(records, flags.ansatz)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """Seconds per iteration and peak memory of tf_nqs against the number of particles and of walkers.
 
-Usage: python -m benchmarks.scaling [--output=FILE]
+Usage: python -m benchmarks.scaling [--ansatz=jastrow] [--output=FILE]
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.protocol import PeerError, run_once
 from benchmarks.report import machine, say, show_table, write_json
+from benchmarks.system_flags import add_system_flags, checked_settings, given
 from tf_nqs.defaults import CHUNK_MEBIBYTES
 
 _GROWTH_IN_PARTICLES = 3
@@ -60,7 +61,9 @@ def measure(flags: argparse.Namespace) -> tuple[dict[Size, dict[str, float]], di
             else:
                 try:
                     measured[size] = _measure_one(size, flags)
-                    say(f"{_label(size)}: {measured[size]['seconds']:.4f} s, {measured[size]['peak_mib']:.0f} MiB")
+                    found = measured[size]
+                    clocks = f"{found['seconds']:.4f} s, {found['seconds_processor']:.4f} s of the processor"
+                    say(f"{_label(size)}: {clocks}, {found['peak_mib']:.0f} MiB")
                 except PeerError as error:
                     skipped[size] = str(error)
             if size in skipped:
@@ -68,10 +71,18 @@ def measure(flags: argparse.Namespace) -> tuple[dict[Size, dict[str, float]], di
     return measured, skipped
 
 
+def settings_of(size: Size, flags: argparse.Namespace) -> dict[str, Any]:
+    """Returns setting -> value for a size; ends the benchmark where one of them is not allowed."""
+    leaves = {**size._asdict(), "optimizer": flags.optimizer, "dtype": flags.dtype, "n_burn_in": 0}
+    leaves |= {"iterations_per_call": flags.n_iterations, "chunk_mebibytes": flags.chunk_mebibytes}
+    leaves |= {} if flags.interaction else {"interaction_strength": 10.0}
+    leaves |= given(flags) | given(flags, ["interaction_strength"])
+    checked_settings(leaves)
+    return leaves
+
+
 def _measure_one(size, flags):
-    settings = {**size._asdict(), "interaction_strength": 10.0, "optimizer": flags.optimizer, "dtype": flags.dtype}
-    settings |= {"n_burn_in": 0, "iterations_per_call": flags.n_iterations, "chunk_mebibytes": flags.chunk_mebibytes}
-    job = {"settings": settings, "n_repeats": flags.n_repeats}
+    job = {"settings": settings_of(size, flags), "n_repeats": flags.n_repeats}
     return run_once("benchmarks.scaling_point", timeout=flags.max_point_seconds, **job)
 
 
@@ -115,6 +126,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n_particles", nargs="+", type=int, default=[2, 4, 6, 8, 12, 16, 24])
     parser.add_argument("--n_walkers", nargs="+", type=int, default=[512, 1024, 2048, 4096, 8192, 16384])
+    parser.add_argument("--interaction_strength", type=float, help="default: 10, the strength of the Gaussian")
+    add_system_flags(parser)
     parser.add_argument("--optimizer", default="adam", help="adam, or a natural gradient of tf_nqs")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument(
@@ -135,6 +148,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measures, fits, reports."""
     flags, before = parse(), machine()
+    settings_of(Size(max(flags.n_particles), max(flags.n_walkers)), flags)
     measured, skipped = measure(flags)
     fitted = exponents(measured)
     show(measured, fitted)

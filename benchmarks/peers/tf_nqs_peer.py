@@ -14,6 +14,9 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import tf_nqs  # noqa: E402
+from tf_nqs.config import Settings, settings_from  # noqa: E402
+from tf_nqs.experiment.build import build_ansatz, build_system  # noqa: E402
+from tf_nqs.named_systems import WITH_RANGE  # noqa: E402
 
 
 def set_weights(ansatz: tf_nqs.FermionAnsatz, weights: Weights) -> None:
@@ -24,6 +27,14 @@ def set_weights(ansatz: tf_nqs.FermionAnsatz, weights: Weights) -> None:
     for variable, value in zip((ansatz.orbital_layer.kernel, ansatz.orbital_layer.bias), weights.orbitals, strict=True):
         variable.assign(value)
     ansatz.envelope.inverse_width.assign(weights.inverse_width[None])
+
+
+def settings_of(problem: Problem, dtype: str) -> Settings:
+    """Returns the settings of a problem's system and wave function; those but the determinant have their own sizes."""
+    names = ["n_particles", "interaction", "interaction_strength", "ansatz", "seed"]
+    names += ["interaction_range"] if problem.interaction in WITH_RANGE else []
+    names += ["n_features", "n_layers"] if problem.ansatz == "slater" else []
+    return settings_from(None, {name: getattr(problem, name) for name in names} | {"dtype": dtype})
 
 
 class TfNqsEngine:
@@ -38,9 +49,11 @@ class TfNqsEngine:
     def __init__(self, problem: Problem, dtype: str, n_iterations: int):
         self.versions = {"tf_nqs": tf_nqs.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
         self.n_iterations = n_iterations
-        ansatz = tf_nqs.FermionAnsatz(problem.n_particles, problem.n_features, problem.n_layers, dtype=dtype)
-        set_weights(ansatz, draw_weights(problem, envelope_spread=0.1))
-        system = tf_nqs.TrappedFermions(problem.n_particles, problem.interaction_strength, problem.interaction_range)
+        settings = settings_of(problem, dtype)
+        keras.utils.set_random_seed(problem.seed)
+        ansatz, system = build_ansatz(settings), build_system(settings)
+        if problem.ansatz == "slater":
+            set_weights(ansatz, draw_weights(problem, envelope_spread=0.1))
         sampler = tf_nqs.MetropolisHastings(
             problem.n_walkers,
             problem.n_steps,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from benchmarks import reweighting, soak
+from benchmarks import random_systems, reweighting, scaling, soak, time_to_solution, transfer
+from tf_nqs.config import settings_from
 
 
 def turns(*mebibytes, **changes):
@@ -50,3 +52,90 @@ def test_the_factor_of_reweighting_is_that_of_measured_seconds(sampling, is_met)
     assert found["with_forward"] == pytest.approx(0.030 / (sampling + 0.003))
     assert reweighting.factors(fresh, fresh) == {"counted": 1.0, "measured": 1.0, "with_forward": 1.0}
     assert (reweighting.failures([fresh, reusing]) == []) == is_met
+
+
+def run(system, ansatz, seed, iteration):
+    reached = iteration and {"iteration": iteration, "seconds": iteration / 10}
+    return {"system": system, "ansatz": ansatz, "arm": "spring", "seed": seed, "reached": {"0.001": reached}}
+
+
+def test_ratios_are_medians_of_those_within_a_seed():
+    """Both wave functions in one call; a run that never arrives is infinitely long."""
+    times = {"slater": (100, 150, None), "jastrow": (50, 30, 60)}
+    runs = [run("4:10", ansatz, seed, time) for ansatz, all_of in times.items() for seed, time in enumerate(all_of)]
+    (found,) = time_to_solution.ratios(runs)
+    assert (found["system"], found["ansatze"], found["n_seeds"]) == ("4:10", ["slater", "jastrow"], 3)
+    assert found["iteration"] == pytest.approx([150.0, 50.0, 0.2])
+    assert found["seconds"] == pytest.approx([15.0, 5.0, 0.2])
+    assert time_to_solution.ratios(runs[:3]) == []
+    failed = {"system": "6:10", "ansatz": "jastrow", "arm": "spring", "seed": 0, "missing": "out of memory"}
+    assert time_to_solution.ratios([*runs, failed]) == [found]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--interaction_range=0.3"], {"interaction_range": 0.3, "ansatz": "slater"}),
+        (["--ansatz", "jastrow", "--systems", "3:0.5", "--interaction=coth"], {"interaction": "coth"}),
+        (["--ansatz", "jastrow", "--systems", "3:2", "--trap=quartic"], {"trap": "quartic", "n_features": None}),
+    ],
+)
+def test_flags_of_the_system_reach_the_settings_of_a_run(flags, expected):
+    parsed = time_to_solution.parse(["--arms", "spring", "--systems", "3:5", *flags])
+    ((ansatz, arm),) = time_to_solution.combinations(parsed)
+    settings = time_to_solution.settings_of(parsed.systems[0], ansatz, parsed)
+    _, job = time_to_solution.job_of(arm, settings, 7, {}, parsed)
+    leaves = settings_from(None, job["settings"])
+    found = leaves.system.model_dump() | leaves.ansatz.model_dump()
+    assert {name: found[name] for name in expected} == expected
+    assert (leaves.system.n_particles, leaves.run.seed) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--arms", "spring", "--interaction=nothing"], "interaction = 'nothing'"),
+        (["--arms", "spring", "--ansatz", "slate"], "ansatz = 'slate'"),
+        (["--arms", "spring", "--interaction=coth", "--interaction_range=1"], "interaction_range"),
+        (["--arms", "spring", "--systems", "four"], "systems = four: must be A:STRENGTH"),
+        (["--interaction=coth"], "netket_spring"),
+    ],
+)
+def test_a_benchmark_refuses_what_train_py_refuses(capsys, flags, message):
+    """In one line, with status 2, before anything is compiled."""
+    parsed = time_to_solution.parse(["--systems", "2:1", *flags])
+    with pytest.raises(SystemExit) as ended:
+        time_to_solution.measure(parsed)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_source_of_a_transfer_has_its_own_particles_and_strength():
+    def systems(*flags):
+        pair = transfer.settings_of(transfer.parse(["--output=x", "--ansatz=jastrow", *flags]))
+        return [(one.system.n_particles, one.system.interaction_strength, one.ansatz.ansatz) for one in pair]
+
+    assert systems() == [(4, 5.0, "jastrow"), (4, 10.0, "jastrow")]
+    assert systems("--n_particles=6", "--source_particles=4") == [(4, 10.0, "jastrow"), (6, 10.0, "jastrow")]
+    assert transfer.arms_of(None) == ("random", "pretrained", "transfer")
+    assert transfer.arms_of("jastrow") == ("random", "transfer")
+
+
+def test_a_run_without_error_is_neither_below_nor_finite_without_energy():
+    """Of `random_systems` by train.py: an unknown error rules nothing out, an unknown energy is a failure."""
+    result = {"energy": 1.0, "energy_error": None, "variance": 0.1, "non_finite_share": 0.0}
+    result |= {"n_rejected": 0, "n_repairs": 1}
+    reference = {"reference": 1.2, "reference_uncertainty": 0.0}
+    record = random_systems.of_result(result, np.ones(3)) | reference
+    assert random_systems.judge(record) == {"is_finite": True, "is_below": False, "is_close": False}
+    lost = random_systems.of_result(result | {"energy": None}, np.ones(3)) | reference
+    assert random_systems.judge(lost)["is_finite"] is False
+    assert random_systems.of_result(result, np.array([1.0, math.nan]))["n_not_finite"] == 1
+
+
+def test_scaling_takes_a_system_with_a_name():
+    flags = scaling.parse(["--ansatz=jastrow", "--interaction=harmonic", "--interaction_strength=0.2"])
+    leaves = scaling.settings_of(scaling.Size(24, 512), flags)
+    assert (leaves["interaction"], leaves["interaction_strength"], leaves["ansatz"]) == ("harmonic", 0.2, "jastrow")
+    assert scaling.settings_of(scaling.Size(4, 512), scaling.parse([]))["interaction_strength"] == 10.0
