@@ -15,6 +15,7 @@ class Recipe(NamedTuple):
     momentum: float
     damping: float
     leverage_bound: float
+    damping_min: float = 0.0
 
 
 # System
@@ -25,6 +26,13 @@ PAIR_STIFFNESS = 0.0
 TRAP: Final = "harmonic"
 TRAP_QUARTIC = 0.1
 TRAP_SEPARATION = 2.0
+
+# Family
+N_CONDITIONS = 16
+WALKERS_PER_CONDITION = 32
+DRIFT = 0.1
+MARGIN = 0.05
+AVERAGE_DECAY = 0.99
 
 # Ansatz
 ANSATZ: Final = "slater"
@@ -74,6 +82,10 @@ RECIPES: Final = {
     ("jastrow", "minsr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
     ("jastrow", "sr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
     ("jastrow", "spring"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
+}
+FAMILY_RECIPES: Final = {
+    "slater": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
+    "jastrow": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
 }
 LEARNING_RATE = {name: recipe.learning_rate for (kind, name), recipe in RECIPES.items() if kind == "slater"}
 DECAY_ITERATIONS = {name: recipe.decay_iterations for (kind, name), recipe in RECIPES.items() if kind == "slater"}

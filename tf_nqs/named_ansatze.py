@@ -77,8 +77,16 @@ def resolved_sizes(
     return {leaf: known.get(leaf) if given[leaf] is None else given[leaf] for leaf in ALL_SIZES}
 
 
-def recipe(ansatz: str, optimizer: str) -> defaults.Recipe:
-    """Returns the optimiser's defaults for a wave function; those of slater for one of the user's own."""
+def recipe(ansatz: str, optimizer: str, of_family: bool = False) -> defaults.Recipe:
+    """Returns the optimiser's defaults for a wave function; those of slater for one of the user's own.
+
+    Args:
+        ansatz: one of `ANSATZE`, or `module:Class`.
+        optimizer: its name.
+        of_family: whether one network learns a family of systems; Adam has the same defaults then.
+    """
+    if of_family and optimizer != "adam":
+        return defaults.FAMILY_RECIPES[ansatz]
     return defaults.RECIPES[ansatz if ansatz in ANSATZE else "slater", optimizer]
 
 
@@ -94,6 +102,8 @@ def described_defaults(argument: str) -> str:
         else ", ".join(f"{value} for {name}" for name, value in values.items())
         for kind, values in by_kind.items()
     }
+    of_family = {f"{getattr(one, argument):g}" for one in defaults.FAMILY_RECIPES.values()}
+    family = [f"{value} for a family" for value in sorted(of_family) if {value} != {*words.values()}]
     if len(set(words.values())) == 1:
-        return words["slater"]
-    return "; ".join(f"with {kind} {text}" for kind, text in words.items())
+        return "; ".join([words["slater"], *family])
+    return "; ".join([*(f"with {kind} {text}" for kind, text in words.items()), *family])

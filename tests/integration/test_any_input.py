@@ -29,6 +29,7 @@ from tf_nqs.commands import draw_figures
 from tf_nqs.commands import export as export_command
 from tf_nqs.commands import train as cli
 from tf_nqs.config import preset_names, settings_from, to_toml
+from tf_nqs.config.family import VARIED
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, allowed, value_type
 from tf_nqs.experiment import memory as memory_request
 from tf_nqs.named_systems import trap_name
@@ -230,6 +231,13 @@ def is_allowed(leaf, value):
         is_other = {"": False, "true or false": isinstance(value, bool), "module:function": is_function_name(value)}
         is_other["module:Class"] = is_other["module:function"]
         return (isinstance(value, str) and value in names.split(", ")) or is_other[other]
+    if isinstance(value, list) and leaf in VARIED:  # of a family
+        is_range = leaf != "n_particles" and len(value) == 2
+        return (
+            len(value) > 1
+            and all(is_allowed(leaf, one) for one in value)
+            and (value[0] < value[1] if is_range else len(set(value)) == len(value))
+        )
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if bounds := re.fullmatch(r"an integer from (-?\d+) to (\d+)", sentence):
@@ -260,6 +268,9 @@ def check(ask, command, arguments, given_values):
     if hasattr(settings, "stages"):
         return
     for leaf, value in given_values.items():
+        if isinstance(value, list):
+            assert settings.family.varied()[leaf] == value
+            continue
         assert getattr(getattr(settings, SECTION_OF[leaf]), leaf) == (trap_name(value) if leaf == "trap" else value)
     memory_request.check_training(settings)
 

@@ -273,6 +273,8 @@ DIFFERENT_IN_KIND = ("quickstart", "thesis", "two_particles", "chain_thesis_rele
 def test_every_preset_takes_a_step(preset):
     """Each preset, of a chain its last stage, at its own network and system, with few walkers."""
     changes = {"n_walkers": 32, "n_burn_in": 0, "jit_compile": False}
+    if preset.startswith("family"):  # whose number of walkers follows from these
+        changes |= {"n_conditions": 2, "walkers_per_condition": 16}
     settings = chain_from(preset, changes, "-").stages[-1] if is_chain(preset) else settings_from(preset, changes)
     vmc = experiment._build(settings)
     before = [weight.numpy() for weight in vmc.ansatz.trainable_variables]

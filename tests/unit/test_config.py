@@ -33,6 +33,7 @@ from tf_nqs.storage.run_folder import RunFolder, default_run_dir
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = [path for path in sorted((REPOSITORY / "configs").glob("*.toml")) if path.stem != "tune"]  # a search
+FAMILIES = [path for path in PRESETS if path.stem.startswith("family")]
 NOT_IN_DEFAULTS = {
     "target_acceptance",
     "learning_rate",
@@ -45,6 +46,7 @@ NOT_IN_DEFAULTS = {
     "n_pair_layers",
     "pair_length",
     "damping",
+    "damping_min",
     "momentum",
     "leverage_bound",
     "run_dir",
@@ -59,6 +61,7 @@ ALL_CHANGED = {
     "optimizer": "adam",
     "decay_iterations": 50,
     "damping": 0.01,
+    "damping_min": 1e-4,
     "damping_decay_iterations": 30,
     "leverage_bound": 5.0,
     "momentum": 0.5,
@@ -81,6 +84,11 @@ ALL_CHANGED = {
     "n_pair_layers": 1,
     "pair_length": 0.75,
     "dtype": "float64",
+    "n_conditions": 8,
+    "walkers_per_condition": 5,
+    "drift": 0.2,
+    "margin": 0.1,
+    "average_decay": 0.9,
     "sampler": "mala",
     "n_walkers": 12,
     "n_steps": 7,
@@ -142,18 +150,27 @@ NEEDED_BESIDE = {
     "pair_length": {"ansatz": "jastrow"},
     "trap_quartic": {"trap": "quartic"},
     "trap_separation": {"trap": "double_well"},
+    **{leaf: {"n_particles": [4, 5]} for leaf in SECTIONS["family"].model_fields},
     "release_at": {"freeze_equivariant": True},
     "release_when_converged": {"freeze_equivariant": True, "early_stopping": "thesis"},
 }
 """Setting -> what its changed value contradicts nothing with."""
 
-CHANGED_TOGETHER = {leaf: value for leaf, value in ALL_CHANGED.items() if leaf != "trap_quartic"}
-"""All changed values but for one: no trap has both parameters."""
+CHANGED_TOGETHER = {
+    leaf: value for leaf, value in ALL_CHANGED.items() if leaf != "trap_quartic" and SECTION_OF[leaf] != "family"
+}
+"""All changed values of a single system but for one: no trap has both parameters."""
 
 
 def leaves(settings: Settings) -> dict[str, object]:
-    """Returns leaf name -> value of all settings."""
-    return {leaf: getattr(getattr(settings, section), leaf) for leaf, section in SECTION_OF.items()}
+    """Returns leaf name -> value of all settings, as they are given: lists where there are several values."""
+    values = {leaf: getattr(getattr(settings, section), leaf) for leaf, section in SECTION_OF.items()}
+    return values | settings.family.varied()
+
+
+def leaves_of_one(settings: Settings) -> dict[str, object]:
+    """Returns leaf name -> value of all settings that a single system has."""
+    return {leaf: value for leaf, value in leaves(settings).items() if SECTION_OF[leaf] != "family"}
 
 
 def refusal(overrides: dict[str, object], config_file: str | Path | None = None) -> str:
@@ -171,6 +188,7 @@ def refusal(overrides: dict[str, object], config_file: str | Path | None = None)
 def test_the_sections_and_unique_leaf_names():
     assert list(SECTIONS) == [
         "system",
+        "family",
         "ansatz",
         "sampling",
         "training",
@@ -203,7 +221,8 @@ def test_every_default_comes_from_defaults():
     constants = {name.lower() for name in vars(defaults) if name.isupper()} - {
         "n_jastrow_features",  # n_features of one kind of wave function
         "contact_exponent",  # of a constructor; the settings take it from the system
-        "recipes",  # learning_rate to leverage_bound
+        "recipes",  # learning_rate to damping_min
+        "family_recipes",
     }
     assert constants <= set(FIELDS), "a default that no setting reads"
 
@@ -217,7 +236,7 @@ def test_defaults_reach_the_settings():
         "target_acceptance": None,
         "learning_rate": None,
         "decay_iterations": None,
-        **dict.fromkeys((*ALL_SIZES, "damping", "momentum", "leverage_bound")),
+        **dict.fromkeys((*ALL_SIZES, "damping", "damping_min", "momentum", "leverage_bound")),
         "run_dir": None,
         "quiet": False,
         "profile": False,
@@ -289,6 +308,13 @@ REFUSED = [
     ("n_pair_layers", 0, "n_pair_layers = 0: must be an integer from 1 to"),
     ("pair_length", 0.0, "pair_length = 0.0: must be a finite number above 0"),
     ("dtype", "float16", "dtype = 'float16': must be one of float32, float64"),
+    ("n_conditions", 0, "n_conditions = 0: must be an integer from 1 to"),
+    ("n_conditions", 8, "n_conditions = 8 contradicts a single system: must be left out"),
+    ("walkers_per_condition", 1, "walkers_per_condition = 1: must be an integer from 2 to"),
+    ("drift", -0.1, "drift = -0.1: must be a finite number of at least 0"),
+    ("drift", 1.0, "drift = 1.0: must be a finite number of at least 0 and below 1"),
+    ("margin", 1.5, "margin = 1.5: must be a finite number of at least 0 and below 1"),
+    ("average_decay", 1.0, "average_decay = 1.0: must be a finite number of at least 0 and below 1"),
     ("sampler", "hmc", "sampler = 'hmc': must be one of metropolis, mala"),
     ("n_walkers", 1, "n_walkers = 1: must be an integer from 2 to"),
     ("n_steps", 0, "n_steps = 0: must be an integer from 1 to"),
@@ -304,6 +330,7 @@ REFUSED = [
     ("damping", 0.0, "damping = 0.0: must be a finite number above 0"),
     ("damping_decay_iterations", -1, "damping_decay_iterations = -1: must be an integer from 0 to"),
     ("leverage_bound", -1, "leverage_bound = -1: must be a finite number of at least 0"),
+    ("damping_min", -1.0, "damping_min = -1.0: must be a finite number of at least 0"),
     ("momentum", 1.0, "momentum = 1.0: must be a finite number of at least 0 and below 1"),
     ("max_step_norm", -1, "max_step_norm = -1: must be a finite number above 0"),
     ("jit_compile", 1, "jit_compile = 1: must be true or false"),
@@ -531,6 +558,8 @@ def test_garbage_flags_give_settings_or_one_line(leaf, text):
     except SettingsError as error:
         assert str(error).isprintable() and leaf in str(error)
     else:
+        if isinstance(value, list):  # of a family, see test_family_config.py
+            return
         kind = config_settings.value_type(leaf)
         expected = text.lower() == "true" if kind is bool else kind(text)
         assert value == (trap_name(expected) if leaf == "trap" else expected)
@@ -544,12 +573,13 @@ def test_round_trip(overrides, tmp_path):
     settings = settings_from(None, overrides)
     (tmp_path / "copy.toml").write_text(to_toml(settings), encoding="utf-8")
     assert config.load_toml(tmp_path / "copy.toml") == settings
-    assert set(tomllib.loads(to_toml(settings))) == set(SECTIONS)
+    assert set(tomllib.loads(to_toml(settings))) == set(SECTIONS) - {"family"}
 
 
 def test_all_changed_changes_everything():
     assert set(ALL_CHANGED) == set(FIELDS)
-    values, standard = leaves(settings_from(None, CHANGED_TOGETHER)), leaves(settings_from(None, {"n_particles": 4}))
+    standard, family = leaves(settings_from(None, {"n_particles": 4})), SECTIONS["family"].model_fields
+    values = leaves(settings_from(None, CHANGED_TOGETHER)) | {leaf: ALL_CHANGED[leaf] for leaf in family}
     assert [leaf for leaf in FIELDS if values[leaf] == standard[leaf]] == ["trap_quartic"]
 
 
@@ -632,7 +662,17 @@ def test_the_presets():
     assert set(config.preset_names()) >= {"quickstart", "thesis", "free_fermions", "two_particles", "attractive"}
 
 
-@pytest.mark.parametrize("path", [path for path in PRESETS if not is_chain(path)], ids=lambda path: path.stem)
+ONE_SYSTEM = [path for path in PRESETS if not is_chain(path) and path not in FAMILIES]
+
+
+@pytest.mark.parametrize("path", FAMILIES, ids=lambda path: path.stem)
+def test_preset_of_a_family_loads(path):
+    command = next(line for line in path.read_text().splitlines() if line.startswith("# python "))
+    settings = cli.parse(shlex.split(command.removeprefix("# "))[1:])
+    assert settings == config.load_toml(path) and settings.is_family
+
+
+@pytest.mark.parametrize("path", ONE_SYSTEM, ids=lambda path: path.stem)
 def test_preset_loads_and_its_head_is_true(path):
     settings = config.load_toml(path)
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
@@ -695,7 +735,7 @@ def test_flags_and_settings_are_the_same_set():
 @pytest.mark.parametrize("leaf", ALL_CHANGED)
 def test_every_flag_sets_its_setting(leaf):
     changed = {"n_particles": 4, leaf: ALL_CHANGED[leaf]} | NEEDED_BESIDE.get(leaf, {})
-    arguments = [f"--{name}={value}" for name, value in changed.items()]
+    arguments = [f"--{name}={str(value).strip('[]')}" for name, value in changed.items()]
     assert cli.parse(["train.py", *arguments]) == settings_from(None, changed)
 
 
@@ -825,10 +865,10 @@ def test_sizes_follow_the_kind_of_wave_function():
 
 
 def test_the_optimisers_defaults_follow_the_kind_of_wave_function():
-    assert settings_from(None, {"n_particles": 4}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0)
+    assert settings_from(None, {"n_particles": 4}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0)
     jastrow = settings_from(None, {"n_particles": 4, "ansatz": "jastrow", "damping": 1e-3})
     assert jastrow.recipe() == defaults.RECIPES["jastrow", "spring"]._replace(damping=1e-3)
-    assert settings_from(None, {"n_particles": 4, "ansatz": "mine:Own"}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0)
+    assert settings_from(None, {"n_particles": 4, "ansatz": "mine:Own"}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0)
     assert {kind for kind, _ in defaults.RECIPES} == set(ANSATZE)
 
 
@@ -873,8 +913,7 @@ def test_filled_settings_name_the_network_and_change_nothing():
         settings = settings_from(None, {"n_particles": 4} | overrides)
         filled = settings.filled()
         assert comparable(filled) == comparable(settings)
-        assert leaves(filled)["momentum"] is not None
-        assert (
-            settings_from(None, {leaf: value for leaf, value in leaves(filled).items() if value is not None}) == filled
-        )
+        assert leaves(filled)["momentum"] is not None and leaves(filled)["damping_min"] is None
+        given_leaves = {leaf: value for leaf, value in leaves_of_one(filled).items() if value is not None}
+        assert settings_from(None, given_leaves) == filled
     assert "n_pair_features = 16" in to_toml(settings_from(None, {"n_particles": 4, "ansatz": "jastrow"}).filled())

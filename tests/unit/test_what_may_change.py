@@ -7,7 +7,14 @@ import pytest
 from tf_nqs.config import settings_from
 from tf_nqs.config.resume import MAY_CHANGE, OF_A_NATURAL_GRADIENT, comparable, differences
 
-OTHERS = {"damping": 0.5, "damping_decay_iterations": 7, "momentum": 0.1, "max_step_norm": 0.7, "leverage_bound": 9.0}
+OTHERS = {
+    "damping": 0.5,
+    "damping_decay_iterations": 7,
+    "damping_min": 0.1,
+    "momentum": 0.1,
+    "max_step_norm": 0.7,
+    "leverage_bound": 9.0,
+}
 
 
 @pytest.mark.parametrize(("optimizer", "counts"), [("adam", False), ("spring", True), ("sr", True)])

@@ -12,6 +12,7 @@ from absl import flags as absl_flags
 from pydantic.fields import FieldInfo
 
 from tf_nqs.config.errors import ELSE_LISTED, SettingsError, must_be, must_be_given, shown, suggestion
+from tf_nqs.config.family import VARIED, several_allowed, values_from_text
 from tf_nqs.config.fields import checked_value, field_allowed, flag_forms, from_text
 from tf_nqs.config.settings import FIELDS
 
@@ -66,7 +67,12 @@ class Given(NamedTuple):
 
 
 def setting_flag(
-    name: str, field: FieldInfo | None = None, section: str = "settings", text: str = "", default: str = ""
+    name: str,
+    field: FieldInfo | None = None,
+    section: str = "settings",
+    text: str = "",
+    default: str = "",
+    several: bool = False,
 ) -> Flag:
     """Returns the flag of a setting.
 
@@ -76,9 +82,11 @@ def setting_flag(
         section: title of the part of the help that lists it.
         text: what the help says about it, if not its description.
         default: what the help calls its default, if not the setting's own one.
+        several: whether it takes the values of a family too, where the setting has such.
     """
     field = FIELDS[name] if field is None else field
-    forms, allowed = flag_forms(field), field_allowed(field)
+    of_family = several and name in VARIED
+    forms, allowed = flag_forms(field), several_allowed(name) if of_family else field_allowed(field)
     notes = [allowed]
     if forms is not None and not isinstance(forms.bare, bool):
         notes.append(f"--{name} alone is {_spelled(forms.bare)}, --no{name} is {_spelled(forms.negated)}")
@@ -92,7 +100,7 @@ def setting_flag(
         text=f"{text} ({'; '.join(notes)})",
         allowed=allowed,
         section=section,
-        read=functools.partial(_read_setting, name, field),
+        read=functools.partial(values_from_text, name) if of_family else functools.partial(_read_setting, name, field),
         takes_none=forms is not None,
         label=f"--{name}" if forms is None else f"--[no]{name}",
         is_setting=True,

@@ -63,7 +63,7 @@ def _flags() -> list[Flag]:
         "max_repairs, iterations_per_call, profile, quiet and the settings of evaluation and checkpoints may change."
     )
     general = [Flag("config", config, CONFIG_ALLOWED, "general", str), switch_flag("resume", resume, "general")]
-    return general + [setting_flag(name, section=SECTION_OF[name]) for name in FIELDS]
+    return general + [setting_flag(name, section=SECTION_OF[name], several=True) for name in FIELDS]
 
 
 def _train(given: Given) -> int | None:

@@ -3,15 +3,13 @@
 from tf_nqs.config.ansatz import AnsatzSettings
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import RunFolderError, SettingsError
+from tf_nqs.config.evaluation import EvaluationSettings
+from tf_nqs.config.family import FamilySettings
 from tf_nqs.config.load import load_toml, preset_names, settings_from, to_toml
 from tf_nqs.config.reweighting import ReweightingSettings
-from tf_nqs.config.settings import (
-    EvaluationSettings,
-    RunSettings,
-    SamplingSettings,
-    Settings,
-    TrainingSettings,
-)
+from tf_nqs.config.run import RunSettings
+from tf_nqs.config.sampling import SamplingSettings
+from tf_nqs.config.settings import Settings, TrainingSettings
 from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings
@@ -20,6 +18,7 @@ __all__ = [
     "AnsatzSettings",
     "CheckpointSettings",
     "EvaluationSettings",
+    "FamilySettings",
     "ReweightingSettings",
     "RunFolderError",
     "RunSettings",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.config.errors import SettingsError, shown
+from tf_nqs.config.family import check_single
 from tf_nqs.config.follow import following
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.settings import Settings, checked
@@ -76,6 +77,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
             places = {"run_dir": str(Path(run_dir, f"stage_{number}"))}
             places["transfer_from"] = _source_folder(given[0], number, run_dir)
             settings = settings_from(None, {**following(leaves, overrides), **overrides, **places})
+            check_single(settings.family.varied(), "in a stage of a chain")
             _check_source(settings, stages)
         except SettingsError as error:
             raise SettingsError(f"stage {number}: {error}") from error

@@ -14,6 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, no_such_setting, shown, suggestion, why
+from tf_nqs.config.family import (
+    VARIED,
+    FamilySection,
+    check_family,
+    corners,
+    covered_values,
+    representative,
+    varied_values,
+)
 from tf_nqs.config.fields import first_problem
 from tf_nqs.config.follow import following
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
@@ -116,17 +125,59 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
         >>> settings.system.n_particles, settings.training.optimizer
         (4, 'spring')
     """
-    leaves = {} if config is None else leaves_of(read_table(config), shown(str(config)))
-    leaves = following(leaves, overrides or {}) | dict(overrides or {})
+    of_config = {} if config is None else leaves_of(read_table(config), shown(str(config)))
+    overrides = overrides or {}
+    leaves = {**following(of_config, overrides), **overrides}
+    varied = varied_values(leaves)
+    if varied:
+        return _family(leaves, varied)
+    if varied_values(of_config):  # one member of the family in the config
+        leaves = {
+            leaf: value for leaf, value in leaves.items() if leaf in overrides or SECTION_OF.get(leaf) != "family"
+        }
+    settings = _validated(leaves)
+    for leaf in FamilySection.model_fields:
+        if leaf in leaves:
+            raise SettingsError(
+                f"{leaf} = {shown(leaves[leaf])} contradicts a single system: must be left out, or be given with "
+                f"several values of {', '.join(VARIED[:-1])} or {VARIED[-1]}"
+            )
+    return settings
+
+
+def _validated(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]] | None = None) -> Settings:
+    """Returns the settings with these values; `varied` are those of a family that have several."""
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for leaf, value in leaves.items():
         if leaf not in FIELDS:
             raise no_such_setting(leaf, FIELDS)
         sections[SECTION_OF[leaf]][leaf] = value
+    sections["family"] |= varied or {}
     try:
         return Settings.model_validate(sections)
     except ValidationError as error:
         raise first_problem(error, leaves, FIELDS) from error
+
+
+def _family(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]]) -> Settings:
+    """Returns the settings of a family; refuses one of which a member cannot be.
+
+    Args:
+        leaves: setting -> given value.
+        varied: setting -> its values, of those that have several.
+    """
+    for member in corners(varied):
+        settings = _validated({**leaves, **member})
+    check_family(settings, varied)
+    family = settings.family
+    n_walkers = family.n_conditions * family.walkers_per_condition
+    if leaves.get("n_walkers", n_walkers) != n_walkers:
+        raise SettingsError(
+            f"n_walkers = {leaves['n_walkers']} contradicts n_conditions * walkers_per_condition = {n_walkers}: "
+            "must be left out, or be that"
+        )
+    leaves = {**leaves, "n_walkers": n_walkers}
+    return _validated({**leaves, **representative(varied)}, covered_values(settings.system, varied))
 
 
 def to_toml(settings: Settings, within: str = "") -> str:
@@ -137,14 +188,18 @@ def to_toml(settings: Settings, within: str = "") -> str:
         within: prefix of the names of the sections: "stage." in a chain.
     """
     blocks = []
-    for section, leaves in settings.model_dump(exclude_none=True).items():
+    sections = settings.model_dump(exclude_none=True, exclude=None if settings.is_family else {"family"})
+    if settings.is_family:  # whose number of walkers follows from [family]
+        sections["system"] |= settings.family.varied()
+        del sections["sampling"]["n_walkers"]
+    for section, leaves in sections.items():
         lines = [f"{leaf} = {_toml_value(value)}" for leaf, value in leaves.items()]
         blocks.append("\n".join([f"[{within}{section}]", *lines]) + "\n")
     return "\n".join(blocks)
 
 
-def _toml_value(value: bool | int | float | str) -> str:
-    """Returns a value in TOML; JSON writes numbers, booleans and text without control characters the same way."""
+def _toml_value(value: bool | int | float | str | list[Any]) -> str:
+    """Returns a value in TOML; JSON writes numbers, booleans, text without control characters and lists the same."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import shown_setting
-from tf_nqs.config.settings import EvaluationSettings, Settings
+from tf_nqs.config.evaluation import EvaluationSettings
+from tf_nqs.config.settings import Settings
 from tf_nqs.named_systems import trap_name
 
 NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
@@ -25,7 +26,14 @@ MAY_CHANGE = (
 )
 """Settings that may change when a run is resumed: length of training, measurement, output."""
 
-OF_A_NATURAL_GRADIENT = ("damping", "damping_decay_iterations", "momentum", "max_step_norm", "leverage_bound")
+OF_A_NATURAL_GRADIENT = (
+    "damping",
+    "damping_decay_iterations",
+    "damping_min",
+    "momentum",
+    "max_step_norm",
+    "leverage_bound",
+)
 """Settings that Adam does not use: a run with Adam may resume although their defaults have changed since."""
 
 

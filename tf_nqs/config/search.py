@@ -13,13 +13,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, must_be, no_such_setting, shown, shown_setting
+from tf_nqs.config.family import check_single
 from tf_nqs.config.fields import checked_value, first_problem
 from tf_nqs.config.load import leaves_of, read_table, settings_from, to_toml
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
 from tf_nqs.named_ansatze import without_meaning
 
-COMMON_SECTIONS = ("system", "evaluation", "run")
+COMMON_SECTIONS = ("system", "family", "evaluation", "run")
 """Sections of the problem and its measurement, which must be the same for all trials."""
 
 SET_BY_SEARCH = ("iterations", "max_seconds")
@@ -148,6 +149,7 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
             )
     dimensions = {leaf: _dimension(leaf, value, fixed) for leaf, value in space.items()}
     settings = settings_from(None, _checked_sizes(dimensions, fixed))
+    check_single(settings.family.varied(), "in a search")
     return Search(_search_settings(given, name), dimensions, fixed, settings)
 
 

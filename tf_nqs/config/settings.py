@@ -7,65 +7,26 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
 from tf_nqs.config.ansatz import AnsatzSettings, check_contact_zone
 from tf_nqs.config.checkpoint import CheckpointSettings
-from tf_nqs.config.fields import checked_value, field_allowed, field_type
+from tf_nqs.config.evaluation import EvaluationSettings
+from tf_nqs.config.family import VARIED, FamilySection, FamilySettings, covered_values, member_values
+from tf_nqs.config.fields import checked_value, field_allowed, field_type, first_problem
 from tf_nqs.config.reweighting import ReweightingSettings
+from tf_nqs.config.run import RunSettings
+from tf_nqs.config.sampling import SamplingSettings
 from tf_nqs.config.section import LARGEST_COUNT, Count, CountOrZero, Section
 from tf_nqs.config.stopping import StoppingSettings
 from tf_nqs.config.system import SystemSettings
 from tf_nqs.config.transfer import TransferSettings, check_release
 from tf_nqs.named_ansatze import ALL_SIZES, described_defaults, recipe
-from tf_nqs.whole_numbers import FEWEST_WALKERS
 
 LARGEST_BY_DTYPE = {"float32": 1e18, "float64": 1e150}
 """Largest length or energy by dtype; the squares of numbers from 1/largest to largest are finite and not zero."""
-
-
-class SamplingSettings(Section):
-    """The walkers."""
-
-    sampler: Literal["metropolis", "mala"] = Field(
-        defaults.SAMPLER,
-        description="How walkers move: by a random walk (metropolis), or along the gradient of |Psi|^2 (mala).",
-    )
-    n_walkers: int = Field(
-        defaults.N_WALKERS, ge=FEWEST_WALKERS, le=LARGEST_COUNT, description="Number of Markov chains."
-    )
-    n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps per iteration.")
-    n_burn_in: CountOrZero = Field(
-        defaults.N_BURN_IN, description="Metropolis steps before the first iteration, and before a measurement."
-    )
-    proposal_width: float = Field(
-        defaults.PROPOSAL_WIDTH,
-        gt=0,
-        description="Initial standard deviation of the proposed moves in units of a_ho; training adapts it.",
-    )
-    target_acceptance: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Acceptance to which the proposal width is adapted; default: "
-        + ", ".join(f"{share:g} for {name}" for name, share in defaults.TARGET_ACCEPTANCE.items())
-        + ".",
-    )
-    global_moves: bool = Field(
-        defaults.GLOBAL_MOVES,
-        description="Add one independence proposal per iteration, so that walkers cross nodes.",
-    )
-    stuck_steps: CountOrZero = Field(
-        defaults.STUCK_STEPS,
-        description="Number of steps without a move after which a walker restarts at the position of another one; "
-        "0 for never.",
-    )
-    sampling_dtype: Literal["ansatz", "float32", "float64"] = Field(
-        defaults.SAMPLING_DTYPE,
-        description="Floating-point type of sampling; float32 speeds up runs with dtype = float64.",
-    )
 
 
 class TrainingSettings(Section):
@@ -99,6 +60,12 @@ class TrainingSettings(Section):
     damping_decay_iterations: CountOrZero = Field(
         defaults.DAMPING_DECAY_ITERATIONS,
         description="The damping decays as 1/(1 + iteration/damping_decay_iterations); 0 for a constant damping.",
+    )
+    damping_min: float | None = Field(
+        None,
+        ge=0,
+        description="Natural gradients: minimum damping, below which it does not decay; default: 0; "
+        f"{defaults.FAMILY_RECIPES['slater'].damping_min:g} for a family.",
     )
     momentum: float | None = Field(
         None, ge=0, lt=1, description=f"SPRING momentum mu; default: {described_defaults('momentum')}."
@@ -155,45 +122,11 @@ class TrainingSettings(Section):
     max_seconds: float | None = Field(None, gt=0, description="Maximum training time in seconds; default: no limit.")
 
 
-class EvaluationSettings(Section):
-    """The final measurement and its reference."""
-
-    target_error: float = Field(
-        defaults.TARGET_ERROR,
-        gt=0,
-        description="Standard error to which the final energy is measured, in units of hbar*omega.",
-    )
-    evaluation_max_seconds: float = Field(
-        defaults.EVALUATION_MAX_SECONDS, gt=0, description="Maximum time for measuring the final energy, in seconds."
-    )
-    reference_max_seconds: float = Field(
-        defaults.REFERENCE_MAX_SECONDS,
-        ge=0,
-        description="Maximum time for computing a reference energy by diagonalisation, in seconds; 0 for no reference.",
-    )
-
-
-class RunSettings(Section):
-    """The seed, the run folder and the output."""
-
-    seed: int = Field(defaults.SEED, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
-    run_dir: str | None = Field(
-        None,
-        min_length=1,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="New folder for the results; default: a dated one in runs/.",
-    )
-    quiet: bool = Field(False, description="Print only errors.")
-    profile: bool = Field(
-        False,
-        description="Measure the time of each phase of an iteration after training; writes profile.csv, profile.png.",
-    )
-
-
 class Settings(Section):
     """All settings of a run."""
 
     system: SystemSettings
+    family: FamilySettings = FamilySettings()
     ansatz: AnsatzSettings = AnsatzSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
@@ -236,10 +169,13 @@ class Settings(Section):
     def resolved(self) -> dict[str, Any]:
         """Returns leaf name -> value of all settings, with the defaults that depend on other settings filled in.
 
-        learning_rate, decay_iterations and target_acceptance stay None where they are left out.
+        learning_rate, decay_iterations and target_acceptance stay None where they are left out. A family has lists
+        where the system's settings have several values; a single system has no settings of families.
         """
-        leaves = {leaf: value for section in self.model_dump().values() for leaf, value in section.items()}
-        return leaves | self.system.resolved() | self.ansatz.resolved(self.system) | self._own_recipe()
+        sections = self.model_dump(exclude=None if self.is_family else {"family"})
+        leaves = {leaf: value for section in sections.values() for leaf, value in section.items()}
+        sizes = self.ansatz.resolved(self.system)
+        return leaves | self.system.resolved() | self.family.varied() | sizes | self._own_recipe()
 
     def filled(self) -> Settings:
         """Returns the same settings with the sizes of the network and the optimiser's recipe filled in.
@@ -247,18 +183,54 @@ class Settings(Section):
         The network of a run thus stays as it was, whatever the defaults of later versions are.
         """
         sizes = {leaf: value for leaf, value in self.ansatz.resolved(self.system).items() if leaf in ALL_SIZES}
-        ansatz, training = self.ansatz.model_copy(update=sizes), self.training.model_copy(update=self._own_recipe())
+        recipe = {leaf: value for leaf, value in self._own_recipe().items() if value or leaf != "damping_min"}
+        ansatz, training = self.ansatz.model_copy(update=sizes), self.training.model_copy(update=recipe)
         return self.model_copy(update={"ansatz": ansatz, "training": training})
 
     def _own_recipe(self) -> dict[str, Any]:
         recipe = self.recipe()
-        return {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "leverage_bound")}
+        return {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "damping_min", "leverage_bound")}
 
     def recipe(self) -> defaults.Recipe:
         """Returns the arguments of the optimiser: those that are given, and else its defaults for this ansatz."""
-        known = recipe(self.ansatz.ansatz, self.training.optimizer)
+        known = recipe(self.ansatz.ansatz, self.training.optimizer, self.is_family)
         given = {leaf: getattr(self.training, leaf) for leaf in known._fields}
         return known._replace(**{leaf: value for leaf, value in given.items() if value is not None})
+
+    @property
+    def is_family(self) -> bool:
+        """Whether one network learns several systems; `system` is then one of them, see `representative`."""
+        return bool(self.family.varied())
+
+    def member(
+        self,
+        n_particles: int | None = None,
+        interaction_strength: float | None = None,
+        interaction_range: float | None = None,
+        extrapolate: bool = False,
+    ) -> Settings:
+        """Returns the settings of one member of a family, as those of a run of that system alone.
+
+        The network keeps the unit of distances of the family.
+
+        Args:
+            n_particles: A; None where the family has only one.
+            interaction_strength: as the interaction has it; None where the family has only one.
+            interaction_range: in a_ho; None where the family has only one.
+            extrapolate: whether a value may lie outside of what the family covers.
+
+        Raises:
+            SettingsError: a value is missing, not covered by the family, or not allowed.
+        """
+        asked = dict(zip(VARIED, (n_particles, interaction_strength, interaction_range), strict=True))
+        found = member_values(covered_values(self.system, self.family.varied()), asked, extrapolate)
+        sections = self.model_dump() | {"family": {}}
+        sections["system"] |= found
+        sections["ansatz"]["pair_length"] = self.ansatz.resolved(self.system)["pair_length"]
+        try:
+            return Settings.model_validate(sections)
+        except ValidationError as error:
+            raise first_problem(error, found, FIELDS) from error
 
     @model_validator(mode="after")
     def _must_release_what_is_frozen(self) -> Settings:
@@ -267,8 +239,10 @@ class Settings(Section):
         return self
 
 
-SECTIONS: dict[str, type[Section]] = {name: get_type_hints(Settings)[name] for name in Settings.model_fields}
-"""Section name -> its model, in order."""
+SECTIONS: dict[str, type[Section]] = {
+    name: get_type_hints(Settings)[name] if name != "family" else FamilySection for name in Settings.model_fields
+}
+"""Section name -> its model, in order; that of a family without what the system's settings say."""
 
 FIELDS: dict[str, FieldInfo] = {
     leaf: field for model in SECTIONS.values() for leaf, field in model.model_fields.items()

@@ -141,6 +141,7 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
             training.damping_decay_iterations,
             recipe.momentum,
             max_step_norm=training.max_step_norm,
+            damping_min=recipe.damping_min,
             leverage_bound=recipe.leverage_bound,
             dtype=settings.ansatz.dtype,
         ),

@@ -66,7 +66,9 @@ class Need(NamedTuple):
 
 def sizes_of(settings: Settings) -> Sizes:
     """Returns the settings that decide how much memory a run needs; 0 for sizes that its ansatz does not have."""
-    leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in settings.resolved().items()}
+    given = settings.resolved() | settings.system.resolved()
+    leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in given.items()}
+    leaves["n_walkers"] *= max(1, len(settings.family.n_particles))  # as many for each number of particles
     return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
 
 

@@ -24,6 +24,7 @@ from tf_nqs.experiment.build import (
     opening_lines,
     reference_line,
 )
+from tf_nqs.experiment.contact_zones import check_contact_zones
 from tf_nqs.experiment.ending import closing_lines, find_other_states, judged
 from tf_nqs.experiment.fit import train
 from tf_nqs.experiment.profiling import profile_run
@@ -69,6 +70,7 @@ def run_in(
 ) -> RunResult:
     """Does the work of `run` in a folder that this process has locked."""
     started = time.monotonic()
+    check_contact_zones(settings)
     start = find_start(settings, folder) if resume else Start()
     replace_text(folder.config, to_toml(settings.filled()))
     vmc = _build(settings)

@@ -103,6 +103,7 @@ class NaturalGradient(keras.layers.Layer):
         max_step_norm: largest Fisher norm of a step, above 0.
         leverage_bound: longest row of O, in lengths of the median one; 0 for no bound.
         form: "sample" (n_walkers x n_walkers), "parameter" (n_parameters x n_parameters) or "auto", the smaller one.
+        damping_min: the damping falls no further than to this; at least 0.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
@@ -118,6 +119,7 @@ class NaturalGradient(keras.layers.Layer):
         max_step_norm: float = defaults.MAX_STEP_NORM,
         leverage_bound: float = defaults.LEVERAGE_BOUND,
         form: str = "auto",
+        damping_min: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -128,6 +130,8 @@ class NaturalGradient(keras.layers.Layer):
                 raise ValueError(f"{name} = {value}: must be above 0")
         if not leverage_bound >= 0:
             raise ValueError(f"leverage_bound = {leverage_bound}: must be at least 0")
+        if not damping_min >= 0:
+            raise ValueError(f"damping_min = {damping_min}: must be at least 0")
         if form not in ("auto", "sample", "parameter"):
             raise ValueError(f"form = {form!r}: must be one of auto, sample, parameter")
         self.momentum = momentum
@@ -136,6 +140,7 @@ class NaturalGradient(keras.layers.Layer):
         self.max_step_norm = max_step_norm
         self.leverage_bound = leverage_bound
         self.form = form
+        self.damping_min = damping_min
 
     def build(self, n_parameters: int, dtype: str | None = None) -> None:
         self.previous = self.add_weight(
@@ -230,8 +235,9 @@ class NaturalGradient(keras.layers.Layer):
 
     def _damping_now(self) -> Tensor:
         if callable(self.damping):
-            return tf.cast(self.damping(self.iteration), self.damping_factor.dtype)
-        return tf.constant(self.damping, self.damping_factor.dtype)
+            damping = tf.cast(self.damping(self.iteration), self.damping_factor.dtype)
+            return tf.maximum(damping, self.damping_min) if self.damping_min else damping
+        return tf.constant(max(self.damping, self.damping_min), self.damping_factor.dtype)
 
     def _solver(self, centred: Tensor) -> Callable:
         n_walkers, n_parameters = centred.shape
@@ -239,6 +245,6 @@ class NaturalGradient(keras.layers.Layer):
         return solve_in_sample_space if use_samples else solve_in_parameter_space
 
     def get_config(self) -> dict[str, Any]:
-        names = ("momentum", "max_step_norm", "leverage_bound", "form")
+        names = ("momentum", "max_step_norm", "leverage_bound", "form", "damping_min")
         damping = keras.optimizers.schedules.serialize(self.damping) if callable(self.damping) else self.damping
         return {**super().get_config(), "damping": damping, **{name: getattr(self, name) for name in names}}

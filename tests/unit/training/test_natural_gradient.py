@@ -469,6 +469,7 @@ def test_auto_takes_the_smaller_matrix(monkeypatch, shape, expected):
         ({"max_step_norm": 0}, "max_step_norm = 0: must be above 0"),
         ({"leverage_bound": -1.0}, "leverage_bound = -1.0: must be at least 0"),
         ({"leverage_bound": np.nan}, "leverage_bound = nan"),
+        ({"damping_min": np.nan}, "damping_min = nan: must be at least 0"),
         ({"form": "dense"}, "form = 'dense': must be one of auto, sample, parameter"),
     ],
 )
@@ -491,6 +492,17 @@ def test_config_round_trip_of_a_schedule():
     layer = NaturalGradient(damping=keras.optimizers.schedules.InverseTimeDecay(0.2, 50, 1.0))
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     np.testing.assert_allclose(copy.damping(50), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("damping", [1e-4, keras.optimizers.schedules.InverseTimeDecay(0.2, 50, 1.0)])
+def test_damping_falls_to_its_minimum_and_no_further(damping):
+    layer = NaturalGradient(damping=damping, damping_min=0.01)
+    layer.build(2)
+    layer.iteration.assign(10_000)
+    np.testing.assert_allclose(layer._damping_now(), 0.01, rtol=1e-6)
+    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).damping_min == 0.01
+    layer.damping_min = 1e-9
+    assert layer._damping_now() < 0.01
 
 
 @pytest.mark.parametrize("form", ["sample", "parameter"])
