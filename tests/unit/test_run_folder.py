@@ -21,6 +21,7 @@ def test_the_names_of_the_files_stay():
         "config": "config.toml",
         "metrics": "metrics.csv",
         "windows": "windows.csv",
+        "conditions": "conditions.csv",
         "events": "tensorboard",
         "checkpoints": "checkpoints",
         "weights": "ansatz.weights.h5",

@@ -1,6 +1,7 @@
 """Keras callbacks for `VariationalMonteCarlo.fit`."""
 
 from tf_nqs.callbacks.checkpoint import WeightsCheckpoint, save_weights
+from tf_nqs.callbacks.conditions_log import ConditionsLog
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.freezing import FreezeLayers, ReleaseLayers, set_trainable
 from tf_nqs.callbacks.iterations import IterationCallback
@@ -15,6 +16,7 @@ from tf_nqs.callbacks.windows import WindowCallback
 
 __all__ = [
     "METRICS_COLUMNS",
+    "ConditionsLog",
     "EnergyEarlyStopping",
     "FreezeLayers",
     "IterationCallback",

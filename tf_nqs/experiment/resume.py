@@ -27,6 +27,7 @@ def clear_what_follows(folder: RunFolder, iteration: int, is_over: bool) -> None
     """
     n_rows = keep_rows(folder.metrics, iteration, METRICS_COLUMNS)
     keep_rows(folder.windows, iteration)
+    keep_rows(folder.conditions, iteration)
     if n_rows < iteration:
         logger.info(f"{folder.metrics.name} lacks {iteration - n_rows} of the first {iteration} iterations")
     if not is_over:

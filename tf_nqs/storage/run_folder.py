@@ -34,6 +34,7 @@ class RunFolder(os.PathLike):
         config: the settings, TOML.
         metrics: a row per iteration.
         windows: a row per window of early stopping.
+        conditions: of a family, a row per system for every 100 iterations.
         events: folder for TensorBoard.
         checkpoints: folder of the states that a training can resume from.
         weights: the trained weights.
@@ -57,6 +58,7 @@ class RunFolder(os.PathLike):
         self.config = self.path / "config.toml"
         self.metrics = self.path / "metrics.csv"
         self.windows = self.path / "windows.csv"
+        self.conditions = self.path / "conditions.csv"
         self.events = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "ansatz.weights.h5"
@@ -229,7 +231,7 @@ class RunFolder(os.PathLike):
     @property
     def _was_killed_early(self) -> bool:
         """Whether the folder holds what a run writes before its first checkpoint, no iteration, and nothing else."""
-        logs = {place.name for place in (self.metrics, self.windows, self.events, self.checkpoints)}
+        logs = {place.name for place in (self.metrics, self.windows, self.conditions, self.events, self.checkpoints)}
         try:
             names = {entry.name for entry in self.path.iterdir()}
             metrics = self.metrics.read_bytes() if self.metrics.name in names else b""

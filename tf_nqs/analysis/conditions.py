@@ -1,0 +1,80 @@
+"""The energies of a family's systems over a window of iterations, in which the systems drift."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tf_nqs.analysis.trend import N_BATCHES
+
+PARAMETERS = ("n_particles", "interaction_strength", "interaction_range")
+"""Columns that say which system it is."""
+
+CONDITION_COLUMNS = ("iteration", *PARAMETERS, "energy", "energy_error", "variance")
+"""Header of conditions.csv; new columns are appended."""
+
+_ROWS_PER_COEFFICIENT = 5
+"""Shorter windows are fitted by a constant."""
+
+
+def smoothed_conditions(rows: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Returns the energy of each system at its mean place in a window of iterations.
+
+    The energies of a system that drifts are fitted by a polynomial of second degree in what varies, so that the curve
+    of the energies does not shift their mean. The error is that of the fit's value there, with the autocorrelation of
+    the residuals.
+
+    Args:
+        rows: column -> its values, shape (n_iterations, n_systems): those of `CONDITION_COLUMNS` but for the iteration
+            and the error. Energies that are not finite are left out.
+
+    Returns:
+        For each system the columns but for the iteration; None where a number cannot be known. They are ascending in
+        the number of particles, then in strength and range.
+    """
+    n_systems = rows["energy"].shape[1]
+    found = [_smoothed({name: values[:, one] for name, values in rows.items()}) for one in range(n_systems)]
+    return sorted(found, key=lambda row: tuple(row[name] for name in PARAMETERS))
+
+
+def _smoothed(rows: dict[str, np.ndarray]) -> dict[str, Any]:
+    """One system: its columns of shape (n_iterations,)."""
+    finite = np.isfinite(rows["energy"])
+    place = {name: float(np.mean(rows[name])) for name in PARAMETERS}
+    place |= {"n_particles": round(place["n_particles"])}
+    if not finite.any():
+        return place | {"energy": None, "energy_error": None, "variance": None}
+    kept = {name: values[finite] for name, values in rows.items()}
+    energy, error = _value_at_mean([kept[name] for name in PARAMETERS[1:]], kept["energy"], list(place.values())[1:])
+    numbers = {"energy": energy, "energy_error": error, "variance": float(np.mean(kept["variance"]))}
+    return place | {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+
+
+def _value_at_mean(places: list[np.ndarray], energies: np.ndarray, means: list[float]) -> tuple[float, float]:
+    """The fitted energy at some place, and its error."""
+    offsets = [values - mean for values, mean in zip(places, means, strict=True)]
+    varied = [offset / scale for offset in offsets if (scale := np.std(offset)) > 1e-12 * (1 + np.max(np.abs(offset)))]
+    products = [one * other for one, other in itertools.combinations_with_replacement(varied, 2)]
+    terms = np.stack([np.ones_like(energies), *varied, *products], axis=1)
+    if len(energies) < _ROWS_PER_COEFFICIENT * terms.shape[1]:
+        terms = terms[:, :1]
+    coefficients, *_ = np.linalg.lstsq(terms, energies, rcond=None)
+    residuals = energies - terms @ coefficients
+    lever = len(energies) * np.linalg.pinv(terms.T @ terms)[0, 0]  # 1 for a constant alone
+    return float(coefficients[0]), math.sqrt(_mean_square_of_mean(residuals, terms.shape[1]) * lever)
+
+
+def _mean_square_of_mean(residuals: np.ndarray, n_coefficients: int) -> float:
+    """The mean square of the mean of correlated residuals, by the means of ten batches where these hold two at least.
+
+    The effective sample size of `tf_nqs.analysis.statistics` takes ten milliseconds, and there are many systems.
+    """
+    size = len(residuals) // N_BATCHES
+    if size >= 2:
+        residuals = residuals[len(residuals) - size * N_BATCHES :].reshape(N_BATCHES, size).mean(axis=1)
+    freedom = len(residuals) - n_coefficients
+    return float(np.sum(residuals**2) / freedom / len(residuals)) if freedom > 0 else math.nan
