@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import random_systems, reweighting, scaling, soak, time_to_solution, transfer
+from benchmarks import random_systems, references, reweighting, scaling, soak, time_to_solution, transfer
 from tf_nqs.config import settings_from
 
 
@@ -139,3 +139,43 @@ def test_scaling_takes_a_system_with_a_name():
     leaves = scaling.settings_of(scaling.Size(24, 512), flags)
     assert (leaves["interaction"], leaves["interaction_strength"], leaves["ansatz"]) == ("harmonic", 0.2, "jastrow")
     assert scaling.settings_of(scaling.Size(4, 512), scaling.parse([]))["interaction_strength"] == 10.0
+
+
+def test_the_sets_of_references_are_what_they_are_said_to_be():
+    grid = {system.interaction_strength for system in references.paper()}
+    assert (len(references.paper()), len(grid), len(set(references.paper()))) == (205, 41, 205)
+    assert len(references.off_grid()) == 19
+    assert not grid & {system.interaction_strength for system in references.off_grid()}
+    assert not set(references.plane()) & set(references.card())
+    for system in (*references.off_grid(), *references.plane(), *references.card()):
+        assert -20.0 <= system.interaction_strength <= 20.0
+        assert 0.25 <= system.interaction_range <= 1.0
+    assert [sum(system.n_particles == a for system in references.card()) for a in range(2, 7)] == [10] * 5
+    assert references.radical_inverse(6, 2) == 3 / 8
+
+
+@pytest.mark.parametrize("name", references.SETS)
+def test_the_kept_references_are_of_their_set_and_small_systems_are_computed_anew(name):
+    rows = references.read_rows(name)
+    assert {row.system for row in rows} <= set(references.SETS[name]())
+    for row in rows:
+        if row.n_particles == 2:
+            anew = references.compute(row.system, max_seconds=60.0)
+            assert anew.reference_energy == pytest.approx(row.reference_energy, abs=1e-9)  # another BLAS
+
+
+def test_references_that_a_file_holds_are_not_computed_again(tmp_path, monkeypatch):
+    pair = references.System(2, 3.0, 0.5)
+    free = references.System(2, 0.0, 0.5)
+    monkeypatch.setitem(references.SETS, "paper", lambda: [free, pair])
+    known = references.Row(*pair, 1.0, 0.0, "relative_coordinate")
+    references.write_rows("paper", [known], tmp_path)
+    assert references.missing(["paper"], tmp_path) == [("paper", free)]
+    references.main(["--sets", "paper"], tmp_path)
+    assert references.read_rows("paper", tmp_path) == [references.Row(*free, 2.0, 0.0, "free_fermions"), known]
+
+
+def test_a_reference_without_an_energy_is_tried_again(tmp_path):
+    system = references.paper()[0]
+    references.write_rows("paper", [references.Row(*system, math.nan, math.nan, "none")], tmp_path)
+    assert references.missing(["paper"], tmp_path)[0] == ("paper", system)
