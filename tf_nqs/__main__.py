@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tf_nqs import diffuse, evaluate, observe, reproduce, tune
+from tf_nqs import curve, diffuse, evaluate, observe, reproduce, tune
 from tf_nqs.commands import export, train
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.runtime.exit_status import exit_status_of
 from tf_nqs.runtime.terminal import say
 
-COMMANDS = tuple(module.COMMAND for module in (train, evaluate, observe, diffuse, export, tune, reproduce))
+COMMANDS = tuple(module.COMMAND for module in (train, evaluate, observe, curve, diffuse, export, tune, reproduce))
 
 
 def command_list() -> str:

@@ -45,7 +45,7 @@ LEVELS = (
     {"experiment"},
     {"studies"},
     {"commands"},
-    {"diffuse", "evaluate", "observe", "reproduce", "tune"},
+    {"curve", "diffuse", "evaluate", "observe", "reproduce", "tune"},
     {"__main__"},
 )
 """Modules and sub-packages of tf_nqs, lowest first: each imports from lower levels only, never sideways."""
@@ -164,6 +164,7 @@ WITHOUT_TENSORFLOW = ("tf_nqs", "tf_nqs.commands", "tf_nqs.config", "tf_nqs.exac
 """Packages none of whose modules loads TensorFlow when it is imported, but for those below."""
 
 WITH_TENSORFLOW = {
+    "tf_nqs.commands.curve_run",
     "tf_nqs.commands.diffuse_run",
     "tf_nqs.commands.diffusion_guide",
     "tf_nqs.commands.evaluate_run",

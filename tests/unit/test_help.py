@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tf_nqs import __main__ as listing
-from tf_nqs import diffuse, evaluate, observe, reproduce, tune
+from tf_nqs import curve, diffuse, evaluate, observe, reproduce, tune
 from tf_nqs.commands import export as export_command
 from tf_nqs.commands import train as cli
 from tf_nqs.config.errors import OTHER_NAMES
@@ -24,6 +24,7 @@ MAINS = {
     "train": cli.main,
     "evaluate": evaluate.main,
     "observe": observe.main,
+    "curve": curve.main,
     "diffuse": diffuse.main,
     "export": export_command.main,
     "tune": tune.main,

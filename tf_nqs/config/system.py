@@ -20,7 +20,7 @@ from tf_nqs.named_systems import (
     trap_name,
 )
 
-_SYMBOLS = {"gaussian": "V0", "harmonic": "kappa", "coth": "c", "calogero": "l", "soft_coulomb": "q"}
+SYMBOLS = {"gaussian": "V0", "harmonic": "kappa", "coth": "c", "calogero": "l", "soft_coulomb": "q"}
 """Interaction -> what its formula calls the strength."""
 
 
@@ -84,11 +84,11 @@ class SystemSettings(Section):
 
     def title(self) -> str:
         """Returns what is written above a plot."""
-        has_strength = self.interaction in _SYMBOLS
+        has_strength = self.interaction in SYMBOLS
         width = self.resolved()["interaction_range"]
         parts = [f"A = {self.n_particles}"]
         parts += [] if self.interaction == defaults.INTERACTION else [_WORDS.get(self.interaction, self.interaction)]
-        parts += [f"{_SYMBOLS[self.interaction]} = {self.interaction_strength:g}"] if has_strength else []
+        parts += [f"{SYMBOLS[self.interaction]} = {self.interaction_strength:g}"] if has_strength else []
         parts += [f"{'sigma0' if self.interaction == 'gaussian' else 'range'} = {width:g}"] if width else []
         parts += [f"pair stiffness = {self.pair_stiffness:g}"] if self.pair_stiffness else []
         parts += [_TRAP_WORDS[str(self.trap)].format(self)] if self.trap != defaults.TRAP else []

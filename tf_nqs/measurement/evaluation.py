@@ -30,12 +30,23 @@ def evaluate_energy(
     max_seconds: float,
     relations: bool = True,
     report: Callable[[SampledMean], None] | None = None,
+    observed: Observed | None = None,
 ) -> EnergyMeasurement:
-    """Measures the energy of a compiled trainer's wave function, see `VariationalMonteCarlo.evaluate_energy`."""
+    """Measures the energy of a compiled trainer's wave function, see `VariationalMonteCarlo.evaluate_energy`.
+
+    Args:
+        vmc: the trainer; its walkers are moved.
+        target_error: as of `measure_energy`.
+        max_seconds: of burn-in and measurement.
+        relations: whether to measure the relations of the exact state.
+        report: as of `measure_energy`.
+        observed: measured in the place of these relations.
+    """
     started = time.monotonic()
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
     exponent = vmc.system.contact_exponent
-    observed = _observed(vmc) if relations else Observed((), None, _free_energy(vmc), exponent)
+    if observed is None:
+        observed = _observed(vmc) if relations else Observed((), None, _free_energy(vmc), exponent)
     left = max_seconds - (time.monotonic() - started)
     with_near_pairs = vmc.with_near_pairs if vmc.zone else None
     sample, local_energy = vmc.phases.sample, vmc.phases.local_energy

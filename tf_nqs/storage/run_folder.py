@@ -80,18 +80,22 @@ class RunFolder(os.PathLike):
         return RunFolderError(f"{self.name}: {problem}")
 
     @classmethod
-    def claim(cls, run_dir: str | Path | None = None) -> RunFolder:
+    def claim(cls, run_dir: str | Path | None = None, setting: str = "run_dir") -> RunFolder:
         """Creates the folder of a new run, or takes an empty one, and marks it as taken.
 
         Only one process can create the mark, so two runs started at once cannot share a folder.
 
         Args:
             run_dir: the folder; None for a dated one in `runs/`.
+            setting: name of the setting that gives it.
 
         Raises:
             RunFolderError: the path holds something already, is a file, or cannot be written.
         """
-        folder, allowed = cls(default_run_dir() if run_dir is None else run_dir), "must be a new or an empty folder"
+        folder, allowed = (
+            cls(default_run_dir() if run_dir is None else run_dir, setting),
+            "must be a new or an empty folder",
+        )
         if folder.holds_checkpoint or (folder._was_killed_early and folder.config.is_file()):
             raise folder._error(f"holds a run that can be continued by --resume; {allowed} without it")
         taken = f"not empty, it may hold another run; {allowed}"
@@ -261,7 +265,9 @@ def default_run_dir(config: str | None = None) -> str:
 
 
 @contextlib.contextmanager
-def lock_folder(run_dir: str | Path, mark: str, in_use: str = _LOCKED, lock_file: str | None = None) -> Iterator[None]:
+def lock_folder(
+    run_dir: str | Path, mark: str, in_use: str = _LOCKED, lock_file: str | None = None, setting: str = "run_dir"
+) -> Iterator[None]:
     """Locks a folder of several runs for this process: a new or an empty one, or one with this very mark.
 
     It is unlocked at the end of the `with` block, or with the process, however that ends.
@@ -271,15 +277,16 @@ def lock_folder(run_dir: str | Path, mark: str, in_use: str = _LOCKED, lock_file
         mark: name of the file in it that says what it is.
         in_use: message if another process has locked it.
         lock_file: name of the file to lock; None for the mark itself.
+        setting: name of the setting that gives the folder.
 
     Raises:
         RunFolderError: the folder holds something else, is locked, or cannot be written, now or later.
     """
     if not bears_mark(run_dir, mark):
-        RunFolder.claim(run_dir)
+        RunFolder.claim(run_dir, setting)
     with (
-        _locked(Path(run_dir).expanduser(), lock_file or mark, in_use),
-        folder_errors("run_dir", run_dir, "the same command continues once it can", among_others=True),
+        _locked(Path(run_dir).expanduser(), lock_file or mark, in_use, setting),
+        folder_errors(setting, run_dir, "the same command continues once it can", among_others=True),
     ):
         yield
 
@@ -292,12 +299,12 @@ def bears_mark(folder: str | os.PathLike[str], mark: str) -> bool:
         return False
 
 
-def _locked(folder: Path, mark: str, in_use: str) -> TextIO:
-    with contextlib.ExitStack() as stack, folder_errors("run_dir", folder):
+def _locked(folder: Path, mark: str, in_use: str, setting: str = "run_dir") -> TextIO:
+    with contextlib.ExitStack() as stack, folder_errors(setting, folder):
         lock = stack.enter_context(open(folder / mark, "a", encoding="utf-8"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunFolderError(f"run_dir = {shown(str(folder))}: {in_use}") from error
+            raise RunFolderError(f"{setting} = {shown(str(folder))}: {in_use}") from error
         stack.pop_all()
     return lock

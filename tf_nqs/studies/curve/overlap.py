@@ -52,17 +52,17 @@ def overlap(first: Ratios, second: Ratios) -> Estimate:
 
     Args:
         first: the ratios at samples of |Psi_1|^2.
-        second: the ratios at samples of |Psi_2|^2; as many walkers.
+        second: the ratios at samples of |Psi_2|^2.
 
     Returns:
         The overlap; nan if no sample has a finite ratio.
     """
-    sides = [_in_groups(*one) for one in (first, second)]
+    n_groups = min(_MOST_GROUPS, *(one.sign.shape[1] for one in (first, second)))
+    sides = [_in_groups(*one, n_groups) for one in (first, second)]
     if not all(np.any(one.counts & np.isfinite(one.log_ratio)) for one in sides):
         return Estimate(math.nan, math.nan)
     c = _norm_ratio(*(one.log_ratio[one.counts] for one in sides))
     value = _mean_of_both(sides, c)
-    n_groups = len(sides[0].log_ratio)
     without = np.array([_without(sides, c, group) for group in range(n_groups)])
     error = math.sqrt((n_groups - 1) / n_groups * float(np.sum((without - without.mean()) ** 2)))
     return Estimate(abs(value), error)
@@ -91,11 +91,9 @@ class _Side(NamedTuple):
     counts: np.ndarray
 
 
-def _in_groups(sign: np.ndarray, log_ratio: np.ndarray) -> _Side:
+def _in_groups(sign: np.ndarray, log_ratio: np.ndarray, n_groups: int) -> _Side:
     """Returns the samples by groups of walkers; a few walkers that are left over are not looked at."""
-    n_walkers = sign.shape[1]
-    n_groups = min(_MOST_GROUPS, n_walkers)
-    each = n_walkers // n_groups
+    each = sign.shape[1] // n_groups
 
     def grouped(values: np.ndarray) -> np.ndarray:
         return np.asarray(values, np.float64).T[: n_groups * each].reshape(n_groups, -1)

@@ -1,0 +1,178 @@
+"""The flags of `python -m tf_nqs.curve`, and the check of what was given."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag
+from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
+from tf_nqs.config.errors import must_be, shown
+from tf_nqs.experiment.memory import check_measurement
+from tf_nqs.storage.run_folder import RunFolder, bears_mark
+
+SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+
+MARK = ".curve"
+"""File that says that a folder is that of a curve."""
+
+_MOST_POINTS = 10_000
+"""More are a misspelled number, not a curve."""
+
+RANGE_ALLOWED = "a number, or low:high:number of points, as -20:20:41, with low < high, from 2 to 10000 points"
+_NUMBERS_ALLOWED = "integers of at least 1, each once, with commas between them"
+_RUNS_ALLOWED = "folders of finished runs, each named once, with commas between them"
+_FOLDER_ALLOWED = "a new or an empty folder, or that of an earlier curve"
+
+
+class CurveRequest(NamedTuple):
+    """What was asked for on the command line.
+
+    Attributes:
+        folders: of the runs.
+        output: folder of the curve.
+        overrides: name -> value of the settings that differ from those of the runs.
+        reference: auto, exact or none.
+    """
+
+    folders: tuple[RunFolder, ...]
+    output: Path
+    overrides: dict[str, Any]
+    reference: str
+
+    def settings(self, folder: RunFolder) -> Settings:
+        """Returns the settings of a run, overridden by those of the command line."""
+        return settings_from(folder.config, self.overrides)
+
+
+def curve_flags() -> list[Flag]:
+    """Returns the flags."""
+    runs = f"Folders of finished runs of single systems ({_RUNS_ALLOWED}; required)."
+    output = f"Folder of the curve ({_FOLDER_ALLOWED}; required)."
+    reference = (
+        "Energy that each measured one is compared with; auto is the run's exact one, or that in diffusion.json."
+    )
+    defaults = {"quiet": "false"}
+    return [
+        Flag("run_dirs", runs, _RUNS_ALLOWED, read=_names, is_required=True),
+        Flag("output", output, _FOLDER_ALLOWED, is_required=True),
+        choice_flag("reference", reference, ("auto", "exact", "none")),
+        *(setting_flag(name, default=defaults.get(name, "each run's own")) for name in SETTINGS),
+    ]
+
+
+def parameter_flags() -> list[Flag]:
+    """Returns the flags of the systems that a family is measured at."""
+    texts = {
+        "n_particles": "Numbers of fermions, a curve for each of them",
+        "interaction_strength": "Strength of the interaction",
+        "interaction_range": "Range of the interaction in units of a_ho",
+    }
+    return [
+        Flag(
+            name,
+            f"{text} ({_NUMBERS_ALLOWED if name == 'n_particles' else RANGE_ALLOWED}).",
+            _NUMBERS_ALLOWED if name == "n_particles" else RANGE_ALLOWED,
+            "family",
+            read=read_numbers if name == "n_particles" else read_range,
+            label=f"--{name}",
+        )
+        for name, text in texts.items()
+    ]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not all(names):
+        raise ValueError(text)
+    return names
+
+
+def read_range(text: str) -> tuple[float, ...]:
+    """Returns the numbers that a range spells: -20:20:41 is -20, -19, ..., 20; a number alone is itself.
+
+    Both ends are included, exactly, and the points are evenly spaced.
+
+    Args:
+        text: a number, or low:high:number of points.
+
+    Raises:
+        ValueError: it is neither, or the range is empty or reversed.
+    """
+    parts = _spelled(text).split(":")
+    if len(parts) not in (1, 3):
+        raise ValueError(text)
+    ends = [float(part) for part in parts[:2]]
+    if not all(map(math.isfinite, ends)):
+        raise ValueError(text)
+    if len(parts) == 1:
+        return (ends[0],)
+    (low, high), n_points = ends, int(parts[2])
+    if not low < high or not 2 <= n_points <= _MOST_POINTS:
+        raise ValueError(text)
+    # Weighted ends, rounded to what the spacing resolves: -20:20:41 has 0.1 as 0.1, not as 0.09999999999999787.
+    digits = max(0, 12 - math.floor(math.log10(max(abs(low), abs(high)))))
+    inner = [(low * (n_points - 1 - k) + high * k) / (n_points - 1) for k in range(1, n_points - 1)]
+    return (low, *(round(value, digits) for value in inner), high)
+
+
+def read_numbers(text: str) -> tuple[int, ...]:
+    """Returns the numbers of particles that a text lists, such as 2,3,4.
+
+    Raises:
+        ValueError: they are no integers of at least 1, or one comes twice.
+    """
+    numbers = tuple(int(part) for part in _spelled(text).split(","))
+    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise ValueError(text)
+    return numbers
+
+
+def _spelled(text: str) -> str:
+    """Returns the text; raises ValueError for digits that Python reads but no other command does."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+def request_of(given: Given) -> CurveRequest:
+    """Returns the request, after checks that need no TensorFlow; nothing is written.
+
+    Raises:
+        SettingsError: a folder is no run's, or cannot be used for the curve, or the runs differ by more than numbers.
+    """
+    folders = tuple(RunFolder.finished(name, "run_dirs") for name in given.own["run_dirs"])
+    places = [folder.path.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise SettingsError(f"run_dirs: {folder} is named more than once; must be {_RUNS_ALLOWED}")
+    output = _usable(given.own["output"])
+    request = CurveRequest(folders, output, {"quiet": False} | given.settings, given.own.get("reference", "auto"))
+    first = folders[0].settings.system
+    for folder in folders:
+        check_measurement(request.settings(folder))
+        _ = folder.result_values  # refused if it cannot be used
+        for name in ("interaction", "trap"):
+            own, others = getattr(folder.settings.system, name), getattr(first, name)
+            if own != others:
+                raise RunFolderError(
+                    f"run_dirs: {name} is {others} in {folders[0]} and {own} in {folder}; must be the same in all runs"
+                )
+    return request
+
+
+def _usable(output: str) -> Path:
+    """Returns the folder of a curve; refuses one that holds something else, before it is claimed."""
+    try:
+        folder = Path(output).expanduser()
+        if bears_mark(folder, MARK) or not folder.exists():
+            return folder
+        if not folder.is_dir() or any(folder.iterdir()):
+            what = "holds files that are no curve's" if folder.is_dir() else "is a file"
+            raise SettingsError(f"output = {shown(output)}: {what}; must be {_FOLDER_ALLOWED}")
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        raise must_be("output", output, _FOLDER_ALLOWED) from error
+    return folder

@@ -1,0 +1,142 @@
+"""Measures the points of a curve, and the overlaps of neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.analysis.statistics import SampledMean
+from tf_nqs.execution.chunks import phase_of_rows
+from tf_nqs.execution.compilation import warm_up
+from tf_nqs.measurement.energy import Observed
+from tf_nqs.measurement.evaluation import evaluate_energy
+from tf_nqs.named_systems import NamedSystem
+from tf_nqs.physics.parameters import parameter_slope, parameters_of
+from tf_nqs.sampling.near_pairs import like_samples
+from tf_nqs.studies.curve.overlap import Ratios, overlap
+from tf_nqs.studies.curve.points import CurvePoint
+from tf_nqs.trainer import Trainer
+from tf_nqs.types import Estimate, Tensor
+
+_FEWEST_SAMPLINGS, _KEPT_SAMPLES = 4, 20_000
+"""Of the samples that are kept for overlaps; a file of them has about 0.3 MB for four particles."""
+
+_WALKERS_AT_ONCE = 4096
+"""Of a wave function that is called without compilation."""
+
+_SQUARE_SIZE = "square_size"
+
+_LEAST_CALOGERO = 1.5
+"""l(l-1)/r^2 has an infinite variance for l up to here."""
+
+
+def measure_point(
+    vmc: Trainer,
+    name: str,
+    system: NamedSystem,
+    target_error: float,
+    max_seconds: float,
+    report: Callable[[SampledMean], None] | None = None,
+) -> tuple[CurvePoint, np.ndarray]:
+    """Returns the point of a frozen wave function, and samples of it.
+
+    Args:
+        vmc: a compiled trainer with the wave function; its walkers are moved.
+        name: of the source.
+        system: names and parameters of the trainer's system.
+        target_error: wanted standard error of the energy, in hbar*omega.
+        max_seconds: wall-clock time of burn-in and measurement, not counting compilation.
+        report: called every few seconds with the energy so far.
+
+    Returns:
+        The point, without a reference; samples of shape (n_samplings, n_walkers, n_particles).
+    """
+    parameters = parameters_of(system)
+
+    def local_values(positions: Tensor, kinetic: Tensor) -> Tensor:
+        del kinetic
+        slopes = [parameter_slope(system, parameter, positions) for parameter in parameters]
+        return tf.stack([tf.reduce_mean(positions**2, axis=1), *slopes], axis=1)
+
+    compiled = phase_of_rows(local_values, *vmc.compilation)
+    observed = Observed((_SQUARE_SIZE, *parameters), compiled, None, vmc.system.contact_exponent)
+    _warm_up(vmc, compiled)
+    found = evaluate_energy(vmc, target_error, max_seconds, report=report, observed=observed)
+    slopes = {parameter: found.relations[parameter] for parameter in parameters}
+    if system.interaction == "calogero" and system.interaction_strength <= _LEAST_CALOGERO:
+        slopes["interaction_strength"] = slopes["interaction_strength"]._replace(error=math.nan)
+    point = CurvePoint(
+        name=name,
+        system=system,
+        energy=Estimate(found.energy, found.energy_error),
+        variance=found.variance,
+        kinetic=Estimate(found.kinetic, found.kinetic_error),
+        trap=Estimate(found.trap, found.trap_error),
+        interaction=Estimate(found.interaction, found.interaction_error),
+        rms_size=_root(found.relations[_SQUARE_SIZE]),
+        slopes=slopes,
+        n_samples=found.n_samples,
+        target_error=target_error,
+        in_equilibrium=found.in_equilibrium,
+        is_mixed=found.is_mixed,
+    )
+    return point, _samples(vmc)
+
+
+def _root(square: Estimate) -> Estimate:
+    """Returns the square root of an estimate."""
+    size = math.sqrt(square.value) if square.value >= 0 else math.nan
+    return Estimate(size, square.error / (2 * size) if size > 0 else math.nan)
+
+
+def _warm_up(vmc: Trainer, local_values: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Compiles what a measurement needs, before its time begins."""
+    phases, positions = vmc.phases, like_samples(vmc.walkers.positions) if vmc.zone else vmc.walkers.positions
+    calls = ((phases.local_energy, (positions,)), (local_values, (positions, positions[:, 0])))
+    warm_up((*calls, (phases.sample, (vmc.walkers,))))
+
+
+def _samples(vmc: Trainer) -> np.ndarray:
+    """Returns samples of the wave function, from walkers in equilibrium."""
+    n_samplings = max(_FEWEST_SAMPLINGS, math.ceil(_KEPT_SAMPLES / vmc.sampler.n_walkers))
+    rows, walkers = [], vmc.walkers
+    for _ in range(n_samplings):
+        walkers, _ = vmc.phases.sample(walkers)
+        rows.append(np.asarray(walkers.positions))
+    vmc.place_walkers(walkers)
+    return np.stack(rows)
+
+
+def measure_overlap(first: Any, first_samples: np.ndarray, second: Any, second_samples: np.ndarray) -> Estimate:
+    """Returns the overlap of two wave functions of equally many particles, see `tf_nqs.studies.curve.overlap`.
+
+    Args:
+        first: positions (n_walkers, n_particles) -> SignedLog.
+        first_samples: of its density, shape (n_samplings, n_walkers, n_particles).
+        second: as `first`.
+        second_samples: as `first_samples`; of other numbers of samplings and walkers if need be.
+    """
+    return overlap(*(_ratios(first, second, samples) for samples in (first_samples, second_samples)))
+
+
+def _ratios(first: Any, second: Any, samples: np.ndarray) -> Ratios:
+    rows = samples.reshape(-1, samples.shape[2])
+    signs, logs = zip(*(_signed_log(psi, rows) for psi in (first, second)), strict=True)
+    with np.errstate(invalid="ignore"):  # both may vanish
+        log_ratio = logs[1] - logs[0]
+    return Ratios((signs[0] * signs[1]).reshape(samples.shape[:2]), log_ratio.reshape(samples.shape[:2]))
+
+
+def _signed_log(psi: Any, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns sign and ln|Psi| of many walkers, in float64, some at a time."""
+    dtype = getattr(psi, "compute_dtype", positions.dtype)
+    starts = range(0, len(positions), _WALKERS_AT_ONCE)
+    parts = [psi(tf.constant(positions[start : start + _WALKERS_AT_ONCE], dtype)) for start in starts]
+    sign, log_abs_psi = (
+        np.concatenate([np.asarray(one, np.float64) for one in side]) for side in zip(*parts, strict=True)
+    )
+    return sign, log_abs_psi
