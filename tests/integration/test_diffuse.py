@@ -18,11 +18,12 @@ from tf_nqs import diffuse, exact
 from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import diffuse_run, diffusion_flags
 from tf_nqs.commands.command import main
-from tf_nqs.config import settings_from, to_toml
+from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.diffusion import energy
 from tf_nqs.diffusion.time_step import Walk
 from tf_nqs.experiment import build as builders
 from tf_nqs.runtime import startup
+from tf_nqs.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 EXACT = 0.5 + 1.5 * np.sqrt(1.6)
@@ -186,6 +187,21 @@ def test_more_walkers_than_memory_are_refused(run_dir, monkeypatch, capsys):
     assert run(run_dir) == 2
     line = "error: n_walkers = 64: must be at most about 50, for the memory of this machine\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("mark", ["config.toml", ".claimed"])
+def test_two_at_a_time_in_one_folder_are_refused(mark, run_dir, monkeypatch, capsys):
+    (run_dir / mark).touch()
+    before, folder = files(run_dir), RunFolder(run_dir)
+    monkeypatch.setattr(startup, "import_tensorflow", None)
+    with folder.locked_when_finished():
+        assert run(run_dir) == 2
+        if mark == ".claimed":
+            with pytest.raises(RunFolderError, match="locked by another process"), folder.locked():
+                pass  # no training may go on meanwhile
+    line = f"error: run_dir = '{run_dir}': locked by another process; wait for it to finish\n"
+    assert capsys.readouterr().err == line
+    assert files(run_dir) == before
 
 
 def test_the_library_finds_it_beside_the_other_references():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import tempfile
 from collections.abc import Callable, Iterable
@@ -46,6 +47,7 @@ def work_on_run(
     target: str,
     subfolder: Callable[[RunFolder], Path] | None = None,
     check: Callable[[RunFolder, Given], None] = lambda folder, given: None,
+    locks: bool = False,
 ) -> Callable[[Given], None]:
     """Returns the work of a command on a finished run: it checks the folder and calls a function with the request.
 
@@ -53,6 +55,7 @@ def work_on_run(
         target: the function, as for `tf_nqs.runtime.startup.call_late`.
         subfolder: run folder -> folder in it that the results go to; None for the run folder alone.
         check: raises a SettingsError for a run, or for flags, that the command has no use for.
+        locks: whether the folder is locked meanwhile: no training and no other such command may change it.
     """
 
     def work(given: Given) -> None:
@@ -63,7 +66,8 @@ def work_on_run(
         probe_folder(folder, subfolder(folder) if subfolder else None)
         # Whether the training was quiet does not matter.
         request = Request(folder, {"quiet": False} | given.settings, given.own)
-        startup.call_with_tensorflow(target, request)
+        with folder.locked_when_finished() if locks else contextlib.nullcontext():
+            startup.call_with_tensorflow(target, request)
 
     return work
 

@@ -207,6 +207,17 @@ class RunFolder(os.PathLike):
                 self.release()
                 raise
 
+    @contextlib.contextmanager
+    def locked_when_finished(self) -> Iterator[None]:
+        """Locks the folder of a finished run for this process inside the `with` block, and writes nothing.
+
+        Raises:
+            RunFolderError: another process has locked it, or it cannot be read.
+        """
+        lock = self.mark if self.mark.is_file() else self.config  # a copy of a run may lack the mark
+        with _locked(self.path, lock.name, _LOCKED):
+            yield
+
     def release(self) -> None:
         """Deletes the mark and the settings of a run that wrote nothing else, and the folders made by `claim`."""
         entries = list(self.path.iterdir())
