@@ -127,7 +127,14 @@ RELEASE_WHEN_CONVERGED = False
 # Evaluation
 TARGET_ERROR = 1e-3
 EVALUATION_MAX_SECONDS = 120.0
+REFERENCE: Final = "auto"
 REFERENCE_MAX_SECONDS = 60.0
+
+# Diffusion: time steps in 1/omega, and the limits of both; walkers are those of each time step
+DIFFUSION_TIME_STEPS = (0.04, 0.02, 0.01, 0.005)
+LONGEST_TIME_STEP = 1.0
+N_DIFFUSION_WALKERS = 512
+FEWEST_DIFFUSION_WALKERS = 32
 
 # Checkpoints
 CHECKPOINT_MINUTES = 5.0

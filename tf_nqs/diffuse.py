@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import sys
 
+from tf_nqs import defaults
 from tf_nqs.commands import command
-from tf_nqs.commands.diffusion_flags import N_WALKERS, diffusion_flags
+from tf_nqs.commands.diffusion_flags import diffusion_flags
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import Given
 from tf_nqs.config import RunFolderError
@@ -30,7 +31,7 @@ def _check(folder: RunFolder, given: Given) -> None:
             f"run_dir = {folder.path}: its trap is none, where the walkers may need longer than any fixed time; "
             "must be the folder of a run in a trap"
         )
-    _check_memory(folder.settings.system.n_particles, given.own.get("n_walkers", N_WALKERS))
+    _check_memory(folder.settings.system.n_particles, given.own.get("n_walkers", defaults.N_DIFFUSION_WALKERS))
 
 
 def _check_memory(n_particles: int, n_walkers: int) -> None:

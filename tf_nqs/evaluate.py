@@ -10,7 +10,7 @@ import sys
 
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
-from tf_nqs.commands.flags import Flag, Given, choice_flag
+from tf_nqs.commands.flags import Flag, Given, setting_flag
 from tf_nqs.config.errors import must_be
 from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.run_folder import RunFolder
@@ -22,11 +22,12 @@ def _flags() -> list[Flag]:
     text = (
         "Energy that the measured one is compared with; diffusion is that in diffusion.json, auto the first there is."
     )
-    return [*run_flags(SETTINGS), choice_flag("reference", text, ("auto", "exact", "diffusion", "none"))]
+    return [*run_flags(SETTINGS), setting_flag("reference", text=text, default="the run's own")]
 
 
 def _work(given: Given) -> None:
-    if given.own.get("reference") == "diffusion" and read_diffusion(RunFolder.finished(given.own["run_dir"])) is None:
+    is_asked_for = given.settings.get("reference") == "diffusion"
+    if is_asked_for and read_diffusion(RunFolder.finished(given.own["run_dir"])) is None:
         allowed = "auto, exact or none, as the run has no diffusion.json; python -m tf_nqs.diffuse writes it"
         raise must_be("reference", "diffusion", allowed)
     work_on_run("tf_nqs.commands.evaluate_run:evaluate_run")(given)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -14,14 +15,15 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs import diffuse, exact
+from tf_nqs import diffuse, evaluate, exact
 from tf_nqs.callbacks import save_weights
-from tf_nqs.commands import diffuse_run, diffusion_flags
+from tf_nqs.commands import train
 from tf_nqs.commands.command import main
 from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.diffusion import energy
 from tf_nqs.diffusion.time_step import Walk
 from tf_nqs.experiment import build as builders
+from tf_nqs.experiment import diffusion
 from tf_nqs.runtime import startup
 from tf_nqs.storage.run_folder import RunFolder
 
@@ -72,13 +74,13 @@ def test_the_result(run_dir, capsys):
     assert found["reference_energy"] == pytest.approx(EXACT) and found["reference_kind"] == "closed_form"
     assert (found["time_steps"], found["n_walkers"], found["seed"]) == ([0.4, 0.2], 64, 0)
     assert (found["guide"], found["run_energy"], found["n_iterations"]) == ("free_fermions", 2.4, 7)
-    assert found["guide_stiffness"] == pytest.approx([np.sqrt(1.6), 1.0], abs=0.03)
+    assert (found["guide_stiffness"], found["guide_pair_frequency"]) == ([1.0, 1.0], 1.0)  # exact for two particles
     assert len(found["energies"]) == len(found["energy_errors"]) == len(found["acceptance"]) == 2
     assert {path.name for path in run_dir.iterdir()} == {
         *("config.toml", "ansatz.weights.h5", "result.json", "diffusion.json", "diffusion.png")
     }
     printed = capsys.readouterr().out
-    assert "free fermions, as FermionAnsatz has nodes besides those where particles meet" in printed
+    assert "free fermions with a factor for each pair, as FermionAnsatz has nodes besides those" in printed
     assert "Time step" in printed and "Run's energy" in printed
 
 
@@ -105,7 +107,7 @@ def test_what_was_cut_short_continues_to_the_same_result(run_dir, monkeypatch, c
             raise KeyboardInterrupt
         advance_once(self)
 
-    monkeypatch.setattr(diffuse_run, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(diffusion, "_SECONDS_BETWEEN_SAVES", 0.0)
     monkeypatch.setattr(Walk, "advance_once", interrupted)
     assert run(run_dir, "--quiet") == 130
     assert capsys.readouterr().err == "interrupted; the same command continues from the last saved state\n"
@@ -120,6 +122,48 @@ def test_what_was_cut_short_continues_to_the_same_result(run_dir, monkeypatch, c
     assert "continues a diffusion that was cut short after" in capsys.readouterr().out
     assert {**result(run_dir), "seconds": 0} == {**whole, "seconds": 0}
     assert not (run_dir / "diffusion_state.npz").exists()
+
+
+@pytest.mark.slow
+def test_kill_minus_9_loses_nothing_but_the_last_seconds(run_dir):
+    """A process of its own, killed after its first save: what continues it ends as one that was never killed."""
+    code = (
+        "import sys; from tf_nqs import diffuse; from tf_nqs.diffusion import energy; from tf_nqs.experiment import "
+        "diffusion as d; energy._SHORTEST = 16.0; d._SECONDS_BETWEEN_SAVES = 0.0; sys.exit(diffuse.main(sys.argv))"
+    )
+    command = [sys.executable, "-c", code, f"--run_dir={run_dir}", *SHORT, "--quiet"]
+    assert run(run_dir, "--quiet") == 0
+    whole, state = result(run_dir), run_dir / "diffusion_state.npz"
+    (run_dir / "diffusion.json").unlink()
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while not state.exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+    assert not (run_dir / "diffusion.json").exists() and state.exists()
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    assert {**result(run_dir), "seconds": 0} == {**whole, "seconds": 0}
+
+
+@pytest.mark.slow
+def test_a_training_can_end_with_a_diffusion(tmp_path, capsys):
+    folder = tmp_path / "run"
+    own = ["--n_particles=2", "--interaction_strength=5", "--n_features=8", "--iterations=60", "--nojit_compile"]
+    own += ["--n_walkers=128", "--reference=diffusion", "--target_error=0.02", "--ansatz=jastrow"]
+    assert main(train.COMMAND, ["", *own, f"--run_dir={folder}"]) == 0
+    found, by_diffusion = json.loads((folder / "result.json").read_text()), result(folder)
+    known = exact.two_particle_energy(5.0, 0.5)[0]
+    assert (found["reference_kind"], found["reference_energy"]) == ("diffusion", by_diffusion["energy"])
+    assert found["reference_uncertainty"] == by_diffusion["energy_error"] < 0.02
+    assert abs(by_diffusion["energy"] - known) < 4 * by_diffusion["energy_error"]
+    assert (by_diffusion["guide"], by_diffusion["run_energy"]) == ("run", found["energy"])
+    printed = capsys.readouterr().out
+    assert "computed by diffusion after the training" in printed and "(diffusion Monte Carlo)" in printed
+    flags = ["--evaluation_max_seconds=2", "--quiet"]
+    for reference, kind in (("diffusion", "diffusion"), ("none", "none"), ("exact", "relative_coordinate")):
+        assert main(evaluate.COMMAND, ["", f"--run_dir={folder}", f"--reference={reference}", *flags]) == 0
+        evaluated = json.loads((folder / "evaluation.json").read_text())
+        assert (evaluated["reference_kind"], evaluated["diffusion_energy"]) == (kind, by_diffusion["energy"])
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", "nan"])
@@ -206,10 +250,6 @@ def test_two_at_a_time_in_one_folder_are_refused(mark, run_dir, monkeypatch, cap
 
 def test_the_library_finds_it_beside_the_other_references():
     assert exact.diffusion_energy is energy.diffusion_energy
-
-
-def test_the_defaults_are_those_of_the_library():
-    assert energy.TIME_STEPS == diffusion_flags.TIME_STEPS
 
 
 def test_help_does_not_wait_for_tensorflow():

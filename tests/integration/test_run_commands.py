@@ -128,6 +128,10 @@ def request_for(tmp_path):
     return asked
 
 
+def settings_with(reference):
+    return settings_from(None, {"n_particles": 7, "interaction_strength": 5.0, "reference": reference})
+
+
 BY_DIFFUSION = Reference(2.5, "diffusion", 0.01)
 
 
@@ -142,19 +146,19 @@ BY_DIFFUSION = Reference(2.5, "diffusion", 0.01)
 )
 def test_which_reference_is_taken(wanted, with_exact, without, request_for, messages):
     for exact, expected in ((True, with_exact), (False, without)):
-        request = request_for(exact)
-        assert reference_of(request, request.folder.settings, wanted) == expected
+        request, settings = request_for(exact), settings_with(wanted)
+        assert reference_of(request, settings) == expected
     assert not any("python -m tf_nqs.diffuse" in line for line in messages)
     for spoilt in ("{", '{"energy": NaN, "energy_error": 0.1}', '{"energy": 1, "energy_error": -1}', "[]"):
         request = request_for(False, spoilt)
         if wanted in ("auto", "diffusion"):
             with pytest.raises(RunFolderError, match=r"its diffusion.json cannot be read"):
-                reference_of(request, request.folder.settings, wanted)
+                reference_of(request, settings_with(wanted))
 
 
 def test_where_there_is_none_it_says_who_can_compute_one(request_for, messages):
     request = request_for(False, None)
-    assert reference_of(request, request.folder.settings, "auto").energy is None
+    assert reference_of(request, settings_with("auto")).energy is None
     assert messages[-1].startswith("no exact reference: python -m tf_nqs.diffuse --run_dir=")
 
 

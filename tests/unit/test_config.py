@@ -132,6 +132,7 @@ ALL_CHANGED = {
     "checkpoints_kept": 2,
     "target_error": 1e-7,
     "evaluation_max_seconds": 1e16,
+    "reference": "diffusion",
     "reference_max_seconds": 0.0,
     "seed": 2**31 - 1,
     "run_dir": 'a "quoted" \\back\\slash, ü and 🙂',
@@ -223,6 +224,8 @@ def test_every_default_comes_from_defaults():
         "contact_exponent",  # of a constructor; the settings take it from the system
         "recipes",  # learning_rate to damping_min
         "family_recipes",
+        *("diffusion_time_steps", "longest_time_step"),  # flags of diffuse
+        *("n_diffusion_walkers", "fewest_diffusion_walkers"),
     }
     assert constants <= set(FIELDS), "a default that no setting reads"
 
@@ -370,6 +373,7 @@ REFUSED = [
     ("restore_best", 1, "restore_best = 1: must be true or false"),
     ("target_error", 0, "target_error = 0: must be a finite number above 0"),
     ("evaluation_max_seconds", 0, "evaluation_max_seconds = 0: must be a finite number above 0"),
+    ("reference", "free", "reference = 'free': must be one of auto, exact, diffusion, none"),
     ("reference_max_seconds", -1, "reference_max_seconds = -1: must be a finite number of at least 0"),
     ("seed", -1, "seed = -1: must be an integer from 0 to 2147483647"),
     ("seed", 2**31, "seed = 2147483648: must be an integer from 0 to 2147483647"),

@@ -29,7 +29,8 @@ def result_table(
             reference_energy, reference_kind, reference_uncertainty, deviation_in_sigma, n_parameters,
             n_trainable_parameters, n_iterations, n_samplings, stop_reason, seconds_total, seconds_training,
             seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
-            non_finite_share_training, shown only if above zero; converged and not_converged_because, shown if present.
+            non_finite_share_training, shown only if above zero; converged and not_converged_because, and
+            diffusion_energy and diffusion_energy_error, shown if present.
             A value that is missing, None or nan is shown as "-"; other keys are ignored.
         styled: whether to write terminal escapes (bold, dim); None: if stdout is a terminal.
         ascii_only: whether to write only ASCII characters; None: unless stdout accepts UTF-8.
@@ -51,6 +52,7 @@ def _energy_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Energy", _energy(energy, error, _number(result, "energy_error_naive"))),
         ("Reference", _reference(result)),
         ("Deviation", _deviation(result)),
+        *[("Diffusion", text) for text in [_diffusion(result)] if text],
         ("Variance", _with_unit(_number(result, "variance"), ".6g", "(ħω)²")),
         ("Kinetic", _with_unit(_number(result, "kinetic"), ".6f", "ħω")),
         ("Trap", _with_unit(_number(result, "trap"), ".6f", "ħω")),
@@ -110,6 +112,15 @@ def _reference(result: Mapping[str, Any]) -> str:
     if uncertainty == 0.0:
         return f"{round_to_error(energy, None)[0]} ħω ({words}, exact)"
     return f"{format_with_error(energy, uncertainty)} ħω ({words})"
+
+
+def _diffusion(result: Mapping[str, Any]) -> str:
+    """Returns "51.29211(9) ħω, the energy is +0.000165 ħω from it"; "" where there is none or it is the reference."""
+    energy, exact = _number(result, "energy"), _number(result, "diffusion_energy")
+    if exact is None or result.get("reference_kind") == "diffusion":
+        return ""
+    text = f"{format_with_error(exact, _number(result, 'diffusion_energy_error'))} ħω"
+    return text if energy is None else f"{text}, the energy is {energy - exact:+.6f} ħω from it"
 
 
 def _deviation(result: Mapping[str, Any]) -> str:

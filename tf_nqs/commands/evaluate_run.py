@@ -18,6 +18,7 @@ from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import has_finite_parts
 from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.files import folder_errors, replace_text
 from tf_nqs.storage.result import RunResult
 
@@ -39,7 +40,7 @@ def evaluate_run(request: Request) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample has a finite energy.
     """
-    run = open_run(request)
+    run, by_diffusion = open_run(request), read_diffusion(request.folder)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
     logger.info(f"measuring {request.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)
@@ -52,6 +53,8 @@ def evaluate_run(request: Request) -> None:
 
     measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
     evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
+    if by_diffusion is not None:
+        evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
     with folder_errors("run_dir", request.folder.path):
         replace_text(request.folder.evaluation, text)
@@ -66,7 +69,7 @@ def evaluate_run(request: Request) -> None:
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
     earlier = request.folder.result_values
-    reference = reference_of(request, run.settings, request.own.get("reference", "auto"))
+    reference = reference_of(request, run.settings)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):

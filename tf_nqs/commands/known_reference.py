@@ -15,19 +15,21 @@ logger = logging.getLogger(__name__)
 _NONE = Reference(None, "none", None)
 
 
-def reference_of(request: Request, settings: Settings, wanted: str = "exact") -> Reference:
-    """Returns the reference energy of a run.
+def reference_of(request: Request, settings: Settings) -> Reference:
+    """Returns the reference energy of a run, as the setting `reference` says.
+
+    exact is that in the run's `result.json`, or a new one, see `exact_reference_of`. diffusion is that in the run's
+    `diffusion.json`. auto is the first of the two that there is.
 
     Args:
         request: what was asked for.
         settings: of the run, overridden by those of the command line.
-        wanted: exact: that in the run's `result.json`; a new one if there is none, or if more time is given for it.
-            diffusion: that in the run's `diffusion.json`. auto: the first of the two that there is. none.
 
     Raises:
         RunFolderError: diffusion.json cannot be read.
     """
-    exact = _exact(request, settings) if wanted in ("auto", "exact") else _NONE
+    wanted = settings.evaluation.reference
+    exact = exact_reference_of(request, settings) if wanted in ("auto", "exact") else _NONE
     if exact.energy is not None or wanted in ("exact", "none"):
         return exact
     found = read_diffusion(request.folder)
@@ -37,8 +39,16 @@ def reference_of(request: Request, settings: Settings, wanted: str = "exact") ->
     return Reference(found[0], "diffusion", found[1])
 
 
-def _exact(request: Request, settings: Settings) -> Reference:
+def exact_reference_of(request: Request, settings: Settings) -> Reference:
+    """Returns the exact energy in a run's `result.json`; a new one if there is none, or if more time is given for it.
+
+    Args:
+        request: what was asked for.
+        settings: of the run, overridden by those of the command line.
+    """
     keys = ("reference_energy", "reference_kind", "reference_uncertainty")
     earlier = request.folder.result_values
-    known = earlier.get("reference_energy") is not None and "reference_max_seconds" not in request.overrides
-    return Reference._make(map(earlier.get, keys)) if known else builders.find_reference(settings)
+    is_known = earlier.get("reference_energy") is not None and earlier.get("reference_kind") != "diffusion"
+    if is_known and "reference_max_seconds" not in request.overrides:
+        return Reference._make(map(earlier.get, keys))
+    return builders.find_reference(settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tf_nqs import defaults
@@ -18,6 +20,11 @@ class EvaluationSettings(Section):
     )
     evaluation_max_seconds: float = Field(
         defaults.EVALUATION_MAX_SECONDS, gt=0, description="Maximum time for measuring the final energy, in seconds."
+    )
+    reference: Literal["auto", "exact", "diffusion", "none"] = Field(
+        defaults.REFERENCE,
+        description="Energy that the measured one is compared with: the exact one (exact), one by diffusion Monte "
+        "Carlo guided by the trained wave function (diffusion), or none. auto takes the exact one where there is one.",
     )
     reference_max_seconds: float = Field(
         defaults.REFERENCE_MAX_SECONDS,

@@ -1,5 +1,6 @@
 """Diffusion Monte Carlo: exact ground-state energies from a guide that vanishes only where particles meet."""
 
+from tf_nqs.diffusion.best_guide import UntrainedGuide, best_guide
 from tf_nqs.diffusion.energy import DiffusionEnergy, Progress, TooShortError, diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy
 from tf_nqs.diffusion.guides import (
@@ -10,20 +11,25 @@ from tf_nqs.diffusion.guides import (
     free_fermion_guide,
     free_fermion_positions,
 )
+from tf_nqs.diffusion.pair_factor import PairFactor, pair_factor
 from tf_nqs.diffusion.walk import Guide, GuideValues
 
 __all__ = [
     "DiffusionEnergy",
     "Guide",
     "GuideValues",
+    "PairFactor",
     "Progress",
     "Stiffness",
     "TimeStepEnergy",
     "TooShortError",
+    "UntrainedGuide",
     "ansatz_guide",
+    "best_guide",
     "best_stiffness",
     "check_nodes",
     "diffusion_energy",
     "free_fermion_guide",
     "free_fermion_positions",
+    "pair_factor",
 ]

@@ -10,15 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_nqs import defaults
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, extrapolated
 from tf_nqs.diffusion.time_step import Walk, WalkState, compiled_generations
 from tf_nqs.diffusion.walk import Guide
 from tf_nqs.types import Tensor
-
-TIME_STEPS = (0.04, 0.02, 0.01, 0.005)
-"""In 1/omega."""
-
-LONGEST_STEP, FEWEST_WALKERS = 1.0, 32
 
 _ROUND = 8.0
 """Imaginary time between two looks at the error, in 1/omega."""
@@ -62,7 +58,7 @@ class TooShortError(ValueError):
 def diffusion_energy(
     guide: Guide,
     positions: Tensor,
-    time_steps: Sequence[float] = TIME_STEPS,
+    time_steps: Sequence[float] = defaults.DIFFUSION_TIME_STEPS,
     target_error: float = 1e-3,
     max_seconds: float = 300.0,
     seed: int = 0,
@@ -149,11 +145,11 @@ def check_energies(guide: Guide, positions: Tensor) -> None:
 
 
 def _check(positions: Tensor, time_steps: Sequence[float], target_error: float, max_seconds: float) -> None:
-    if len(set(time_steps)) < 2 or not all(0 < step <= LONGEST_STEP for step in time_steps):
-        allowed = f"two or more different numbers above 0, at most {LONGEST_STEP:g}"
+    if len(set(time_steps)) < 2 or not all(0 < step <= defaults.LONGEST_TIME_STEP for step in time_steps):
+        allowed = f"two or more different numbers above 0, at most {defaults.LONGEST_TIME_STEP:g}"
         raise ValueError(f"time_steps = {tuple(time_steps)}: must be {allowed}")
-    if positions.shape[0] < FEWEST_WALKERS:
-        raise ValueError(f"n_walkers = {positions.shape[0]}: must be at least {FEWEST_WALKERS}")
+    if positions.shape[0] < defaults.FEWEST_DIFFUSION_WALKERS:
+        raise ValueError(f"n_walkers = {positions.shape[0]}: must be at least {defaults.FEWEST_DIFFUSION_WALKERS}")
     for name, value in (("target_error", target_error), ("max_seconds", max_seconds)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} = {value}: must be above 0 and finite")

@@ -12,9 +12,11 @@ from scipy.optimize import minimize_scalar
 
 from tf_nqs.ansatz.derivatives import choose_laplacian, log_derivatives
 from tf_nqs.ansatz.protocol import HasOrbitals, HasRegularDerivatives
+from tf_nqs.diffusion.pair_factor import PairFactor
 from tf_nqs.diffusion.walk import Guide, GuideValues
-from tf_nqs.physics.contact import check_contact, sum_of_logs
+from tf_nqs.physics.contact import check_contact, from_regular_part, sum_of_logs
 from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.physics.pairs import pair_differences, pair_indices
 from tf_nqs.types import LogDerivatives, Tensor
 
 _N_SAMPLES = 2000
@@ -37,7 +39,9 @@ FREE = Stiffness()
 """Of free fermions in the harmonic trap."""
 
 
-def free_fermion_guide(system: TrappedFermions, stiffness: float | Stiffness = 1.0) -> Guide:
+def free_fermion_guide(
+    system: TrappedFermions, stiffness: float | Stiffness = 1.0, factor: PairFactor | None = None
+) -> Guide:
     """Returns the ground state of free fermions as a guide, with Gaussians of another stiffness if wanted.
 
         Psi = prod_{i<j} sign(x_i - x_j) |x_i - x_j|^l exp[-s sum_i (x_i - X)^2/2 - c A X^2/2],
@@ -50,9 +54,12 @@ def free_fermion_guide(system: TrappedFermions, stiffness: float | Stiffness = 1
     Args:
         system: the Hamiltonian.
         stiffness: s and c, or one number for both; 1 for free fermions.
+        factor: of each pair, by which Psi is multiplied; None for none.
     """
     internal, centre = stiffness if isinstance(stiffness, Stiffness) else (stiffness, stiffness)
     exponent = system.contact_exponent
+    if factor is not None:
+        return _guide_with_factor(system, Stiffness(internal, centre), factor)
 
     def guide(positions: Tensor) -> GuideValues:
         n_particles = positions.shape[1]
@@ -67,6 +74,31 @@ def free_fermion_guide(system: TrappedFermions, stiffness: float | Stiffness = 1
         laplacian = internal**2 * squared + centre**2 * of_centre - constant
         energy = system.local_energy(positions, LogDerivatives(gradient, laplacian))
         return GuideValues(log_abs_psi, gradient, energy.total)
+
+    return guide
+
+
+def _guide_with_factor(system: TrappedFermions, stiffness: Stiffness, factor: PairFactor) -> Guide:
+    """Returns Psi of `free_fermion_guide` times exp[sum_{i<j} U(|x_i - x_j|)]."""
+    exponent, n_particles = system.contact_exponent, system.n_particles
+    first, second = pair_indices(n_particles)
+    sign_of = np.zeros((len(first), n_particles))  # of a particle in a difference x_i - x_j
+    sign_of[np.arange(len(first)), first], sign_of[np.arange(len(first)), second] = 1.0, -1.0
+
+    def guide(positions: Tensor) -> GuideValues:
+        differences = pair_differences(positions)
+        value, slope, curvature = factor.derivatives(tf.abs(differences))
+        middle = tf.reduce_mean(positions, axis=1, keepdims=True)
+        squared = tf.reduce_sum((positions - middle) ** 2, axis=1)
+        of_centre = n_particles * middle[:, 0] ** 2
+        gradient = (tf.sign(differences) * slope) @ tf.constant(sign_of, positions.dtype)
+        gradient -= stiffness.internal * (positions - middle) + stiffness.centre * middle
+        laplacian = 2 * tf.reduce_sum(curvature, axis=1) - stiffness.internal * (n_particles - 1) - stiffness.centre
+        regular = LogDerivatives(gradient, laplacian + tf.reduce_sum(gradient**2, axis=1))
+        derivatives = from_regular_part(positions, regular, exponent)
+        gaussians = 0.5 * (stiffness.internal * squared + stiffness.centre * of_centre)
+        log_abs_psi = exponent * sum_of_logs(positions) + tf.reduce_sum(value, axis=1) - gaussians
+        return GuideValues(log_abs_psi, derivatives.gradient, system.local_energy(positions, derivatives).total)
 
     return guide
 
@@ -101,13 +133,14 @@ def free_fermion_positions(
     return (positions - middle) / np.sqrt(stiffness.internal) + middle / np.sqrt(stiffness.centre)
 
 
-def best_stiffness(system: TrappedFermions) -> Stiffness:
+def best_stiffness(system: TrappedFermions, with_interaction: bool = True) -> Stiffness:
     """Returns the stiffness whose `free_fermion_guide` has the lowest mean energy.
 
     In the harmonic trap the centre of mass moves as one particle does, whatever the interaction: its stiffness is 1.
 
     Args:
         system: the Hamiltonian, in a trap.
+        with_interaction: whether the interaction counts; without it the stiffness is that of the trap.
     """
     n_particles, exponent = system.n_particles, system.contact_exponent
     samples = free_fermion_positions(_N_SAMPLES, n_particles, contact_exponent=exponent)
@@ -120,6 +153,8 @@ def best_stiffness(system: TrappedFermions) -> Stiffness:
         one = chosen(math.exp(log_internal))
         positions = (samples - centre) / math.sqrt(one.internal) + centre / math.sqrt(one.centre)
         energies = np.asarray(free_fermion_guide(system, one)(tf.constant(positions)).local_energy)
+        if not with_interaction:
+            energies = energies - np.asarray(system.interaction_energy(tf.constant(positions)))
         is_finite = np.isfinite(energies)
         return float(energies[is_finite].mean()) if is_finite.any() else math.inf
 

@@ -19,6 +19,16 @@ def metropolis_positions(guide: Guide, positions: Tensor, seed: int = 0, jit_com
         seed: of the random numbers.
         jit_compile: whether XLA compiles the steps.
     """
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def walk(positions: Tensor) -> Tensor:
+        return metropolis_steps(guide, positions, seed)
+
+    return walk(tf.convert_to_tensor(positions))
+
+
+def metropolis_steps(guide: Guide, positions: Tensor, seed: int = 0) -> Tensor:
+    """Does what `metropolis_positions` does, as a part of a compiled function."""
     time_step = tf.constant(_TIME_STEP, positions.dtype)
     key = tf.constant([seed % 2**31, 1])
 
@@ -27,9 +37,6 @@ def metropolis_positions(guide: Guide, positions: Tensor, seed: int = 0, jit_com
         moved, _, _ = diffusion_step(guide, population, time_step, tf.zeros_like(time_step), step_key)
         return index + 1, moved._replace(log_weights=tf.zeros_like(moved.log_weights))
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def walk(population: Population) -> Population:
-        moved: Population = tf.while_loop(lambda index, _: index < _N_STEPS, body, (0, population))[1]
-        return moved
-
-    return walk(start_population(guide, positions)).positions
+    start = start_population(guide, positions)
+    moved: Population = tf.while_loop(lambda index, _: index < _N_STEPS, body, (0, start))[1]
+    return moved.positions

@@ -33,6 +33,13 @@ _MANY_PARTICLES = 8
 """From here on ln|Psi| of random start weights loses digits in float32."""
 
 
+_UNCOMPUTED = {
+    "none": "no reference, as reference = none",
+    "diffusion": "the reference energy is computed by diffusion after the training",
+}
+"""Setting `reference` -> why there is none at the start of a run."""
+
+
 class _Parts(NamedTuple):
     """The parts that a run unpacks into."""
 
@@ -166,7 +173,10 @@ def find_reference(settings: Settings) -> Reference:
 def reference_line(reference: Reference, settings: Settings | None = None) -> str:
     """Returns the line about a reference for the terminal; with the settings also the reason why there is none."""
     if reference.energy is None:
-        has_trap = settings is not None and settings.system.trap != "none"
+        wanted = settings.evaluation.reference if settings is not None else "exact"
+        if wanted in _UNCOMPUTED:
+            return _UNCOMPUTED[wanted]
+        has_trap = settings is not None and settings.system.trap != "none" and wanted == "auto"
         hint = "; python -m tf_nqs.diffuse computes one for a finished run" if has_trap else ""
         is_gaussian = settings is not None and settings.system.gaussian() and settings.system.trap == "harmonic"
         if settings and is_gaussian and settings.system.n_particles > LARGEST_DIAGONALISED:

@@ -16,6 +16,7 @@ from tf_nqs.analysis.words import stop_words
 from tf_nqs.callbacks import save_weights
 from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
+from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import (
     build_ansatz,
     build_system,
@@ -25,6 +26,7 @@ from tf_nqs.experiment.build import (
     reference_line,
 )
 from tf_nqs.experiment.contact_zones import check_contact_zones
+from tf_nqs.experiment.diffusion import reference_by_diffusion
 from tf_nqs.experiment.ending import closing_lines, find_other_states, judged
 from tf_nqs.experiment.fit import train
 from tf_nqs.experiment.profiling import profile_run
@@ -76,7 +78,8 @@ def run_in(
     vmc = _build(settings)
     start = start.transferred(vmc, settings)
     logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
-    reference = find_reference(settings)
+    is_exact = settings.evaluation.reference in ("auto", "exact")
+    reference = find_reference(settings) if is_exact else Reference(None, "none", None)
     logger.info(reference_line(reference, settings))
     with clock_beside("compiling ...", settings.run.quiet):
         vmc.warm_up()
@@ -91,6 +94,8 @@ def run_in(
         profile_run(vmc, folder, settings.system.title())
     measurement = _measure(vmc, settings)
     save_walkers(vmc, folder)
+    if settings.evaluation.reference == "diffusion":
+        reference = reference_by_diffusion(vmc, settings, folder, measurement)
     seconds = seconds_training, start.seconds + time.monotonic() - started
     return _write(make_result(settings, vmc, reference, measurement, convergence, *seconds), settings, folder)
 

@@ -131,6 +131,15 @@ def test_reference_kinds(changes, expected):
     assert rows(result_table(RESULT | changes, styled=False, ascii_only=True))["Reference"] == expected
 
 
+def test_an_energy_by_diffusion_beside_another_reference():
+    found = {"diffusion_energy": RESULT["energy"] - 1e-4, "diffusion_energy_error": 2e-4}
+    cells = rows(result_table(RESULT | found, styled=False, ascii_only=True))
+    assert cells["Diffusion"].endswith("(20) hbar*omega, the energy is +0.000100 hbar*omega from it")
+    assert "Diffusion" not in rows(result_table(RESULT, styled=False, ascii_only=True))
+    by_diffusion = RESULT | found | {"reference_kind": "diffusion"}
+    assert "Diffusion" not in rows(result_table(by_diffusion, styled=False, ascii_only=True))
+
+
 def test_lines_are_aligned_and_narrow():
     """Long texts fold inside the table."""
     for ascii_only in (True, False):

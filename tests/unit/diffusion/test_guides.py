@@ -11,12 +11,15 @@ import tf_nqs
 from tf_nqs.diffusion import (
     Stiffness,
     ansatz_guide,
+    best_guide,
     best_stiffness,
     check_nodes,
     free_fermion_guide,
     free_fermion_positions,
+    pair_factor,
 )
 from tf_nqs.diffusion.start import metropolis_positions
+from tf_nqs.exact import two_particle_energy
 from tf_nqs.physics import TrappedFermions
 
 
@@ -93,6 +96,44 @@ def test_the_best_stiffness_of_harmonic_pairs_is_their_frequency():
     assert found.internal == pytest.approx(np.sqrt(3), abs=0.05) and found.centre == 1.0
     wide = best_stiffness(TrappedFermions(2, 0.0, trap="double_well", trap_separation=3.0))
     assert wide.internal == wide.centre < 0.5
+
+
+@pytest.mark.parametrize("system", [TrappedFermions(3, 10.0), CALOGERO], ids=["gaussian", "calogero"])
+def test_a_pair_factor_against_nested_tapes(system):
+    """Inside its table and outside of it."""
+    factor, x = pair_factor(system, 3.0), 2.5 * walkers(3)
+    guide = free_fermion_guide(system, Stiffness(0.8, 1.2), factor)
+    length = factor.cell * len(factor.coefficients)
+    assert (x[:, 2] - x[:, 0]).numpy().min() < length < (x[:, 2] - x[:, 0]).numpy().max()
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        log_abs_psi = guide(x).log_abs_psi
+    np.testing.assert_allclose(guide(x).gradient, tape.gradient(log_abs_psi, x), rtol=1e-8, atol=1e-8)
+    energy = system.local_energy_of(lambda x: guide(x).log_abs_psi, x).total
+    np.testing.assert_allclose(guide(x).local_energy, energy, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [20.0, -10.0])
+def test_the_pair_factor_is_exact_for_two_particles(strength):
+    system = TrappedFermions(2, strength)
+    energy = free_fermion_guide(system, factor=pair_factor(system, 1.0))(walkers(2)).local_energy
+    np.testing.assert_allclose(energy, two_particle_energy(strength, 0.5)[0], atol=3e-4)
+
+
+def test_a_barrier_that_hides_the_solution_in_rounding_has_no_factor():
+    assert pair_factor(TrappedFermions(2, 1e7), 1.0) is None
+    wall = TrappedFermions(2, pair_potential=lambda r: tf.where(tf.abs(r) < 1, np.inf, 0 * r))
+    assert pair_factor(wall, 1.0) is None
+
+
+def test_the_best_guide_has_a_factor_where_that_is_better():
+    repulsive = TrappedFermions(3, 20.0)
+    found = best_guide(repulsive, 200, jit_compile=False)
+    assert found.stiffness == Stiffness() and found.pair_frequency is not None
+    x = found.positions
+    without = free_fermion_guide(repulsive, best_stiffness(repulsive))(x).local_energy
+    assert np.std(found.guide(x).local_energy) < 0.2 * np.std(without)
+    assert best_guide(TrappedFermions(3, 0.0)).pair_frequency is None  # exact already
 
 
 def test_steps_without_weights_lead_to_the_guides_density():

@@ -123,7 +123,8 @@ def trial_settings(search: Search, values: dict[str, Any], folder: Path, seconds
         "quiet": True,
         "max_seconds": seconds,
         "iterations": min(math.ceil(seconds * _MOST_ITERATIONS_PER_SECOND), LARGEST_COUNT),
-        "reference_max_seconds": 0.0,  # the search computes the reference once
+        "reference": "none",  # the search computes the reference once
+        "reference_max_seconds": 0.0,
     }
     return settings_from(None, {**search.fixed, **_with_meaning(search, values), **own})
 

@@ -1,0 +1,62 @@
+"""The setting `reference`: when a run computes an exact energy, and what becomes of a diffusion that fails."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from tf_nqs.config import settings_from
+from tf_nqs.exact import Reference
+from tf_nqs.experiment import diffusion
+from tf_nqs.experiment.build import reference_line
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.storage.run_folder import RunFolder
+
+NONE = Reference(None, "none", None)
+FOUND = Reference(2.5, "diffusion", 0.01)
+
+
+def settings_with(reference):
+    return settings_from(None, {"n_particles": 2, "reference": reference})
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "outcome", "expected", "message"),
+    [
+        ("iterations", FOUND, FOUND, ""),
+        ("iterations", FOUND._replace(uncertainty=float("inf")), NONE, ""),
+        ("failed", AssertionError("not to be called"), NONE, ""),
+        ("interrupted", AssertionError("not to be called"), NONE, ""),
+        ("iterations", WorkFailedError("no walker is left"), NONE, "no reference by diffusion: no walker is left"),
+        ("iterations", KeyboardInterrupt(), NONE, "python -m tf_nqs.diffuse continues it"),
+    ],
+)
+def test_a_diffusion_that_fails_leaves_the_run_without_a_reference(
+    stop_reason, outcome, expected, message, tmp_path, monkeypatch, messages
+):
+    def diffuse(folder, system, ansatz, settings, measured):
+        assert measured == {"energy": 2.6, "energy_error": None}  # nan is unknown
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(diffusion, "diffuse", diffuse)
+    vmc = types.SimpleNamespace(stop_reason=stop_reason, system=None, ansatz=None)
+    measurement = types.SimpleNamespace(energy=2.6, energy_error=float("nan"))
+    found = diffusion.reference_by_diffusion(vmc, settings_with("diffusion"), RunFolder(tmp_path), measurement)
+    assert found == expected
+    assert not message or messages[-1].endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("reference", "line"),
+    [
+        ("none", "no reference, as reference = none"),
+        ("diffusion", "the reference energy is computed by diffusion after the training"),
+        ("exact", "no exact reference for this system"),
+        ("auto", "no exact reference for this system; python -m tf_nqs.diffuse computes one for a finished run"),
+    ],
+)
+def test_why_there_is_no_reference_yet(reference, line):
+    assert reference_line(NONE, settings_with(reference)) == line
