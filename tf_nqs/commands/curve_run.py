@@ -69,7 +69,8 @@ class RunSource:
 
     def reference(self) -> Reference:
         """Returns what the run's energy is compared with."""
-        return reference_of(Request(self._folder, {}, {}), self._settings, self._reference)
+        evaluation = self._settings.evaluation.model_copy(update={"reference": self._reference})
+        return reference_of(Request(self._folder, {}, {}), self._settings.model_copy(update={"evaluation": evaluation}))
 
 
 def _modified(folder: RunFolder) -> float | None:

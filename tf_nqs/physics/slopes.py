@@ -72,7 +72,7 @@ def parameter_slope(system: NamedSystem, parameter: str, positions: Tensor) -> T
 
 def _potential_energy(system: NamedSystem, values: Mapping[str, Tensor], positions: Tensor) -> Tensor:
     """Trap and interaction of each walker, shape (n_walkers,), with tensors in the place of the parameters."""
-    known = system._asdict() | values
+    known = {**system._asdict(), **values}
     names = ("interaction_strength", "interaction_range", "pair_stiffness", "trap_quartic", "trap_separation")
     parameters = derived_parameters(system.n_particles, system.interaction, *(known[name] for name in names))
     distances = pair_differences(positions)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.ansatz.derivatives import choose_laplacian, energy_derivatives, log_derivatives
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.physics.slopes import parameters_of
+from tf_nqs.physics.parameters import parameters_of
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.saved_model.graphs import portable
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState

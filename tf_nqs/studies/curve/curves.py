@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.parameters import is_linear, parameters_of
+from tf_nqs.physics.slopes import is_linear, parameters_of
 from tf_nqs.studies.curve.fit import Fit, fit_curve
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.types import Estimate

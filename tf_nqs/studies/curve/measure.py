@@ -15,7 +15,7 @@ from tf_nqs.execution.compilation import warm_up
 from tf_nqs.measurement.energy import Observed
 from tf_nqs.measurement.evaluation import evaluate_energy
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.parameters import parameter_slope, parameters_of
+from tf_nqs.physics.slopes import parameter_slope, parameters_of
 from tf_nqs.sampling.near_pairs import like_samples
 from tf_nqs.studies.curve.overlap import Ratios, overlap
 from tf_nqs.studies.curve.points import CurvePoint

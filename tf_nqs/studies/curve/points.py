@@ -60,7 +60,7 @@ class CurvePoint(NamedTuple):
         trap: energy.
         interaction: energy.
         rms_size: sqrt(<sum_i x_i^2>/A).
-        slopes: parameter -> <dH/d lambda>, see `tf_nqs.physics.parameters`.
+        slopes: parameter -> <dH/d lambda>, see `tf_nqs.physics.slopes`.
         n_samples: samples counted.
         target_error: that was wanted of the energy.
         in_equilibrium: whether the burn-in ended in equilibrium.

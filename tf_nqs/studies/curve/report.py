@@ -9,7 +9,7 @@ import numpy as np
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.parameters import parameters_of
+from tf_nqs.physics.slopes import parameters_of
 from tf_nqs.studies.curve.curves import Curve, Difference, in_sigma, slope_deviations
 from tf_nqs.studies.curve.making import MadeCurves
 from tf_nqs.studies.curve.points import CurvePoint
