@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "FermionAnsatz": "tf_nqs.ansatz",
+    "FermionFamily": "tf_nqs.physics",
     "JastrowAnsatz": "tf_nqs.ansatz",
     "MetropolisHastings": "tf_nqs.sampling",
     "TrappedFermions": "tf_nqs.physics",

@@ -42,9 +42,9 @@ def make_model(value, size=3):
         record=record,
         optimizer=optimizer,
         iteration=iteration,
-        positions=positions,
+        groups=[SimpleNamespace(positions=positions, reuse=SimpleNamespace(n_samplings=n_samplings, of_samples=()))],
+        condition_record=None,
         natural_gradient=None,
-        reuse=SimpleNamespace(n_samplings=n_samplings, of_samples=()),
     )
 
 

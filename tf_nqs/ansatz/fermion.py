@@ -11,7 +11,7 @@ from tf_nqs import defaults
 from tf_nqs.ansatz.conditioned import ConditionedAnsatz, checked_conditions
 from tf_nqs.ansatz.precision import chosen_dtype
 from tf_nqs.layers import EquivariantLayer, LogEnvelope, OrbitalLayer, SlaterDeterminant
-from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts
+from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts, with_shift
 from tf_nqs.physics.conditions import ConditionSpace
 from tf_nqs.types import Jet, LogDerivatives, Shape, SignedLog, Tensor
 from tf_nqs.whole_numbers import whole_number
@@ -134,13 +134,13 @@ class FermionAnsatz(ConditionedAnsatz):
         """Returns `forward_laplacian` with shifts."""
         positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
         first_layer, *others = self.equivariant_layers
-        separable = first_layer.forward_laplacian_of_positions(positions, shifts.get(first_layer.name))
+        separable = with_shift(first_layer.forward_laplacian_of_positions, positions, shifts.get(first_layer.name))
         if others:
-            jet = others[0].forward_laplacian_of_separable(separable, shifts.get(others[0].name))
+            jet = with_shift(others[0].forward_laplacian_of_separable, separable, shifts.get(others[0].name))
         else:
             jet = separable.expanded()
         for layer in others[1:]:
-            jet = layer.forward_laplacian(jet, shifts.get(layer.name))
+            jet = with_shift(layer.forward_laplacian, jet, shifts.get(layer.name))
         orbitals = Jet(*(self._of_system(part, positions) for part in self.orbital_layer.forward_laplacian(jet)))
         first, second = (self._of_system(part, positions) for part in self.envelope.derivatives(positions))
         return self.determinant.forward_laplacian(orbitals, self._envelope(positions), first, second)
@@ -151,7 +151,7 @@ class FermionAnsatz(ConditionedAnsatz):
     def _orbitals_without_envelope(self, positions: Tensor, shifts: Shifts) -> Tensor:
         features = positions[:, :, None]
         for layer in self.equivariant_layers:
-            features = layer(features, shifts.get(layer.name))
+            features = with_shift(layer, features, shifts.get(layer.name))
         return self._of_system(self.orbital_layer(features), positions)
 
     def _of_system(self, orbitals: Tensor, positions: Tensor) -> Tensor:

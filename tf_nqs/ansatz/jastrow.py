@@ -20,7 +20,7 @@ from tf_nqs.layers import (
     SymmetricHead,
     VandermondeFactor,
 )
-from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts
+from tf_nqs.layers.condition_shift import NO_SHIFTS, Shifts, with_shift
 from tf_nqs.layers.pair_layout import differences_to_others
 from tf_nqs.layers.pair_network import PairJet
 from tf_nqs.physics.conditions import ConditionSpace
@@ -160,11 +160,11 @@ class JastrowAnsatz(ConditionedAnsatz):
 
     def psi(self, positions: Tensor, shifts: Shifts) -> SignedLog:
         """Returns Psi with shifts."""
-        pairs = self.pair_network(differences_to_others(positions), shifts.get(self.pair_network.name))
+        pairs = with_shift(self.pair_network, differences_to_others(positions), shifts.get(self.pair_network.name))
         features = self.messages(positions, pairs)
         exponent = self.pair_head(features[..., 1:])
         for layer in self.particle_layers:
-            features = layer(features, shifts.get(layer.name))
+            features = with_shift(layer, features, shifts.get(layer.name))
         return self._with_other_factors(positions, exponent + self.particle_head(features), shifts)
 
     def forward_laplacian(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
@@ -205,7 +205,7 @@ class JastrowAnsatz(ConditionedAnsatz):
         positions = tf.cast(positions, self.compute_dtype)  # as Keras does before `call`
         n_particles, network = positions.shape[1], _Network(self, shifts)
         exponent, (gradient, laplacian) = network.derivatives(positions)
-        gaussian, quotient = self.gaussian.derivatives(positions, shifts.get(self.gaussian.name))
+        gaussian, quotient = with_shift(self.gaussian.derivatives, positions, shifts.get(self.gaussian.name))
         quotients = n_particles * (n_particles - 1) * quotient  # 2 sum_(i<j) (d_i g - d_j g)/(x_i - x_j)
         if n_particles > 1:
             length = self.pair_network.length
@@ -217,7 +217,7 @@ class JastrowAnsatz(ConditionedAnsatz):
 
     def _with_other_factors(self, positions: Tensor, exponent: Tensor, shifts: Shifts) -> SignedLog:
         sign, log_abs = self.vandermonde(positions)
-        gaussian = self.gaussian(positions, shifts.get(self.gaussian.name))
+        gaussian = with_shift(self.gaussian, positions, shifts.get(self.gaussian.name))
         return SignedLog(sign, log_abs + (gaussian + exponent))
 
     def member(
@@ -281,14 +281,14 @@ class _Network:
 
     def _pairs(self, positions: Tensor) -> PairJet:
         network = self.ansatz.pair_network
-        return network.derivatives(differences_to_others(positions), self.shifts.get(network.name))
+        return with_shift(network.derivatives, differences_to_others(positions), self.shifts.get(network.name))
 
     def _through_layers(self, inputs: Jet) -> tuple[Tensor, LogDerivatives]:
         """J and its derivatives, from those of what `PairMessages` returns."""
         by_pairs, pair_derivatives = self.ansatz.pair_head.forward_laplacian(Jet(*(part[..., 1:] for part in inputs)))
         jet = inputs
         for layer in self.ansatz.particle_layers:
-            jet = layer.forward_laplacian(jet, self.shifts.get(layer.name))
+            jet = with_shift(layer.forward_laplacian, jet, self.shifts.get(layer.name))
         by_particles, derivatives = self.ansatz.particle_head.forward_laplacian(jet)
         sums = (one + other for one, other in zip(pair_derivatives, derivatives, strict=True))
         return by_pairs + by_particles, LogDerivatives(*sums)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -66,6 +66,11 @@ class ConditionShift(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sizes": dict(self.sizes), "n_hidden": self.n_hidden}
+
+
+def with_shift(method: Callable[..., Any], features: Any, shift: Tensor | None) -> Any:
+    """Calls a layer, or a method of one, with a shift if there is one: layers of the user's own may not know of it."""
+    return method(features) if shift is None else method(features, shift)
 
 
 def shifted(bias: Tensor, shift: Tensor | None, rank: int) -> Tensor:

@@ -18,13 +18,12 @@ from tf_nqs import defaults
 from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.ansatz.check import check_wave_function
 from tf_nqs.ansatz.derivatives import choose_laplacian
-from tf_nqs.execution.by_system import rows_by_system
 from tf_nqs.execution.compilation import explained_xla_failures, warm_up
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import evaluate_energy
 from tf_nqs.measurement.walker_rows import refuse_infinite_potential
 from tf_nqs.physics.contact_zone import contact_zone
-from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
+from tf_nqs.physics.energy import clip_local_energy
 from tf_nqs.physics.family import FermionFamily
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
@@ -32,7 +31,7 @@ from tf_nqs.sampling.near_pairs import WeightedPositions, clip_influence, with_n
 from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.trainer import Batch, Compilation, Phases
 from tf_nqs.training.clipping import Clipping
-from tf_nqs.training.conditions import ConditionPolicy, condition_factors
+from tf_nqs.training.conditions import ConditionPolicy
 from tf_nqs.training.freezing import follow_trainable, identities
 from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
@@ -43,7 +42,7 @@ from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
 from tf_nqs.training.record import COLUMNS
 from tf_nqs.training.updates import build_optimizer, checked_optimizer
-from tf_nqs.training.walker_group import Measured, WalkerGroup, walkers_of_family
+from tf_nqs.training.walker_group import factors_of, walkers_of_family
 from tf_nqs.training.walker_model import ModelWithWalkers
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
@@ -229,8 +228,10 @@ class VariationalMonteCarlo(ModelWithWalkers):
         groups = list(zip(self.groups, self.all_phases, strict=True))
 
         def iterate(index: Tensor) -> list[Tensor]:
-            measured = [self._measured(group, phases) for group, phases in groups]
-            factors = self._condition_factors(measured)
+            clip = partial(self.clip, iteration=self.iteration)
+            near_pairs = partial(self.with_near_pairs, number=self.iteration)
+            measured = [group.measured(phases, self.sampler.adapt, near_pairs, clip) for group, phases in groups]
+            factors = factors_of(self.groups, measured)
             batches = []
             for one, factor, (_, phases) in zip(measured, factors, groups, strict=True):
                 derivatives = phases.derivatives(one.positions, one.clipped, one.weights, *factor)
@@ -245,26 +246,6 @@ class VariationalMonteCarlo(ModelWithWalkers):
         means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
-
-    def _measured(self, group: WalkerGroup, phases: Phases) -> Measured:
-        """Draws the samples of an iteration, and computes their local energies, clipped for the gradient as well."""
-        samples, walkers = group.reuse.next_samples(
-            group.walkers, phases.sample, self.sampler.adapt, phases.log_abs_psi
-        )
-        positions, raw_weights = self.with_near_pairs(samples.positions, samples.weights, self.iteration)
-        local_energy = phases.local_energy(positions)
-        weights = mask_non_finite(local_energy, raw_weights)
-        clip = partial(self.clip, iteration=self.iteration)
-        clipped = rows_by_system(clip, group.n_systems, local_energy.total, weights)
-        return Measured(positions, raw_weights, weights, local_energy, clipped, walkers, samples.log)
-
-    def _condition_factors(self, measured: list[Measured]) -> list[tuple[Tensor, ...]]:
-        """How strongly each system of a family counts; nothing for one system."""
-        if self.family is None:
-            return [()]
-        numbers = [group.n_systems for group in self.groups]
-        factors = condition_factors([one.clipped for one in measured], [one.weights for one in measured], numbers)
-        return [(one,) for one in factors]
 
     def fit(
         self, iterations: int | None = None, callbacks: Any = None, done: int = 0, verbose: Any = 0, **kwargs: Any

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_nqs.execution.by_system import by_system
+from tf_nqs.execution.by_system import by_system, rows_by_system
+from tf_nqs.physics.energy import mask_non_finite
 from tf_nqs.physics.family import FermionFamily
 from tf_nqs.physics.hamiltonian import TrappedFermions
-from tf_nqs.sampling.near_pairs import estimate_of_walkers
+from tf_nqs.sampling.near_pairs import WeightedPositions, estimate_of_walkers
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sample_reuse import SampleLog, SampleReuse
-from tf_nqs.training.conditions import ConditionPolicy, Conditions
+from tf_nqs.sampling.sampling_call import Adapt
+from tf_nqs.trainer import Phases
+from tf_nqs.training.conditions import ConditionPolicy, Conditions, condition_factors
 from tf_nqs.types import EnergyEstimate, LocalEnergy, Tensor, WalkerState
 
 _KEY = 100
@@ -78,6 +82,28 @@ class WalkerGroup:
         for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
             variable.assign(value)
 
+    def measured(
+        self,
+        phases: Phases,
+        adapt: Adapt,
+        with_near_pairs: Callable[[Tensor, Tensor], WeightedPositions],
+        clip: Callable[[Tensor, Tensor], Tensor],
+    ) -> Measured:
+        """Draws the samples of an iteration, and computes their local energies, clipped for the gradient as well.
+
+        Args:
+            phases: the compiled parts of an iteration for these walkers.
+            adapt: the sampler's.
+            with_near_pairs: adds the samples that a short-ranged interaction needs to positions and weights.
+            clip: cuts the local energies of one system, by their weights.
+        """
+        samples, walkers = self.reuse.next_samples(self.walkers, phases.sample, adapt, phases.log_abs_psi)
+        positions, raw_weights = with_near_pairs(samples.positions, samples.weights)
+        local_energy = phases.local_energy(positions)
+        weights = mask_non_finite(local_energy, raw_weights)
+        clipped = rows_by_system(clip, self.n_systems, local_energy.total, weights)
+        return Measured(positions, raw_weights, weights, local_energy, clipped, walkers, samples.log)
+
     def estimates(self, measured: Measured) -> EnergyEstimate:
         """Returns the energy of each system: scalars for one system, else of shape (n_systems,)."""
         energy, weights = measured.local_energy, measured.raw_weights
@@ -90,6 +116,15 @@ class WalkerGroup:
             *energy,
             weights,
         )
+
+
+def factors_of(groups: Sequence[WalkerGroup], measured: Sequence[Measured]) -> list[tuple[Tensor, ...]]:
+    """Returns how strongly each system of a family counts, a tensor for each group; nothing for one system."""
+    if groups[0].conditions is None:
+        return [()]
+    numbers = [group.n_systems for group in groups]
+    found = condition_factors([one.clipped for one in measured], [one.weights for one in measured], numbers)
+    return [(one,) for one in found]
 
 
 class StartOfGroup(NamedTuple):

@@ -22,6 +22,7 @@ CASES = {
     "pair_messages": (layers.PairMessages, {}, [(N_WALKERS, A), (N_WALKERS, A, A - 1, H)]),
     "symmetric_head": (layers.SymmetricHead, {}, [(N_WALKERS, A, H)]),
     "gaussian": (layers.GaussianFactor, {}, [(N_WALKERS, A)]),
+    "condition_shift": (layers.ConditionShift, {"sizes": {"equivariant_1": H, "gaussian": 2}}, [(N_WALKERS, 3)]),
     "vandermonde": (layers.VandermondeFactor, {"exponent": 1.5}, [(N_WALKERS, A)]),
 }
 DTYPES = ["float32", "float64"]

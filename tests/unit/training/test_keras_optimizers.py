@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
+from tf_nqs.trainer import Batch
 from tf_nqs.training import vmc as vmc_module
 from tf_nqs.training.freezing import rebuilt_optimizer
 from tf_nqs.training.natural_gradient import NaturalGradient
@@ -75,7 +76,7 @@ def compile_with_fixed_gradient(vmc, optimizer):
 
     def train_step(n_iterations):
         def iterate(index):
-            vmc.phases.update(gradient, ones, ones)
+            vmc.phases.update([Batch(gradient, ones, ones)])
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [0])
