@@ -51,7 +51,7 @@ Computes the exact ground-state energy of a run's system, for any number of part
 usage: python -m tf_nqs.diffuse --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.diffuse --run_dir=runs/a8 --target_error=1e-3""",
     flags=lambda: [*run_flags(SETTINGS), *diffusion_flags()],
-    work=work_on_run("tf_nqs.commands.diffuse_run:diffuse_run", check=_check, locks=True),
+    work=work_on_run("tf_nqs.commands.diffuse_run:diffuse_run", check=_check, locks=True, has_members=False),
     outcome=lambda: (
         """\
 Ends when the standard error is at most target_error, or after evaluation_max_seconds. Writes RUN_FOLDER/diffusion.json:

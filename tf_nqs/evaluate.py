@@ -11,6 +11,7 @@ import sys
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import Flag, Given, setting_flag
+from tf_nqs.commands.member_flags import member_flags
 from tf_nqs.config.errors import must_be
 from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.run_folder import RunFolder
@@ -22,7 +23,11 @@ def _flags() -> list[Flag]:
     text = (
         "Energy that the measured one is compared with; diffusion is that in diffusion.json, auto the first there is."
     )
-    return [*run_flags(SETTINGS), setting_flag("reference", text=text, default="the run's own")]
+    return [
+        *run_flags(SETTINGS),
+        *member_flags(),
+        setting_flag("reference", text=text, default="the run's own"),
+    ]
 
 
 def _work(given: Given) -> None:
@@ -41,14 +46,16 @@ COMMAND = command.Command(
 Measures the energy of a finished run with its weights frozen, to a requested error.
 
 usage: python -m tf_nqs.evaluate --run_dir=RUN_FOLDER [--setting=value ...]
-example: python -m tf_nqs.evaluate --run_dir=runs/a4 --target_error=1e-4""",
+example: python -m tf_nqs.evaluate --run_dir=runs/a4 --target_error=1e-4
+         python -m tf_nqs.evaluate --run_dir=runs/family --interaction_strength=7.3""",
     flags=_flags,
     work=_work,
     outcome=lambda: (
         """\
 Draws new walkers and burns them in until they are in equilibrium. Writes RUN_FOLDER/evaluation.json: the keys of
 result.json, measured again, and autocorrelation_time, v_score, virial, centre_of_mass, centre_of_mass_size and parity,
-each with its _error. The last four are deviations from exact properties; see docs/observables.md."""
+each with its _error. The last four are deviations from exact properties; see docs/observables.md. Of a member of a
+family it writes RUN_FOLDER/evaluation_A4_V7.3_s0.5.json."""
     ),
 )
 

@@ -11,6 +11,7 @@ import sys
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import choice_flag
+from tf_nqs.commands.member_flags import member_flags
 
 SETTINGS = ("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
 
@@ -22,8 +23,13 @@ COMMAND = command.Command(
 Measures densities, correlations and natural occupations of a finished run, with its weights frozen.
 
 usage: python -m tf_nqs.observe --run_dir=RUN_FOLDER [--setting=value ...]
-example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60""",
-    flags=lambda: [*run_flags(SETTINGS), choice_flag("format", "Format of the plots.", ("png", "pdf", "svg"))],
+example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60
+         python -m tf_nqs.observe --run_dir=runs/family --interaction_strength=7.3""",
+    flags=lambda: [
+        *run_flags(SETTINGS),
+        *member_flags(),
+        choice_flag("format", "Format of the plots.", ("png", "pdf", "svg")),
+    ],
     work=work_on_run("tf_nqs.commands.observe_run:observe_run", lambda folder: folder.observable_plots),
     outcome=lambda: (
         """\
@@ -32,7 +38,8 @@ RUN_FOLDER/observables.npz: density, one_body_density_matrix, occupations, pair_
 distribution_of_distance, rms_size, entropy, kinetic, trap and interaction, each with its _error; x, r,
 natural_orbitals, occupations_left_out, n_iterations, in_equilibrium, and exact_... where there is an exact solution
 (A = 2 to 4, and free fermions; --reference_max_seconds=0 leaves it out). Writes a plot of each into
-RUN_FOLDER/observables/ and replaces earlier plots of any format. See docs/observables.md."""
+RUN_FOLDER/observables/ and replaces earlier plots of any format. Of a member of a family file and folder are named
+observables_A4_V7.3_s0.5. See docs/observables.md."""
     ),
 )
 

@@ -10,7 +10,8 @@ import pytest
 from tf_nqs.commands import train as cli
 from tf_nqs.config import Settings, SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import chain_from
-from tf_nqs.config.family import FamilySection, covered_values
+from tf_nqs.config.family import FamilySection
+from tf_nqs.config.members import covered_values
 from tf_nqs.config.resume import comparable, differences
 from tf_nqs.config.search import search_from
 from tf_nqs.experiment.contact_zones import check_contact_zones
@@ -142,7 +143,7 @@ def test_a_member_is_a_single_run():
         ({"interaction_strength": math.nan}, "interaction_strength = nan: must be a finite number"),
         (
             {"interaction_strength": 1.0, "n_particles": 3},
-            "n_particles = 3: was not trained; must be 4, or be asked for",
+            "n_particles = 3: was not trained; must be 4",
         ),
         (
             {"interaction_strength": 1.0, "interaction_range": 1.0},
@@ -278,5 +279,5 @@ def test_interactions_too_narrow_for_a_family(overrides, line):
         return
     with pytest.raises(SettingsError, match=line):
         check_contact_zones(settings)
-    narrow = {"n_particles": 2, "interaction_strength": 1.0, "interaction_range": 0.042}
+    narrow = {"n_particles": 4, "interaction_strength": 1.0, "interaction_range": 0.042}
     check_contact_zones(settings.member(**narrow, extrapolate=True))  # a single system has near pairs of its own

@@ -42,7 +42,7 @@ def evaluate_run(request: Request) -> None:
     """
     run, by_diffusion = open_run(request), read_diffusion(request.folder)
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
-    logger.info(f"measuring {request.folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
+    logger.info(f"measuring {request.subject()} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
     warm_up_evaluation(run.vmc)
     logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
     started = time.monotonic()
@@ -104,7 +104,9 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
 
 
 def _energies(request: Request) -> Any:
-    """Returns the energies of the training; nothing where they cannot be read."""
+    """Returns the energies of the training; nothing where they cannot be read, or are means over a family."""
+    if request.member is not None:
+        return ()
     try:
         return read_metrics(request.folder.metrics)["energy"]
     except (OSError, ValueError):

@@ -10,6 +10,7 @@ import functools
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_dir_flag
 from tf_nqs.commands.flags import Flag, Given, switch_flag
+from tf_nqs.commands.member_flags import member_flags, member_of
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.runtime import startup
 from tf_nqs.storage.export_folder import check_output
@@ -23,6 +24,7 @@ def _flags() -> list[Flag]:
         run_dir_flag(),
         Flag("output", output, "a new or an empty folder", is_required=True),
         switch_flag("overwrite", overwrite, label="--[no]overwrite"),
+        *member_flags(),
     ]
 
 
@@ -31,9 +33,10 @@ def _export(given: Given) -> None:
     run_dir, output, overwrite = given.own["run_dir"], given.own["output"], given.own.get("overwrite", False)
     check_output(output, overwrite)
     folder = RunFolder.finished(run_dir)
+    member = member_of(folder, given)
     check_model(folder.settings)
     _ = folder.result_values  # refused if it cannot be used
-    startup.call_with_tensorflow("tf_nqs.commands.export_run:export_run", folder, output, overwrite)
+    startup.call_with_tensorflow("tf_nqs.commands.export_run:export_run", folder, output, overwrite, member)
 
 
 COMMAND = command.Command(
@@ -44,7 +47,8 @@ COMMAND = command.Command(
 Exports the wave function of a finished run as a SavedModel, which needs only TensorFlow.
 
 usage: python export/saved_model.py --run_dir=RUN_FOLDER --output=FOLDER [--overwrite]
-example: python export/saved_model.py --run_dir=runs/a4 --output=exported/a4""",
+example: python export/saved_model.py --run_dir=runs/a4 --output=exported/a4
+         python export/saved_model.py --run_dir=runs/family --interaction_strength=7.3 --output=exported/a4v7""",
     flags=_flags,
     work=_export,
     outcome=lambda: (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from tf_nqs.commands.member_flags import Member
+from tf_nqs.config import to_toml
 from tf_nqs.experiment import build as builders
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.saved_model import export as saved_model
@@ -13,27 +15,32 @@ from tf_nqs.storage.weights_file import iterations_of_weights
 logger = logging.getLogger(__name__)
 
 
-def export_run(folder: RunFolder, output: str, overwrite: bool) -> None:
+def export_run(folder: RunFolder, output: str, overwrite: bool, member: Member | None = None) -> None:
     """Loads a run, exports it and prints how far the exported numbers are from those of the run.
 
     Args:
         folder: of a finished run.
         output: folder for the export.
         overwrite: whether to replace an export in that folder.
+        member: of a family, to export alone; None for the run of a single system.
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
         WorkFailedError: the exported numbers are not those of the run.
     """
-    files = folder.config, folder.result
     run = builders.read_run(folder)
+    files = folder.config, folder.result
+    texts = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
+    if member is not None:
+        run = run.at(**member.values)
+        texts[folder.config.name] = to_toml(run.settings)
     try:
         deviations = saved_model.export(
             run.ansatz,
             run.system,
             output,
             run.settings.training.laplacian,
-            {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()},
+            texts,
             overwrite,
             n_iterations=iterations_of_weights(folder.weights),
         )

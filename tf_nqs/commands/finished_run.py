@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.commands.flags import Flag, Given, setting_flag
+from tf_nqs.commands.member_flags import Member, member_of, settings_of_member
+from tf_nqs.config import RunFolderError
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.runtime import startup
 from tf_nqs.storage.files import folder_errors
@@ -23,11 +25,17 @@ class Request(NamedTuple):
         folder: of the run.
         overrides: name -> value of the settings that differ from those of the run.
         own: name -> value of the command's own flags.
+        member: the member of a family that is asked for; None for the run of a single system.
     """
 
     folder: RunFolder
     overrides: dict[str, Any]
     own: dict[str, Any]
+    member: Member | None = None
+
+    def subject(self) -> str:
+        """Returns what is measured, in words: the folder, and the member of a family."""
+        return str(self.folder) if self.member is None else f"{self.folder} at {self.member.label}"
 
 
 def run_dir_flag() -> Flag:
@@ -48,6 +56,7 @@ def work_on_run(
     subfolder: Callable[[RunFolder], Path] | None = None,
     check: Callable[[RunFolder, Given], None] = lambda folder, given: None,
     locks: bool = False,
+    has_members: bool = True,
 ) -> Callable[[Given], None]:
     """Returns the work of a command on a finished run: it checks the folder and calls a function with the request.
 
@@ -56,20 +65,38 @@ def work_on_run(
         subfolder: run folder -> folder in it that the results go to; None for the run folder alone.
         check: raises a SettingsError for a run, or for flags, that the command has no use for.
         locks: whether the folder is locked meanwhile: no training and no other such command may change it.
+        has_members: whether the command works on a member of a family too.
     """
 
     def work(given: Given) -> None:
         folder = RunFolder.finished(given.own["run_dir"])
+        if not has_members:
+            check_single_system(folder)
+        member = member_of(folder, given)
+        folder = folder if member is None else folder.of_member(member.label)
         check(folder, given)
-        check_measurement(folder.settings)
+        check_measurement(settings_of_member(folder.settings, member))
         _ = folder.result_values  # refused if it cannot be used
         probe_folder(folder, subfolder(folder) if subfolder else None)
         # Whether the training was quiet does not matter.
-        request = Request(folder, {"quiet": False} | given.settings, given.own)
+        request = Request(folder, {"quiet": False} | given.settings, given.own, member)
         with folder.locked_when_finished() if locks else contextlib.nullcontext():
             startup.call_with_tensorflow(target, request)
 
     return work
+
+
+def check_single_system(folder: RunFolder) -> None:
+    """Refuses the run of a family.
+
+    Args:
+        folder: of a finished run.
+
+    Raises:
+        RunFolderError: it has several systems.
+    """
+    if folder.settings.is_family:
+        raise RunFolderError(f"{folder.name}: holds a family of systems; must be the folder of a run of one system")
 
 
 def probe_folder(run_dir: RunFolder, subfolder: Path | None = None) -> None:

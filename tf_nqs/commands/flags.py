@@ -91,7 +91,7 @@ def setting_flag(
     if forms is not None and not isinstance(forms.bare, bool):
         notes.append(f"--{name} alone is {_spelled(forms.bare)}, --no{name} is {_spelled(forms.negated)}")
     text = text or str(field.description)
-    if field.is_required():
+    if field.is_required() and not default:
         notes.append("required")
     elif default or field.default is not None or "default:" not in text:
         notes.append(f"default: {default or _spelled(field.default)}")

@@ -35,7 +35,7 @@ def observe_run(request: Request) -> None:
     """
     run = open_run(request)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
-    logger.info(f"measuring the observables of {request.folder} for {max_seconds:g} seconds ...")
+    logger.info(f"measuring the observables of {request.subject()} for {max_seconds:g} seconds ...")
     warm_up(((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,))))
     try:
         observed = measure_observables(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.member_flags import settings_of_member
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment import build as builders
 from tf_nqs.storage.weights_file import iterations_of_run
@@ -37,6 +38,8 @@ def open_run(request: Request) -> OpenedRun:
         SettingsError: the folder holds no run that can be read.
     """
     run = builders.read_run(request.folder)
-    settings = settings_from(request.folder.config, request.overrides)
+    if request.member is not None:
+        run = run.at(**request.member.values)
+    settings = settings_of_member(settings_from(request.folder.config, request.overrides), request.member)
     trainer = builders.build_trainer(settings, run.system, run.ansatz)
     return OpenedRun(settings, trainer, iterations_of_run(request.folder))

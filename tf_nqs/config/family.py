@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from tf_nqs import defaults
-from tf_nqs.config.errors import SettingsError, must_be, must_be_given, shown
+from tf_nqs.config.errors import SettingsError, must_be, shown
 from tf_nqs.config.fields import checked_value, field_allowed, from_text
 from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.system import SystemSettings
@@ -221,18 +221,6 @@ def check_family(settings: Any, varied: Mapping[str, tuple[Any, ...]]) -> None:
         )
 
 
-def covered_values(system: SystemSettings, varied: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """Returns setting -> the values that a run covers: those of `varied`, one, or none that the interaction has.
-
-    Args:
-        system: a member.
-        varied: setting -> its values, of those that have several.
-    """
-    of_member = system.resolved()
-    one = {leaf: () if of_member[leaf] is None else (of_member[leaf],) for leaf in VARIED}
-    return {leaf: tuple(varied.get(leaf, one[leaf])) for leaf in VARIED}
-
-
 def check_single(varied: Mapping[str, Any], where: str) -> None:
     """Refuses several values of a setting where only one system makes sense.
 
@@ -245,42 +233,3 @@ def check_single(varied: Mapping[str, Any], where: str) -> None:
     """
     for leaf, values in varied.items():
         raise SettingsError(f"{leaf} = {shown([*values])}: must be one number {where}")
-
-
-def member_values(
-    covered: Mapping[str, tuple[Any, ...]], asked: Mapping[str, Any], extrapolate: bool
-) -> dict[str, Any]:
-    """Returns setting -> value of one member of a family.
-
-    Args:
-        covered: setting -> its values, one, the ends of a range, or some numbers; empty if the system has none.
-        asked: setting -> the value asked for, None for the only one that there is.
-        extrapolate: whether a value may lie outside of what is covered.
-
-    Raises:
-        SettingsError: a value is missing, or not covered.
-    """
-    found = {}
-    for leaf, values in covered.items():
-        value, field = asked.get(leaf), SystemSettings.model_fields[leaf]
-        if value is None and len(values) > 1:
-            raise must_be_given(leaf, _described(leaf, values))
-        if value is None:
-            found[leaf] = values[0] if values else None
-            continue
-        value = found[leaf] = checked_value(leaf, value, field)
-        is_inside = value in values if leaf == "n_particles" else bool(values) and min(values) <= value <= max(values)
-        if not is_inside and not extrapolate:
-            allowed = f"must be {_described(leaf, values)}" if values else "must be left out"
-            raise SettingsError(
-                f"{leaf} = {value}: was not trained; {allowed}, or be asked for with --extrapolate or extrapolate=True"
-            )
-    return found
-
-
-def _described(leaf: str, values: tuple[Any, ...]) -> str:
-    if len(values) == 1:
-        return f"{values[0]}"
-    if leaf == "n_particles":
-        return f"one of {', '.join(map(str, sorted(values)))}"
-    return f"from {min(values):g} to {max(values):g}"

@@ -14,17 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, no_such_setting, shown, suggestion, why
-from tf_nqs.config.family import (
-    VARIED,
-    FamilySection,
-    check_family,
-    corners,
-    covered_values,
-    representative,
-    varied_values,
-)
+from tf_nqs.config.family import VARIED, FamilySection, check_family, corners, representative, varied_values
 from tf_nqs.config.fields import first_problem
 from tf_nqs.config.follow import following
+from tf_nqs.config.members import covered_values
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
 
 PRESET_FOLDER = "configs"

@@ -14,8 +14,9 @@ from tf_nqs import defaults
 from tf_nqs.config.ansatz import AnsatzSettings, check_contact_zone
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.evaluation import EvaluationSettings
-from tf_nqs.config.family import VARIED, FamilySection, FamilySettings, covered_values, member_values
+from tf_nqs.config.family import VARIED, FamilySection, FamilySettings
 from tf_nqs.config.fields import checked_value, field_allowed, field_type, first_problem
+from tf_nqs.config.members import covered_values, member_values
 from tf_nqs.config.reweighting import ReweightingSettings
 from tf_nqs.config.run import RunSettings
 from tf_nqs.config.sampling import SamplingSettings
@@ -217,7 +218,7 @@ class Settings(Section):
             n_particles: A; None where the family has only one.
             interaction_strength: as the interaction has it; None where the family has only one.
             interaction_range: in a_ho; None where the family has only one.
-            extrapolate: whether a value may lie outside of what the family covers.
+            extrapolate: whether strength and range may lie outside of what the family covers.
 
         Raises:
             SettingsError: a value is missing, not covered by the family, or not allowed.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from tf_nqs import defaults
+from tf_nqs.config.errors import SettingsError, shown_setting
+from tf_nqs.config.family import VARIED
 from tf_nqs.config.section import CountOrZero, Section
 
 
@@ -16,7 +20,8 @@ class TransferSettings(Section):
         min_length=1,
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Folder of the run whose weights training starts from: all weights for the same number of "
-        "particles, otherwise those whose shape does not depend on it; default: random weights.",
+        "particles, otherwise those whose shape does not depend on it; of a family those of the member with the run's "
+        "system; default: random weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
@@ -33,6 +38,33 @@ class TransferSettings(Section):
         description="Train the frozen layers too when early stopping would first end training; training then "
         "continues and early stopping starts again.",
     )
+
+
+def member_to_start_from(source: Any, settings: Any) -> dict[str, Any] | None:
+    """Returns which member of a family's run a run starts from: the one of its own system, inside the range or not.
+
+    Args:
+        source: `Settings` of the run that weights are transferred from.
+        settings: `Settings` of the run that starts.
+
+    Returns:
+        The arguments of `Settings.member`; None where both are single systems, or both families.
+
+    Raises:
+        SettingsError: a family would start from a single system, or the systems differ in what no family varies.
+    """
+    if source.is_family == settings.is_family:
+        return None
+    if settings.is_family:
+        raise SettingsError("is the run of a single system, which has no weights for others; must be that of a family")
+    before, now = source.system.resolved(), settings.system.resolved()
+    for leaf, value in now.items():
+        if leaf not in VARIED and before[leaf] != value:
+            was, is_now = shown_setting(before[leaf]), shown_setting(value)
+            raise SettingsError(f"is a family with {leaf} = {was}, the run has {is_now}; must be the same")
+    member = {leaf: now[leaf] for leaf in VARIED} | {"extrapolate": True}
+    source.member(**member)
+    return member
 
 
 def check_release(transfer: TransferSettings, iterations: int, early_stopping: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import shown
-from tf_nqs.config.family import corners, covered_values
+from tf_nqs.config.family import corners
+from tf_nqs.config.members import covered_values
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.physics.contact_zone import contact_zone
 

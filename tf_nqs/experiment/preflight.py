@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.chain import Chain
+from tf_nqs.config.transfer import member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
 from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark
 
@@ -55,9 +58,46 @@ def _check_source(settings: Settings) -> None:
         return
     folder = RunFolder.finished(source, "transfer_from")
     check_model(folder.settings)
+    source_of(settings)
     before, now = folder.settings.ansatz.ansatz, settings.ansatz.ansatz
     if before != now:
         raise SettingsError(f"{folder.name}: has ansatz = {before}, the run ansatz = {now}; must be the same")
+
+
+def source_of(settings: Settings) -> tuple[RunFolder, dict[str, Any] | None] | None:
+    """Returns the folder that weights are transferred from, and which member if it is that of a family.
+
+    Args:
+        settings: of the run that starts; None is returned if it starts from random weights.
+
+    Raises:
+        SettingsError: it is no run, or cannot be transferred from.
+    """
+    source = settings.transfer.transfer_from
+    if source is None:
+        return None
+    folder = RunFolder.finished(source, "transfer_from")
+    try:
+        return folder, member_to_start_from(folder.settings, settings)
+    except SettingsError as error:
+        raise SettingsError(f"{folder.name}: {error}") from error
+
+
+def with_unit_of_source(settings: Settings) -> Settings:
+    """Returns the settings with the pair_length of the family that the run starts from, unless they give one.
+
+    The weights of a member belong to the family's unit of distances, not to that of a run of its own.
+
+    Raises:
+        SettingsError: as `source_of`.
+    """
+    if settings.transfer.transfer_from is None or settings.ansatz.pair_length is not None:
+        return settings
+    source = source_of(settings)
+    if source is None or source[1] is None:
+        return settings
+    length = source[0].settings.resolved()["pair_length"]
+    return settings.model_copy(update={"ansatz": settings.ansatz.model_copy(update={"pair_length": length})})
 
 
 def config_of_run(run_dir: str | None) -> str:

@@ -12,6 +12,7 @@ from tf_nqs.ansatz.protocol import HasClusterStart, HasOrbitals
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.resume import MAY_CHANGE, differences
 from tf_nqs.exact import narrow_well
+from tf_nqs.experiment.preflight import source_of
 from tf_nqs.experiment.transfer import carry_walkers, transfer_from
 from tf_nqs.storage.checkpoints import Checkpoint, newest_checkpoint
 from tf_nqs.storage.run_folder import RunFolder
@@ -73,8 +74,9 @@ class Start:
         source = settings.transfer.transfer_from
         if self.checkpoint or source is None:
             return self
-        report = transfer_from(source, vmc.ansatz)
-        walkers = "new, burnt in" if report.kind == "particle" else carry_walkers(source, vmc)
+        found = source_of(settings)
+        report = transfer_from(source, vmc.ansatz, member=found[1] if found else None)
+        walkers = carry_walkers(source, vmc) if report.kind == "interaction" else "new, burnt in"
         report = report._replace(walkers=walkers)
         logger.info("\n".join(report.lines()))
         return replace(self, transfer=report._asdict())
@@ -93,7 +95,9 @@ class Start:
             return
         if isinstance(vmc.ansatz, HasOrbitals):
             self._fit_orbitals(vmc, settings)
-        elif isinstance(vmc.ansatz, HasClusterStart) and (self.transfer or {"kind": "particle"})["kind"] == "particle":
+        elif (
+            isinstance(vmc.ansatz, HasClusterStart) and (self.transfer or {"kind": "particle"})["kind"] != "interaction"
+        ):
             size = start_as_cluster(vmc, seed, keep_weights=self.transfer is not None)
             if size is not None:
                 what = "the walkers start" if self.transfer else "wave function and walkers start"

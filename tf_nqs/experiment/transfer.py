@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,8 @@ class Transfer(NamedTuple):
 
     Attributes:
         source: the run folder, or the class of the model, that the weights come from.
-        kind: "interaction" for the same number of particles, where all weights are copied, else "particle".
+        kind: "interaction" for the same number of particles, where all weights are copied, "family" for those of a
+            member of a family, else "particle".
         copied: weight -> number of its parameters, for those copied.
         drawn: the same for those that keep the random start values of the ansatz, because their shape depends on A.
         frozen: the same for those, copied or not, that are not trainable.
@@ -60,7 +61,12 @@ class Transfer(NamedTuple):
         return lines + ([f"  walkers: {self.walkers}"] if self.walkers else [])
 
 
-def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_equivariant: bool = False) -> Transfer:
+def transfer_from(
+    source: str | Path | keras.Model,
+    ansatz: keras.Model,
+    freeze_equivariant: bool = False,
+    member: Mapping[str, Any] | None = None,
+) -> Transfer:
     """Copies the weights of a trained wave function into a new one, as far as their shapes allow.
 
     With the same number of particles A all weights are copied (interaction transfer). With another one, larger or
@@ -72,6 +78,7 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
         source: the folder of a run, or a model.
         ansatz: the model that the weights are copied to; if layers are to be frozen, not yet compiled in a trainer.
         freeze_equivariant: whether the ansatz' `equivariant_layers` are frozen.
+        member: of the run of a family the arguments of `Run.at`, which pick the member that the weights come from.
 
     Returns:
         The names and sizes of the weights that were copied, that were not, and that are frozen.
@@ -92,7 +99,7 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
     """
     is_model = isinstance(source, keras.Model)
     name = type(source).__name__ if is_model else str(source)
-    model = source if is_model else _load(name)
+    model = source if is_model else _load(name, member)
     try:
         copied = _matching(model, ansatz)
     except TransferError as error:
@@ -105,7 +112,7 @@ def transfer_from(source: str | Path | keras.Model, ansatz: keras.Model, freeze_
     trainable = {id(weight) for weight in ansatz.trainable_variables}
     return Transfer(
         source=name,
-        kind="particle" if _differ_in_particles(model, ansatz) else "interaction",
+        kind="family" if member else "particle" if _differ_in_particles(model, ansatz) else "interaction",
         copied=_sizes(weight for weight in ansatz.weights if id(weight) in taken),
         drawn=_sizes(weight for weight in ansatz.weights if id(weight) not in taken),
         frozen=_sizes(weight for weight in ansatz.weights if id(weight) not in trainable),
@@ -128,10 +135,11 @@ def freeze_equivariant_layers(ansatz: keras.Model) -> None:
     set_trainable(ansatz.equivariant_layers, False)
 
 
-def _load(run_dir: str) -> keras.Model:
-    """Returns the ansatz of a run folder; errors name the setting transfer_from."""
+def _load(run_dir: str, member: Mapping[str, Any] | None) -> keras.Model:
+    """Returns the ansatz of a run folder, or of a member of a family; errors name the setting transfer_from."""
     try:
-        return read_run(RunFolder.finished(run_dir, "transfer_from")).ansatz
+        run = read_run(RunFolder.finished(run_dir, "transfer_from"))
+        return (run.at(**member) if member else run).ansatz
     except SettingsError as error:
         raise TransferError(str(error)) from error
 

@@ -29,7 +29,7 @@ def put_away_results(folder: RunFolder) -> None:
         *(folder.evaluation, folder.diffusion, folder.diffusion_plot),
         *(folder.observables, folder.observable_plots),
     )
-    measured = [path for path in later if path.exists()]
+    measured = [path for path in later if path.exists()] + folder.files_of_members()
     measured += sorted(entry for entry in folder.path.iterdir() if entry.is_dir() and is_export(entry))
     if measured:
         aside = _make_subfolder(folder)

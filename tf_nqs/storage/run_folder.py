@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import functools
 import os
@@ -175,6 +176,21 @@ class RunFolder(os.PathLike):
             return read_result(self.result) if self.result.is_file() else {}
         except (OSError, ValueError) as error:
             raise self.unreadable(self.result, error) from error
+
+    def of_member(self, label: str) -> RunFolder:
+        """Returns the same folder of a family, where later measurements are in files of one member.
+
+        Args:
+            label: of the member, as `tf_nqs.config.family.member_label` returns it.
+        """
+        folder = copy.copy(self)
+        folder.evaluation = self.path / f"evaluation_{label}.json"
+        folder.observables, folder.observable_plots = (self.path / f"observables_{label}{end}" for end in (".npz", ""))
+        return folder
+
+    def files_of_members(self) -> list[Path]:
+        """Returns all later measurements of members of a family, see `of_member`."""
+        return sorted(one for name in ("evaluation_*.json", "observables_*") for one in self.path.glob(name))
 
     def unreadable(self, file: Path, error: Exception) -> RunFolderError:
         """Returns the error that says that a file of the folder cannot be read."""
