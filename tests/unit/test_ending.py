@@ -11,8 +11,9 @@ from tests.unit.figures.stand_ins import blank_result, write_run
 from tf_nqs.analysis.verdict import Doubt
 from tf_nqs.config import settings_from
 from tf_nqs.experiment.ending import closing_lines, judged
-from tf_nqs.storage.result import RunResult
-from tf_nqs.storage.run_folder import CHAIN_MARK
+from tf_nqs.experiment.run import _write
+from tf_nqs.storage.result import RunResult, read_result
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder
 from tf_nqs.studies.plan import Plan, PlannedRun, earlier_results
 
 HEALTHY = {
@@ -149,3 +150,24 @@ def test_advice_suits_what_is_not_the_ground_state(cause, advice, tmp_path):
     settings, result = settings_from(None, {"n_particles": 2}), RunResult(**blank_result() | HEALTHY)
     result, doubts = judged(result, settings, {}, [Doubt(cause, "not the ground state")])
     assert advice in closing_lines(result, doubts, settings, tmp_path)[0]
+
+
+def test_a_family_lists_its_systems_and_names_commands_on_one_of_them(tmp_path, messages):
+    members = [{"n_particles": 4, "interaction_strength": -5.0, "interaction_range": 0.5}]
+    members[0] |= {"energy": 4.5, "energy_error": 0.01, "variance": 0.2}
+    given = {"n_particles": [2, 4], "interaction_strength": [-10.0, 20.0], "ansatz": "jastrow"}
+    result = RunResult(**blank_result() | {"members": members, "stop_reason": "iterations", "n_iterations": 400})
+    folder = RunFolder(tmp_path)
+    assert _write(result, settings_from(None, given), folder).converged is None
+    written = read_result(folder.result)
+    assert written["members"] == members and written["energy"] is None
+    table, closing = messages[-2:]
+    assert "Energy" not in table and "Seconds" in table
+    assert "4.500(10)" in closing and "Verdict" not in closing
+    assert f"python -m tf_nqs.evaluate --run_dir={tmp_path} --n_particles=4 --interaction_strength=5 " in closing
+
+
+def test_the_result_of_a_single_system_has_no_members(tmp_path):
+    result = RunResult(**blank_result() | HEALTHY)
+    _write(result, settings_from(None, {"n_particles": 4}), RunFolder(tmp_path))
+    assert "members" not in read_result(tmp_path / "result.json")

@@ -74,6 +74,12 @@ def test_a_family_names_one_member_and_all_values():
     assert not single.is_family and single.family.n_particles == ()
 
 
+def test_the_title_names_all_values():
+    assert settings_from(None, FAMILY).title() == "A = 2, 3, 5, V0 = -20 to 20, sigma0 = 0.25 to 1"
+    assert family(interaction_strength=[5.0, -1.0, 0.5]).title() == "A = 4, V0 = 5, -1, 0.5, sigma0 = 0.5"
+    assert family().system.title() == "A = 4, V0 = 0, sigma0 = 0.5"
+
+
 def test_trained_ranges_are_longer_than_those_asked_for():
     covered = settings_from(None, FAMILY | {"margin": 0.1}).family
     assert covered.trained("interaction_strength") == (-24.0, 24.0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.trend import N_BATCHES
 
 PARAMETERS = ("n_particles", "interaction_strength", "interaction_range")
@@ -16,6 +18,9 @@ PARAMETERS = ("n_particles", "interaction_strength", "interaction_range")
 
 CONDITION_COLUMNS = ("iteration", *PARAMETERS, "energy", "energy_error", "variance")
 """Header of conditions.csv; new columns are appended."""
+
+MOST_ROWS = 16
+"""Of the table of a family's systems."""
 
 _ROWS_PER_COEFFICIENT = 5
 """Shorter windows are fitted by a constant."""
@@ -78,3 +83,24 @@ def _mean_square_of_mean(residuals: np.ndarray, n_coefficients: int) -> float:
         residuals = residuals[len(residuals) - size * N_BATCHES :].reshape(N_BATCHES, size).mean(axis=1)
     freedom = len(residuals) - n_coefficients
     return float(np.sum(residuals**2) / freedom / len(residuals)) if freedom > 0 else math.nan
+
+
+def members_table(members: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the systems of a family as a table for the terminal, of many only some evenly spaced ones.
+
+    Args:
+        members: as `smoothed_conditions` returns them.
+    """
+    chosen = [members[round(at)] for at in np.linspace(0, len(members) - 1, min(MOST_ROWS, len(members)))]
+    rows = [
+        (
+            f"{one['n_particles']}",
+            f"{one['interaction_strength']:.3f}",
+            f"{one['interaction_range']:.3f}",
+            "-" if one["energy"] is None else format_with_error(one["energy"], one["energy_error"]),
+            "-" if one["variance"] is None else f"{one['variance']:.3g}",
+        )
+        for one in chosen
+    ]
+    header = ("A", "Strength", "Range (a_ho)", "Energy (ħω)", "Variance ((ħω)²)")
+    return terminal_table([rows], header, n_left=0)

@@ -31,7 +31,8 @@ def result_table(
             seconds_compile, seed, versions; n_repairs, n_restarted, n_rejected, non_finite_share,
             non_finite_share_training, shown only if above zero; converged and not_converged_because, and
             diffusion_energy and diffusion_energy_error, shown if present.
-            A value that is missing, None or nan is shown as "-"; other keys are ignored.
+            A value that is missing, None or nan is shown as "-"; other keys are ignored. With `members` it is the
+            result of a family: only the rows of the run are shown.
         styled: whether to write terminal escapes (bold, dim); None: if stdout is a terminal.
         ascii_only: whether to write only ASCII characters; None: unless stdout accepts UTF-8.
         width: maximum number of columns; longer texts are folded. None: that of the terminal, 100 without one.
@@ -39,7 +40,8 @@ def result_table(
     Returns:
         The table, without a newline at its end.
     """
-    sections = [section(result) for section in (_energy_rows, _sampling_rows, _run_rows)]
+    rows_of = (_run_rows,) if result.get("members") is not None else (_energy_rows, _sampling_rows, _run_rows)
+    sections = [section(result) for section in rows_of]
     return terminal_table(sections, n_left=2, styled=styled, ascii_only=ascii_only, width=width)
 
 

@@ -80,7 +80,7 @@ def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: flo
     for key, pair in with_error.items():
         measured[key], measured[f"{key}_error"] = map(finite_or_none, pair or (None, None))
     evaluation = {
-        **{key: earlier.get(key) for key in RunResult.__annotations__},
+        **{key: earlier.get(key) for key in RunResult.__annotations__ if key != "members"},
         **measured,
         **{f"reference_{key}": value for key, value in reference._asdict().items()},
         "deviation_in_sigma": make_result.deviation_in_sigma(measurement, reference),

@@ -203,6 +203,10 @@ class Settings(Section):
         """Whether one network learns several systems; `system` is then one of them, see `representative`."""
         return bool(self.family.varied())
 
+    def title(self) -> str:
+        """Returns what is written above a plot: the system, or the family."""
+        return self.system.title(self.family.varied())
+
     def member(
         self,
         n_particles: int | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -82,14 +83,20 @@ class SystemSettings(Section):
         leaves = ("n_particles", "interaction_strength", "interaction_range")
         return {leaf: self.resolved()[leaf] for leaf in leaves} | {"trap": self.trap == "harmonic"}
 
-    def title(self) -> str:
-        """Returns what is written above a plot."""
+    def title(self, varied: Mapping[str, Sequence[float]] | None = None) -> str:
+        """Returns what is written above a plot.
+
+        Args:
+            varied: setting -> its values, of a family: two of interaction_strength or interaction_range are a range.
+        """
         has_strength = self.interaction in SYMBOLS
-        width = self.resolved()["interaction_range"]
-        parts = [f"A = {self.n_particles}"]
+        values = self.resolved() | dict(varied or {})
+        width = _in_words("interaction_range", values["interaction_range"])
+        strength = _in_words("interaction_strength", values["interaction_strength"])
+        parts = [f"A = {_in_words('n_particles', values['n_particles'])}"]
         parts += [] if self.interaction == defaults.INTERACTION else [_WORDS.get(self.interaction, self.interaction)]
-        parts += [f"{SYMBOLS[self.interaction]} = {self.interaction_strength:g}"] if has_strength else []
-        parts += [f"{'sigma0' if self.interaction == 'gaussian' else 'range'} = {width:g}"] if width else []
+        parts += [f"{SYMBOLS[self.interaction]} = {strength}"] if has_strength else []
+        parts += [f"{'sigma0' if self.interaction == 'gaussian' else 'range'} = {width}"] if width else []
         parts += [f"pair stiffness = {self.pair_stiffness:g}"] if self.pair_stiffness else []
         parts += [_TRAP_WORDS[str(self.trap)].format(self)] if self.trap != defaults.TRAP else []
         return ", ".join(parts)
@@ -100,6 +107,14 @@ class SystemSettings(Section):
         check_parameters(self.named())
         check_bound(self.named())
         return self
+
+
+def _in_words(leaf: str, value: float | Sequence[float] | None) -> str:
+    """A number, a range or a list for a title."""
+    if not isinstance(value, Sequence):
+        return "" if value is None else f"{value:g}"
+    is_range = leaf != "n_particles" and len(value) == 2
+    return (" to " if is_range else ", ").join(f"{one:g}" for one in value)
 
 
 _WORDS = {"soft_coulomb": "soft Coulomb", "calogero": "Calogero", "none": "no interaction"}

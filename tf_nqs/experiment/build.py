@@ -159,7 +159,9 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
 
 
 def find_reference(settings: Settings) -> Reference:
-    """Returns the exact energy, or the best known one, of the system that the settings describe."""
+    """Returns the exact energy, or the best known one, of the system that the settings describe; none of a family."""
+    if settings.is_family:
+        return Reference(None, "none", None)
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
     is_gaussian = system.gaussian() is not None
     needs_diagonalisation = is_gaussian and system.n_particles > 2 and system.interaction_strength != 0
@@ -198,7 +200,8 @@ def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) ->
         folder: of the run.
     """
     system = settings.system
-    lines = [f"{system.n_particles} fermions, {ansatz.count_params()} parameters; results go to {folder.path}"]
+    what = f"a family of systems, {settings.title()}" if settings.is_family else f"{system.n_particles} fermions"
+    lines = [f"{what}, {ansatz.count_params()} parameters; results go to {folder.path}"]
     in_float32 = isinstance(ansatz, HasOrbitals) and settings.ansatz.dtype == "float32"
     if in_float32 and system.n_particles >= _MANY_PARTICLES:
         lines.append("the Slater matrices of this many particles are nearly singular: consider --dtype=float64")

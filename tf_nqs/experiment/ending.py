@@ -88,9 +88,7 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
     target = settings.evaluation.target_error
     if result.energy_error is not None and result.energy_error > target and "precision" not in causes:
         lines.append(f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
-    name = shlex.quote(
-        str(Path("exported", re.sub(f"[{re.escape(UNREADABLE)}]", "_", folder.name)))
-    )  # TensorFlow cannot load such paths
+    name = _export_folder(folder)
     return [
         *lines,
         f"results are in {folder}; next:",
@@ -98,6 +96,29 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
         f"  {observe} {run_dir}    measures densities and correlations",
         f"  {export} {run_dir} --output={name}    exports the wave function",
     ]
+
+
+def closing_lines_of_family(settings: Settings, folder: Path) -> list[str]:
+    """Returns the lines below the table of a family: the folder of the results, and commands on one of its members.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+    """
+    _, evaluate, observe, export = _COMMANDS[Path(sys.argv[0]).name == "train.py"]
+    values = [f"--{leaf}={getattr(settings.system, leaf):.3g}" for leaf in settings.family.varied()]
+    member = " ".join([f"--run_dir={shlex.quote(str(folder))}", *values])
+    return [
+        f"results are in {folder}; next, of any member:",
+        f"  {evaluate} {member}    measures its energy",
+        f"  {observe} {member}    measures its densities and correlations",
+        f"  {export} {member} --output={_export_folder(folder)}    exports its wave function",
+    ]
+
+
+def _export_folder(folder: Path) -> str:
+    """Returns where an export may go: a path that TensorFlow can load."""
+    return shlex.quote(str(Path("exported", re.sub(f"[{re.escape(UNREADABLE)}]", "_", folder.name))))
 
 
 def _sizes(settings: Settings) -> str:

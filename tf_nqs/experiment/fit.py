@@ -10,6 +10,7 @@ import keras
 
 from tf_nqs.analysis import make_criterion
 from tf_nqs.callbacks import (
+    ConditionsLog,
     EnergyEarlyStopping,
     ProgressLine,
     ReleaseLayers,
@@ -68,7 +69,8 @@ def train(
     repair = RepairTraining(training.max_repairs, early_stopping)
     callbacks = [repair, RunLog(folder.path, reference.energy, to_toml(settings)), WeightsCheckpoint(folder.weights)]
     release = _releasing(vmc, settings, early_stopping)
-    callbacks += [callback for callback in (early_stopping, release, best) if callback]
+    conditions = ConditionsLog(folder.path) if settings.is_family else None
+    callbacks += [callback for callback in (conditions, early_stopping, release, best) if callback]
     if training.max_seconds is not None:
         callbacks.append(TimeLimit(training.max_seconds, start.seconds))
     if not settings.run.quiet:
@@ -92,6 +94,7 @@ def train(
         n_restarted=repair.n_restarted,
         non_finite_share_training=repair.non_finite_share,
         n_rejected=int(vmc.natural_gradient.n_rejected) if vmc.natural_gradient else 0,
+        members=conditions and conditions.members,
     )
 
 
@@ -147,6 +150,6 @@ def _fit(
 def _close(callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Closes files and the progress line after an error, which Keras does not report to callbacks."""
     for callback in callbacks:
-        if isinstance(callback, ProgressLine | RunLog):
+        if isinstance(callback, ProgressLine | RunLog | ConditionsLog):
             with contextlib.suppress(OSError):  # of a full disk, which is being reported already
                 callback.close()

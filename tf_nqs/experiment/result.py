@@ -36,7 +36,7 @@ def make_result(
     settings: Settings,
     vmc: VariationalMonteCarlo,
     reference: Reference,
-    measurement: EnergyMeasurement,
+    measurement: EnergyMeasurement | None,
     convergence: Convergence,
     seconds_training: float,
     seconds_total: float,
@@ -47,28 +47,30 @@ def make_result(
         settings: of the run.
         vmc: the trainer.
         reference: the exact energy, or the best one known.
-        measurement: of the trained wave function.
+        measurement: of the trained wave function; None for a family, which has no energy of its own.
         convergence: report of early stopping, transfer and rollbacks.
         seconds_training: time of the training.
         seconds_total: time of the whole run.
     """
-    known = {name: value for name, value in measurement._asdict().items() if name in RunResult.__annotations__}
+    values = dict.fromkeys(EnergyMeasurement._fields) if measurement is None else measurement._asdict()
+    known = {name: value for name, value in values.items() if name in RunResult.__annotations__}
     measured: dict[str, Any] = {name: finite_or_none(value) for name, value in known.items()}
-    if not math.isfinite(measurement.energy) and convergence.stop_explanation is None:
+    has_failed = measurement is not None and not math.isfinite(measurement.energy)
+    if has_failed and convergence.stop_explanation is None:
         convergence = convergence._replace(stop_explanation="no sample of the measurement has a finite energy")
     return RunResult(
         **measured,
         reference_energy=reference.energy,
         reference_kind=reference.kind,
         reference_uncertainty=reference.uncertainty,
-        deviation_in_sigma=deviation_in_sigma(measurement, reference),
+        deviation_in_sigma=deviation_in_sigma(measurement, reference) if measurement else None,
         n_parameters=vmc.ansatz.count_params(),
         n_trainable_parameters=sum(math.prod(weight.shape) for weight in vmc.ansatz.trainable_variables),
         n_iterations=int(vmc.iteration),
         n_samplings=int(vmc.reuse.n_samplings),
-        stop_reason=vmc.stop_reason if math.isfinite(measurement.energy) else "failed",
+        stop_reason="failed" if has_failed else vmc.stop_reason,
         **convergence._asdict(),
-        non_finite_share=measurement.non_finite_share,
+        non_finite_share=measurement.non_finite_share if measurement else 0.0,
         seconds_total=seconds_total,
         seconds_training=seconds_training,
         seconds_compile=vmc.seconds_compile,

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tf_nqs.analysis import plot_energy, read_metrics, result_table
+from tf_nqs.analysis.conditions import members_table
 from tf_nqs.analysis.words import stop_words
 from tf_nqs.callbacks import save_weights
 from tf_nqs.callbacks.events import write_measured
@@ -27,7 +28,7 @@ from tf_nqs.experiment.build import (
 )
 from tf_nqs.experiment.contact_zones import check_contact_zones
 from tf_nqs.experiment.diffusion import reference_by_diffusion
-from tf_nqs.experiment.ending import closing_lines, find_other_states, judged
+from tf_nqs.experiment.ending import closing_lines, closing_lines_of_family, find_other_states, judged
 from tf_nqs.experiment.fit import train
 from tf_nqs.experiment.preflight import with_unit_of_source
 from tf_nqs.experiment.profiling import profile_run
@@ -82,7 +83,8 @@ def run_in(
     logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
     is_exact = settings.evaluation.reference in ("auto", "exact")
     reference = find_reference(settings) if is_exact else Reference(None, "none", None)
-    logger.info(reference_line(reference, settings))
+    if not settings.is_family:
+        logger.info(reference_line(reference, settings))
     with clock_beside("compiling ...", settings.run.quiet):
         vmc.warm_up()
 
@@ -93,11 +95,12 @@ def run_in(
 
     save_weights(vmc.ansatz, folder.weights, int(vmc.iteration))
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
-        profile_run(vmc, folder, settings.system.title())
-    measurement = _measure(vmc, settings)
-    save_walkers(vmc, folder)
-    if settings.evaluation.reference == "diffusion":
-        reference = reference_by_diffusion(vmc, settings, folder, measurement)
+        profile_run(vmc, folder, settings.title())
+    measurement = None if settings.is_family else _measure(vmc, settings)
+    if measurement is not None:
+        save_walkers(vmc, folder)
+        if settings.evaluation.reference == "diffusion":
+            reference = reference_by_diffusion(vmc, settings, folder, measurement)
     seconds = seconds_training, start.seconds + time.monotonic() - started
     return _write(make_result(settings, vmc, reference, measurement, convergence, *seconds), settings, folder)
 
@@ -122,14 +125,19 @@ def _measure(vmc: VariationalMonteCarlo, settings: Settings) -> EnergyMeasuremen
 def _write(result: RunResult, settings: Settings, folder: RunFolder) -> RunResult:
     """Writes the result with its verdict and the plot, and logs the table; returns the result."""
     metrics = _read_metrics(folder)
-    result, doubts = judged(result, settings, metrics, find_other_states(result, settings))
-    replace_text(folder.result, json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
+    if settings.is_family:
+        closing = [members_table(result.members or []), *closing_lines_of_family(settings, folder.path)]
+    else:
+        result, doubts = judged(result, settings, metrics, find_other_states(result, settings))
+        closing = closing_lines(result, doubts, settings, folder.path)
+    entries = {name: value for name, value in asdict(result).items() if name != "members" or settings.is_family}
+    replace_text(folder.result, json.dumps(entries, indent=2, allow_nan=False) + "\n")
     if metrics:
         measured = None if result.energy is None else (result.energy, result.energy_error)
-        plot_energy(metrics, result.reference_energy, folder.plot, settings.system.title(), measured=measured)
+        plot_energy(metrics, result.reference_energy, folder.plot, settings.title(), measured=measured)
     write_measured(folder.path, result.n_iterations, result.energy, result.energy_error)
-    logger.info(result_table(asdict(result)))
-    logger.info("\n".join(closing_lines(result, doubts, settings, folder.path)))
+    logger.info(result_table(entries))
+    logger.info("\n".join(closing))
     return result
 
 

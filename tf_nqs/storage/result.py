@@ -22,6 +22,7 @@ class Convergence(NamedTuple):
     n_restarted: int = 0
     non_finite_share_training: float = 0.0
     n_rejected: int = 0
+    members: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class RunResult:
         is_mixed: whether the Markov chains of the measurement agree, by R-hat.
         converged: whether there is no doubt about the energy, see `tf_nqs.analysis.verdict.find_doubts`.
         not_converged_because: the doubts, in words.
+        members: of a family, its systems at the end of training, each with n_particles, interaction_strength,
+            interaction_range, energy, energy_error and variance, see `tf_nqs.callbacks.ConditionsLog`; the energy of a
+            family as a whole, and all that belongs to it, is None.
     """
 
     energy: float | None
@@ -89,6 +93,7 @@ class RunResult:
     is_mixed: bool | None = None
     converged: bool | None = None
     not_converged_because: list[str] | None = None
+    members: list[dict[str, Any]] | None = None
 
 
 REQUIRED = frozenset(field.name for field in fields(RunResult) if field.default is MISSING)

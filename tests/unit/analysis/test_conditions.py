@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tf_nqs.analysis.conditions import smoothed_conditions
+from tf_nqs.analysis.conditions import MOST_ROWS, members_table, smoothed_conditions
 
 
 def drifting(n_iterations, n_systems, curve, noise=0.0, rho=0.0, seed=0):
@@ -82,3 +82,13 @@ def test_energies_that_are_not_finite_are_left_out():
     assert found[1]["energy"] is None and found[1]["variance"] is None
     one = smoothed_conditions({name: values[:1] for name, values in drifting(1, 1, parabola).items()})
     assert one[0]["energy_error"] is None
+
+
+def test_the_table_shows_some_of_many_systems():
+    members = smoothed_conditions(drifting(100, 40, parabola))
+    members[0] |= {"energy": None, "energy_error": None, "variance": None}
+    lines = members_table(members).splitlines()
+    rows = [line for line in lines if " 0.500 " in line]
+    assert len(rows) == MOST_ROWS and "-" in rows[0].split("0.500")[1]
+    assert f"{members[-1]['interaction_strength']:.3f}" in rows[-1]
+    assert len([line for line in members_table(members[:3]).splitlines() if " 0.500 " in line]) == 3
