@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from tf_nqs.analysis.conditions import CONDITION_COLUMNS, smoothed_conditions
+from tf_nqs.callbacks.events import ConditionEvents
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.whole_numbers import whole_number
@@ -21,7 +22,7 @@ _BEGIN_FIRST = "Keras calls on_train_begin first"
 
 
 class ConditionsLog(IterationCallback):
-    """Writes `conditions.csv` of a family's training: for every 100 iterations a row per system.
+    """Writes `conditions.csv` of a family: for every 100 iterations a row per system, and a point in TensorBoard.
 
     A row has the system at its mean place in these iterations, its energy there, the error and the mean variance, see
     `tf_nqs.analysis.conditions.smoothed_conditions`. Single iterations would make a file of tens of megabytes.
@@ -53,6 +54,7 @@ class ConditionsLog(IterationCallback):
         if not self._file.tell():
             self._writer.writerow(CONDITION_COLUMNS)
         self._file.flush()
+        self._events = ConditionEvents(self.folder)
 
     def get_state(self) -> dict[str, Any]:
         assert self._file, _BEGIN_FIRST
@@ -83,12 +85,14 @@ class ConditionsLog(IterationCallback):
             cells = [iteration, *(row[name] for name in CONDITION_COLUMNS[1:])]
             self._writer.writerow(["" if cell is None else repr(cell) for cell in cells])
         self._file.flush()
+        self._events.write(iteration, self._last)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         del logs
         self.close()
 
     def close(self) -> None:
-        """Closes the file; to be called when training was interrupted, which Keras does not report."""
+        """Closes both files; to be called when training was interrupted, which Keras does not report."""
         if self._file:
             self._file.close()
+            self._events.close()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +21,7 @@ from tf_nqs.storage.files import error_number
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.trainer import Trainer
 
-REFERENCE_FOLDER, MEASURED_FOLDER = "reference", "measured"
+REFERENCE_FOLDER, MEASURED_FOLDER, CONDITIONS_FOLDER = "reference", "measured", "conditions"
 
 ENERGY = "energy/energy"
 
@@ -85,6 +86,41 @@ class Events:
             self._writer.close()
             if self._reference:
                 self._reference.close()
+
+
+class ConditionEvents:
+    """Writes the energies of a family's systems, a curve for each.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        OSError: a file cannot be written; also of `write` and `close`.
+    """
+
+    def __init__(self, folder: Path):
+        with _telling_what_failed():
+            self._writer = tf.summary.create_file_writer(str(RunFolder(folder).events / CONDITIONS_FOLDER))
+
+    def write(self, iteration: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes a point of every curve, named by the number of particles and the system's place among theirs.
+
+        Args:
+            iteration: the last one of those that make the rows.
+            rows: of the systems, ascending, see `tf_nqs.analysis.conditions.smoothed_conditions`.
+        """
+        counts: dict[int, int] = {}
+        with _telling_what_failed(), self._writer.as_default(iteration):
+            for row in rows:
+                n_particles = row["n_particles"]
+                counts[n_particles] = place = counts.get(n_particles, 0) + 1
+                if row["energy"] is not None:
+                    tf.summary.scalar(f"conditions/A{n_particles}_{place:02d}", row["energy"])
+
+    def close(self) -> None:
+        """Closes the file."""
+        with _telling_what_failed():
+            self._writer.close()
 
 
 def optimiser_values(model: Trainer) -> dict[str, float]:

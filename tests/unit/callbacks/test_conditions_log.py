@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
 
 from tf_nqs.analysis.conditions import CONDITION_COLUMNS
 from tf_nqs.callbacks import ConditionsLog
@@ -81,3 +83,16 @@ def test_a_short_training_has_members_too(tmp_path):
     untrained.begin(None)
     assert untrained.members == []
     untrained.close()
+
+
+def test_every_system_is_a_curve(tmp_path):
+    callback = ConditionsLog(tmp_path)
+    run(callback, 1, 200, 100)
+    callback.close()
+    found = {}
+    for path in (tmp_path / "tensorboard/conditions").glob("events*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = event_pb2.Event.FromString(record.numpy())
+            found |= {(event.step, one.tag): tf.make_ndarray(one.tensor).item() for one in event.summary.value}
+    assert set(found) == {(step, f"conditions/A2_0{place}") for step in (100, 200) for place in (1, 2, 3)}
+    assert found[200, "conditions/A2_03"] == np.float32(callback.members[2]["energy"])  # as events are
