@@ -12,6 +12,7 @@ from tf_nqs.ansatz.check import brief_name, check_wave_function, prepare_ansatz
 from tf_nqs.ansatz.fermion import FermionAnsatz
 from tf_nqs.ansatz.jastrow import JastrowAnsatz
 from tf_nqs.named_ansatze import ALL_SIZES, ANSATZE, no_such_size
+from tf_nqs.physics.conditions import ConditionSpace
 from tf_nqs.physics.oscillator import sample_free_fermions
 from tf_nqs.runtime.imported import imported
 
@@ -24,7 +25,12 @@ _CHECKED_WALKERS, _CHECK_SEED = 128, (0, 9)
 
 
 def named_ansatz(
-    ansatz: str, n_particles: int, dtype: str, contact_exponent: float, sizes: Mapping[str, Any]
+    ansatz: str,
+    n_particles: int,
+    dtype: str,
+    contact_exponent: float,
+    sizes: Mapping[str, Any],
+    conditions: ConditionSpace | None = None,
 ) -> keras.Model:
     """Returns a wave function by its name; its start values come from Keras' global random state.
 
@@ -34,6 +40,7 @@ def named_ansatz(
         dtype: "float32" or "float64".
         contact_exponent: l of the system's ground state; given to constructors that take it.
         sizes: size -> its value, None for the default of the constructor.
+        conditions: the systems of a family; None for one system.
 
     Raises:
         ValueError: the class cannot be imported, cannot be made of these arguments, or is no wave function of fermions;
@@ -49,7 +56,7 @@ def named_ansatz(
             raise no_such_size(ansatz, leaf, sizes[leaf])
         arguments[argument] = sizes[leaf]
     if ansatz in ANSATZE:
-        return kind(n_particles=n_particles, dtype=dtype, **arguments)
+        return kind(n_particles=n_particles, dtype=dtype, conditions=conditions, **arguments)
     try:
         model = kind(n_particles=n_particles, dtype=dtype, **arguments)
         prepare_ansatz(model, n_particles)

@@ -29,7 +29,7 @@ def diffuse_run(request: Request) -> None:
     options = Options(**{name: request.own[name] for name in Options._fields if name in request.own})
     measured = request.folder.result_values
     reference = exact_reference_of(request, settings)
-    found = diffuse(request.folder, run.system, run.ansatz, settings, measured, reference, options)
+    found = diffuse(request.folder, run.of_one_system(), run.ansatz, settings, measured, reference, options)
     if reference.energy is None:
         _draw_beside_training(request, found)
 

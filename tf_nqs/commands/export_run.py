@@ -37,7 +37,7 @@ def export_run(folder: RunFolder, output: str, overwrite: bool, member: Member |
     try:
         deviations = saved_model.export(
             run.ansatz,
-            run.system,
+            run.of_one_system(),
             output,
             run.settings.training.laplacian,
             texts,

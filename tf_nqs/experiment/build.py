@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from tf_nqs import defaults
 from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
@@ -18,11 +19,11 @@ from tf_nqs.ansatz.protocol import HasOrbitals
 from tf_nqs.config import RunFolderError, Settings, SettingsError
 from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength, reference_energy
 from tf_nqs.experiment.memory import check_model
-from tf_nqs.physics import TrappedFermions
+from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.contact import check_contact
 from tf_nqs.sampling import ReusePolicy, make_sampler
 from tf_nqs.storage.run_folder import RunFolder
-from tf_nqs.training import VariationalMonteCarlo, make_optimizer
+from tf_nqs.training import ConditionPolicy, VariationalMonteCarlo, make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ _UNCOMPUTED = {
 class _Parts(NamedTuple):
     """The parts that a run unpacks into."""
 
-    system: TrappedFermions
+    system: TrappedFermions | FermionFamily
     ansatz: keras.Model
     settings: Settings
 
@@ -52,7 +53,7 @@ class Run(_Parts):
     """A finished run, read back from its folder; unpacks into system, ansatz and settings.
 
     Attributes:
-        system: the Hamiltonian.
+        system: the Hamiltonian; of a family the `FermionFamily`.
         ansatz: the trained wave function.
         settings: all settings of the run.
         folder: where the run is, None for a run that was put together by hand.
@@ -85,20 +86,67 @@ class Run(_Parts):
         except (OSError, ValueError) as error:
             raise folder.unreadable(file, error) from error
 
+    def at(
+        self,
+        n_particles: int | None = None,
+        interaction_strength: float | None = None,
+        interaction_range: float | None = None,
+        extrapolate: bool = False,
+    ) -> Run:
+        """Returns one member of a family: its system, its wave function with all of it in the weights, its settings.
+
+        Args:
+            n_particles: A; None where the family has only one.
+            interaction_strength: as the interaction has it; None where the family has only one.
+            interaction_range: in a_ho; None where the family has only one.
+            extrapolate: whether strength and range may lie outside of what was trained.
+
+        Raises:
+            SettingsError: this is the run of a single system, or the family has no such member.
+
+        Example:
+            >>> system, ansatz, settings = tf_nqs.load("runs/family").at(interaction_strength=7.3)
+        """
+        if not self.settings.is_family:
+            raise SettingsError("at: this is the run of a single system, it has no members")
+        settings = self.settings.member(n_particles, interaction_strength, interaction_range, extrapolate)
+        system = settings.system
+        width = system.resolved()["interaction_range"]
+        place = system.n_particles, system.interaction_strength, defaults.INTERACTION_RANGE if width is None else width
+        member = Run(build_system(settings), self.ansatz.member(*place, extrapolate=True), settings)
+        member.folder = self.folder
+        return member
+
+    def of_one_system(self) -> TrappedFermions:
+        """Returns the Hamiltonian of a run that is no family.
+
+        Raises:
+            SettingsError: it is one.
+        """
+        if isinstance(self.system, FermionFamily):
+            raise SettingsError("run: is that of a family; a member must be chosen, by its parameters")
+        return self.system
+
     def _folder(self, name: str) -> RunFolder:
         if self.folder is None:
             raise RunFolderError(f"run: belongs to no folder, so it has no {name}; must come from tf_nqs.load")
         return RunFolder(self.folder)
 
 
-def build_system(settings: Settings) -> TrappedFermions:
-    """Returns the Hamiltonian that the settings describe.
+def build_system(settings: Settings) -> TrappedFermions | FermionFamily:
+    """Returns the Hamiltonian that the settings describe, or the family of them.
 
     Raises:
         SettingsError: the interaction is a function that cannot be imported, or is no pair potential.
     """
     try:
-        return TrappedFermions(**settings.system.model_dump())
+        leaves = settings.system.model_dump()
+        if not settings.is_family:
+            return TrappedFermions(**leaves)
+        varied = settings.family.varied()
+        if "n_particles" in varied:
+            varied["n_particles"] = sorted(varied["n_particles"])
+        return FermionFamily(**leaves | varied)
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
 
@@ -110,23 +158,30 @@ def build_ansatz(settings: Settings) -> keras.Model:
         SettingsError: it is a class of the user's own that cannot be imported or used.
     """
     system, sizes = settings.system.named(), settings.ansatz.resolved(settings.system)
+    built = build_system(settings) if settings.is_family else None
+    conditions = built.conditions if isinstance(built, FermionFamily) else None
+    parts = system.n_particles, sizes["dtype"], system.contact_exponent, sizes
     try:
-        return named_ansatz(sizes["ansatz"], system.n_particles, sizes["dtype"], system.contact_exponent, sizes)
+        return named_ansatz(sizes["ansatz"], *parts, conditions)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Model) -> VariationalMonteCarlo:
+def build_trainer(
+    settings: Settings, system: TrappedFermions | FermionFamily, ansatz: keras.Model
+) -> VariationalMonteCarlo:
     """Returns the compiled trainer that the settings describe.
 
     Raises:
         SettingsError: the ground state vanishes at contact as the ansatz cannot.
     """
-    training, recipe = settings.training, settings.recipe()
+    training, recipe, family = settings.training, settings.recipe(), settings.family
     try:
-        check_contact(ansatz, system)
+        if isinstance(system, TrappedFermions):
+            check_contact(ansatz, system)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    policy = ConditionPolicy(family.n_conditions, family.drift, family.margin) if settings.is_family else None
     vmc = VariationalMonteCarlo(
         ansatz,
         system,
@@ -138,6 +193,7 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
         clip_doubling_iterations=training.clip_doubling_iterations,
         iterations_per_call=min(training.iterations_per_call, training.iterations),
         seed=settings.run.seed,
+        conditions=policy,
     )
     vmc.compile(
         **make_optimizer(
@@ -147,6 +203,7 @@ def build_trainer(settings: Settings, system: TrappedFermions, ansatz: keras.Mod
             recipe.damping,
             training.damping_decay_iterations,
             recipe.momentum,
+            average_decay=family.average_decay if settings.is_family else 0.0,
             max_step_norm=training.max_step_norm,
             damping_min=recipe.damping_min,
             leverage_bound=recipe.leverage_bound,

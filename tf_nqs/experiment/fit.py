@@ -63,7 +63,8 @@ def train(
     training, stopping = settings.training, settings.stopping
     criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
     early_stopping = EnergyEarlyStopping(stopping.window, criterion, folder.path) if criterion else None
-    best = RestoreBestWeights(stopping.window) if stopping.restore_best else None
+    ends_with_average = settings.is_family and settings.family.average_decay > 0
+    best = RestoreBestWeights(stopping.window) if stopping.restore_best and not ends_with_average else None
     if early_stopping and training.iterations < early_stopping.earliest_iteration:
         logger.info(f"early stopping cannot act before iteration {early_stopping.earliest_iteration}")
     repair = RepairTraining(training.max_repairs, early_stopping)
@@ -145,6 +146,8 @@ def _fit(
     ended_by = "iterations" if start.iteration >= iterations else "time_limit"
     vmc.stop(start.checkpoint.facts["stop_reason"] or ended_by)
     hooks.on_train_end()
+    if vmc.optimizer.use_ema:  # as Keras' fit does at its end
+        vmc.optimizer.finalize_variable_values(vmc.ansatz.trainable_variables)
 
 
 def _close(callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -96,7 +96,9 @@ class Start:
         if isinstance(vmc.ansatz, HasOrbitals):
             self._fit_orbitals(vmc, settings)
         elif (
-            isinstance(vmc.ansatz, HasClusterStart) and (self.transfer or {"kind": "particle"})["kind"] != "interaction"
+            not settings.is_family
+            and isinstance(vmc.ansatz, HasClusterStart)
+            and (self.transfer or {"kind": "particle"})["kind"] != "interaction"
         ):
             size = start_as_cluster(vmc, seed, keep_weights=self.transfer is not None)
             if size is not None:
@@ -108,7 +110,7 @@ class Start:
         iterations, seed = settings.training.pretrain_iterations, settings.run.seed
         if self.transfer:
             logger.info("no pretraining, because the weights were transferred")
-        elif (gaussian := settings.system.gaussian()) and (well := narrow_well(**gaussian)):
+        elif not settings.is_family and (gaussian := settings.system.gaussian()) and (well := narrow_well(**gaussian)):
             cluster = f"clusters of size {well.size:.2g} a_ho"
             logger.info(f"narrow well: the walkers start in {cluster}, to which the orbitals are fitted")
             start_in_cluster(vmc, well.size, seed)

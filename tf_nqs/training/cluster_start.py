@@ -12,7 +12,7 @@ from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
 from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.trainer import Trainer
-from tf_nqs.training.orbital_fit import fit_orbitals
+from tf_nqs.training.orbital_fit import fit_orbitals, orbital_loss
 from tf_nqs.types import Tensor, WalkerState
 
 _ITERATIONS = 400
@@ -61,7 +61,13 @@ def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
 
     vmc.step_factor.assign(_STEP_FACTOR)
     _sharpen(ansatz.equivariant_layers[0].kernel, size)
-    loss = fit_orbitals(ansatz, positions_of, target_of, _ITERATIONS)
+
+    def loss_of(iteration: Tensor) -> Tensor:
+        positions = positions_of(iteration)
+        target = target_of(positions)
+        return orbital_loss(ansatz.orbitals(positions), target)
+
+    loss = fit_orbitals(ansatz, loss_of, _ITERATIONS)
     _place_walkers(vmc, size, seed)
     return loss
 

@@ -95,7 +95,7 @@ def scores_phase(
     is_safe = compilation.jit_compile or is_from_package(ansatz)
     of_one_walker = log_abs_psi if is_safe else with_each_row_twice(log_abs_psi)
     of_walkers = phase_of_rows(lambda *rows: scores(of_one_walker, ansatz.trainable_variables, *rows), *compilation)
-    return lambda positions, *_: of_walkers(positions, *rows_of(conditions))
+    return lambda positions, *others: of_walkers(positions, *rows_of(conditions))
 
 
 def energy_gradient_phase(

@@ -19,6 +19,7 @@ def make_optimizer(
     damping: float = defaults.DAMPING,
     damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
+    average_decay: float = 0.0,
     **natural_gradient: Any,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
@@ -33,6 +34,7 @@ def make_optimizer(
         damping_decay_iterations: the damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant
             one.
         momentum: of spring.
+        average_decay: per iteration, of the average of the weights that training ends with; 0 for the last weights.
         **natural_gradient: other arguments of `NaturalGradient`, which adam leaves alone.
 
     Returns:
@@ -49,15 +51,16 @@ def make_optimizer(
     rate = defaults.LEARNING_RATE[name] if learning_rate is None else learning_rate
     decay = defaults.DECAY_ITERATIONS[name] if decay_iterations is None else decay_iterations
     schedule = _falling("learning_rate", rate, decay)
+    average = {"use_ema": True, "ema_momentum": average_decay} if average_decay else {}
     if name == "adam":
-        return {"optimizer": keras.optimizers.Adam(schedule), "natural_gradient": None}
+        return {"optimizer": keras.optimizers.Adam(schedule, **average), "natural_gradient": None}
     layer = NaturalGradient(
         momentum if name == "spring" else 0.0,
         _falling("damping", damping, damping_decay_iterations),
         form=_FORMS[name],
         **natural_gradient,
     )
-    return {"optimizer": keras.optimizers.SGD(schedule), "natural_gradient": layer}
+    return {"optimizer": keras.optimizers.SGD(schedule, **average), "natural_gradient": layer}
 
 
 def _falling(name: str, start: float, iterations: int) -> float | keras.optimizers.schedules.LearningRateSchedule:

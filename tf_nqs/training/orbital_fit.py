@@ -14,20 +14,13 @@ _LEARNING_RATE = 1e-2
 
 
 def fit_orbitals(
-    ansatz: keras.Model,
-    positions_of: Callable[[Tensor], Tensor],
-    target_of: Callable[[Tensor], Tensor],
-    iterations: int,
-    learning_rate: float | None = None,
+    ansatz: keras.Model, loss_of: Callable[[Tensor], Tensor], iterations: int, learning_rate: float | None = None
 ) -> float:
     """Fits the generalised Slater matrices of an ansatz to given orbitals, by Adam.
 
-    loss = mean over walkers, determinants, particles i and orbitals j of (phi_ij - target_ij)^2.
-
     Args:
-        ansatz: Keras model with `orbitals(positions)`, (n_walkers, D, n_particles, n_particles).
-        positions_of: number of the update -> positions, shape (n_walkers, n_particles).
-        target_of: positions -> orbitals, shape (n_walkers, n_particles, n_particles).
+        ansatz: Keras model.
+        loss_of: number of the update -> loss, see `orbital_loss`.
         iterations: number of updates.
         learning_rate: a constant one; None for one that falls from 1e-2 to nothing.
 
@@ -41,10 +34,8 @@ def fit_orbitals(
 
     def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
         del loss
-        positions = positions_of(iteration)
-        target = target_of(positions)[:, None]
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((ansatz.orbitals(positions) - target) ** 2)
+            loss = loss_of(iteration)
         gradient = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply(gradient, variables)
         return iteration + 1, loss
@@ -55,3 +46,13 @@ def fit_orbitals(
         return tf.while_loop(lambda iteration, _: iteration < iterations, update, start)[1]
 
     return float(updates.get_concrete_function()())
+
+
+def orbital_loss(orbitals: Tensor, target: Tensor) -> Tensor:
+    """Returns the mean over walkers, determinants, particles i and orbitals j of (phi_ij - target_ij)^2.
+
+    Args:
+        orbitals: phi, shape (n_walkers, D, n_particles, n_particles).
+        target: shape (n_walkers, n_particles, n_particles).
+    """
+    return tf.reduce_mean((orbitals - target[:, None]) ** 2)

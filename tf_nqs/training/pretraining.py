@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.physics.conditions import ConditionSpace
 from tf_nqs.physics.oscillator import oscillator_orbitals, sample_free_fermions
-from tf_nqs.training.orbital_fit import fit_orbitals
+from tf_nqs.training.orbital_fit import fit_orbitals, orbital_loss
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
 
@@ -26,7 +27,8 @@ def pretrain(
     slowly, as walkers seldom come near; after this they are mostly gone.
 
     Args:
-        ansatz: Keras model with `orbitals(positions)`, (n_walkers, D, n_particles, n_particles).
+        ansatz: Keras model with `orbitals(positions)`, (n_walkers, D, n_particles, n_particles). Of a family the
+            samples belong to systems anywhere in its ranges, the same number of them for each number of particles.
         iterations: number of updates; 0 does nothing.
         n_walkers: samples per update.
         seed: of the samples.
@@ -44,13 +46,31 @@ def pretrain(
         raise ValueError(f"pretraining needs an ansatz with orbitals(positions); {type(ansatz).__name__} has none")
     if not iterations:
         return float("nan")
-    n_particles, dtype = ansatz.n_particles, ansatz.compute_dtype
+    space, dtype = getattr(ansatz, "conditions", None), ansatz.compute_dtype
 
-    def positions_of(iteration: Tensor) -> Tensor:
-        key = tf.random.experimental.stateless_fold_in(tf.constant([seed, 1], tf.int32), iteration)
-        return sample_free_fermions(key, n_walkers, n_particles, dtype)
+    def loss_of_number(iteration: Tensor, n_particles: int) -> Tensor:
+        first = ansatz.n_particles if space is None else space.n_particles[0]
+        key = tf.random.experimental.stateless_fold_in(
+            tf.constant([seed, 1 + n_particles - first], tf.int32), iteration
+        )
+        positions = sample_free_fermions(key, n_walkers, n_particles, dtype)
+        target = oscillator_orbitals(positions, n_particles)
+        if space is None:
+            return orbital_loss(ansatz.orbitals(positions), target)
+        shifts = ansatz.shifts(n_particles, *_anywhere(space, key, n_walkers, dtype))
+        return orbital_loss(ansatz.orbitals_at(positions, shifts), target)
 
-    def target_of(positions: Tensor) -> Tensor:
-        return oscillator_orbitals(positions, n_particles)
+    def loss_of(iteration: Tensor) -> Tensor:
+        numbers = (ansatz.n_particles,) if space is None else space.n_particles
+        losses = [loss_of_number(iteration, n_particles) for n_particles in numbers]
+        return losses[0] if len(losses) == 1 else tf.add_n(losses) / len(losses)
 
-    return fit_orbitals(ansatz, positions_of, target_of, iterations, _LEARNING_RATE)
+    return fit_orbitals(ansatz, loss_of, iterations, _LEARNING_RATE)
+
+
+def _anywhere(space: ConditionSpace, key: Tensor, n_walkers: int, dtype: str) -> list[Tensor]:
+    """Strengths and ranges of systems anywhere in a family's ranges, shape (n_walkers, 1) each."""
+    key = tf.random.experimental.stateless_fold_in(key, 1)
+    shares = tf.unstack(tf.random.stateless_uniform((2, n_walkers, 1), key, dtype=dtype))
+    ends = (space.interaction_strength, space.interaction_range)
+    return [low + share * (high - low) for share, (low, high) in zip(shares, ends, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tf_nqs.trainer import Trainer
@@ -43,9 +44,9 @@ def restore_snapshot(vmc: Trainer, snapshot: Snapshot) -> None:
 
 def state_fault(vmc: Trainer) -> str | None:
     """Returns what is wrong with a trainer's state, as the part of a sentence; None if nothing is."""
-    width = float(vmc.proposal_width)
-    if not 0 < width < math.inf:
-        return f"proposal width of {width:g}"
+    widths = np.concatenate([np.ravel(group.proposal_width.numpy()) for group in vmc.groups])
+    if wrong := [width for width in widths if not 0 < width < math.inf]:
+        return f"proposal width of {wrong[0]:g}"
     checked = state.state_of(vmc).checked
     are_finite = tf.stack([tf.reduce_all(tf.math.is_finite(one.value)) for one in checked.values()]).numpy()
     found = [name for name, is_finite in zip(checked, are_finite, strict=True) if not is_finite]
@@ -61,4 +62,5 @@ def make_gentler(vmc: Trainer) -> None:
     vmc.step_factor.assign(_SHORTER * vmc.step_factor)
     if vmc.natural_gradient:
         vmc.natural_gradient.raise_damping()
-    vmc.seed.assign(tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(vmc.seed), 1))
+    for group in vmc.groups:
+        group.seed.assign(tf.random.experimental.stateless_fold_in(tf.convert_to_tensor(group.seed), 1))

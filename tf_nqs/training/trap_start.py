@@ -14,7 +14,7 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.trainer import Trainer
-from tf_nqs.training.orbital_fit import fit_orbitals
+from tf_nqs.training.orbital_fit import fit_orbitals, orbital_loss
 from tf_nqs.types import Tensor, WalkerState
 
 _REACH, _N_POINTS = 30.0, 6001
@@ -89,7 +89,12 @@ def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
         return tf.gather(table, tf.clip_by_value(index, 0, _N_POINTS - 1))
 
     _place(vmc.ansatz, centre=np.sum(density * states.places) / np.sum(density), reach=np.max(np.abs(held)))
-    loss = fit_orbitals(vmc.ansatz, lambda iteration: draw(iteration, shares), target_of, _ITERATIONS)
+
+    def loss_of(iteration: Tensor) -> Tensor:
+        positions = draw(iteration, shares)
+        return orbital_loss(vmc.ansatz.orbitals(positions), target_of(positions))
+
+    loss = fit_orbitals(vmc.ansatz, loss_of, _ITERATIONS)
     walkers = vmc.walkers
     vmc.place_walkers(WalkerState(draw(-1, density), walkers.seed, walkers.proposal_width))
     return loss
