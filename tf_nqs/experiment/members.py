@@ -1,0 +1,50 @@
+"""Trainers of the members of a family's run: what measures one wave function after the other, and compiles once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tf_nqs.config import Settings
+from tf_nqs.experiment.build import Run, build_trainer
+from tf_nqs.training import VariationalMonteCarlo
+
+
+class MemberTrainers:
+    """One trainer for each number of particles, which goes from member to member.
+
+    Weights, strength and range are data of its compiled functions. Its walkers stay where they are: those of one member
+    are a good start for the next.
+
+    Args:
+        run: of a family.
+        override: changes the settings of a member, e.g. its sampling.
+    """
+
+    def __init__(self, run: Run, override: Callable[[Settings], Settings] = lambda settings: settings):
+        self._run, self._override = run, override
+        self._trainers: dict[int, VariationalMonteCarlo] = {}
+
+    def at(
+        self, n_particles: int, interaction_strength: float, interaction_range: float | None
+    ) -> VariationalMonteCarlo:
+        """Returns the trainer of a number of particles with one member's wave function and system.
+
+        Args:
+            n_particles: A.
+            interaction_strength: as the interaction has it.
+            interaction_range: in a_ho; None for an interaction without one.
+
+        Raises:
+            SettingsError: the family has no such member.
+        """
+        place = n_particles, interaction_strength, interaction_range
+        member = self._run.at(*place, extrapolate=True)
+        trainer = self._trainers.get(n_particles)
+        if trainer is None:
+            settings = self._override(member.settings)
+            trainer = build_trainer(settings, member.of_one_system(), member.ansatz)
+            self._trainers[n_particles] = trainer
+            return trainer
+        trainer.ansatz.set_weights(member.ansatz.get_weights())
+        trainer.system.assign(interaction_strength, interaction_range)
+        return trainer
