@@ -58,7 +58,9 @@ def job_of(
         job |= NETKET | {"momentum": NETKET_MOMENTUM[arm], "n_burn_in": N_BURN_IN, "iterations": flags.iterations}
         return "benchmarks.solvers.netket_solver", job
     leaves = {
-        leaf: value for section in settings.model_dump(exclude_none=True).values() for leaf, value in section.items()
+        leaf: value
+        for section in settings.model_dump(exclude_none=True, exclude={"family"}).values()
+        for leaf, value in section.items()
     }
     if settings.ansatz.ansatz == "slater":
         leaves |= {"n_features": problem.n_features, "n_layers": problem.n_layers}

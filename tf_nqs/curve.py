@@ -1,5 +1,7 @@
 """`python -m tf_nqs.curve --run_dirs=runs/a,runs/b --output=curves/a4`: energies of several runs as a curve.
 
+`python -m tf_nqs.curve --run_dir=runs/family --interaction_strength=-20:20:41`: those of members of a family.
+
 Exit status: 0 measured, 2 bad input, 3 no finite energy, 130 interrupted.
 """
 
@@ -9,24 +11,29 @@ import functools
 import sys
 
 from tf_nqs.commands import command
-from tf_nqs.commands.curve_flags import curve_flags, request_of
+from tf_nqs.commands.curve_flags import CurveRequest, curve_flags, request_of
 from tf_nqs.commands.flags import Given
 from tf_nqs.runtime import startup
 
 
 def _work(given: Given) -> None:
-    startup.call_with_tensorflow("tf_nqs.commands.curve_run:curve_of_runs", request_of(given))
+    request = request_of(given)
+    is_of_runs = isinstance(request, CurveRequest)
+    target = "curve_run:curve_of_runs" if is_of_runs else "family_curve_run:curve_of_family"
+    startup.call_with_tensorflow(f"tf_nqs.commands.{target}", request)
 
 
 COMMAND = command.Command(
     name="tf-nqs-curve",
     program="python -m tf_nqs.curve",
-    summary="measure several runs, and draw their energies against the parameter that varies",
+    summary="measure several runs, or members of a family, and draw their energies against what varies",
     usage="""\
 Measures the wave functions of several runs with their weights frozen, and draws their energies against the parameter
 that varies, with the exact ones. Compares the slope of the curve with the measured <dH/dlambda> (Hellmann and Feynman).
 
 usage: python -m tf_nqs.curve --run_dirs=RUN_FOLDER,RUN_FOLDER,... --output=FOLDER [--setting=value ...]
+       python -m tf_nqs.curve --run_dir=FAMILY --interaction_strength=LOW:HIGH:POINTS [--setting=value ...]
+example: python -m tf_nqs.curve --run_dir=runs/family --interaction_strength=-20:20:41
 example: python -m tf_nqs.curve --run_dirs=runs/v1,runs/v2,runs/v3,runs/v4 --output=curves/a4 --target_error=3e-4""",
     flags=curve_flags,
     work=_work,

@@ -23,7 +23,8 @@ from tf_nqs.config import settings_from, to_toml
 from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import energy as measurement
 from tf_nqs.runtime import startup
-from tf_nqs.storage.run_folder import RunFolder, lock_folder
+from tf_nqs.storage.folder_of_several import lock_folder
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.curve import making
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.training import VariationalMonteCarlo

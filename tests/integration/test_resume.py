@@ -346,3 +346,45 @@ def test_kill_9(mode, tmp_path, monkeypatch):
 
     for found in try_mode(mode, 2, 0, tmp_path):
         assert found["rows"] and found["windows"] and found["weights"], found
+
+
+FAMILY = {
+    "n_particles": [2, 3],
+    "interaction_strength": [-4.0, 4.0],
+    "ansatz": "jastrow",
+    "n_features": 4,
+    "n_layers": 1,
+    "n_pair_features": 4,
+    "n_pair_layers": 1,
+    "n_conditions": 4,
+    "walkers_per_condition": 4,
+    "n_steps": 2,
+    "n_burn_in": 10,
+    "iterations": 24,
+    "iterations_per_call": 4,
+    "checkpoint_iterations": 7,
+    "quiet": True,
+    "jit_compile": False,
+}
+
+
+def run_family(folder, callbacks=(), resume=False):
+    return experiment.run(settings_from(None, FAMILY | {"run_dir": str(folder)}), callbacks, resume=resume)
+
+
+@pytest.mark.slow
+def test_a_family_is_resumed_bit_by_bit(tmp_path):
+    """Its systems, the widths of their moves, and the average of the weights that it ends with."""
+    whole, folder = tmp_path / "whole", tmp_path / "broken"
+    run_family(whole)
+    with pytest.raises(Killed):
+        run_family(folder, [At(16, kill)])
+    result = run_family(folder, resume=True)
+    assert rows_of(folder / "metrics.csv") == rows_of(whole / "metrics.csv")
+    ours, theirs = weights_of(folder), weights_of(whole)
+    assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []
+    assert result.energy is None
+    again = run_family(folder, resume=True)  # training is over: the average is written once more
+    assert again.n_iterations == 24
+    ours = weights_of(folder)
+    assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.layers.condition_shift import NO_SHIFTS
 from tf_nqs.physics.energy import clip_local_energy, mask_non_finite
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.laplacian import nested_tapes
@@ -51,7 +52,7 @@ def test_one_particle_at_40(position, n_determinants, spread):
     # The orbitals themselves underflow in float64 too, not so their envelopes' ratios.
     log_envelope = double.envelope(positions).numpy()
     ratios = np.exp(log_envelope - log_envelope.max(axis=-1, keepdims=True))
-    rows = double._orbitals_without_envelope(tf.constant(positions)).numpy() * ratios
+    rows = double._orbitals_without_envelope(tf.constant(positions), NO_SHIFTS).numpy() * ratios
     rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
     # Envelopes of up to 1600 as sums of few terms: 10 eps; Psi itself: 100 eps cond(phi), rows scaled to length one.
     tolerance = 10 * eps * np.abs(exact) + 100 * eps * np.max(np.linalg.cond(rows), axis=1)

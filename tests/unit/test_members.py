@@ -165,7 +165,7 @@ def test_a_run_starts_from_the_member_of_its_system(family, single):
     ],
 )
 def test_a_run_that_the_family_does_not_fit_is_refused(settings, line, family, tmp_path):
-    with pytest.raises(SettingsError, match=rf"^transfer_from = '{family}': {line}"):
+    with pytest.raises(SettingsError, match=rf"^transfer_from = '.*family': {line}"):
         open_run(start(family, run_dir=str(tmp_path / "new"), **settings), resume=False)
     assert not (tmp_path / "new").exists()
 

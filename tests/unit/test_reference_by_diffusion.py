@@ -9,7 +9,7 @@ import pytest
 from tf_nqs.config import settings_from
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import diffusion
-from tf_nqs.experiment.build import reference_line
+from tf_nqs.experiment.opening import reference_line
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.run_folder import RunFolder
 

@@ -11,7 +11,7 @@ from tf_nqs.commands.flags import Given
 from tf_nqs.config import settings_from
 from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.exact import Reference
-from tf_nqs.experiment.build import reference_line
+from tf_nqs.experiment.opening import reference_line
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag
+from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag, switch_flag
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import must_be, shown
+from tf_nqs.config.family import VARIED
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.storage.run_folder import RunFolder, bears_mark
 
@@ -24,6 +26,29 @@ RANGE_ALLOWED = "a number, or low:high:number of points, as -20:20:41, with low 
 _NUMBERS_ALLOWED = "integers of at least 1, each once, with commas between them"
 _RUNS_ALLOWED = "folders of finished runs, each named once, with commas between them"
 _FOLDER_ALLOWED = "a new or an empty folder, or that of an earlier curve"
+
+
+class FamilyCurveRequest(NamedTuple):
+    """Members of a family, asked for on the command line.
+
+    Attributes:
+        folder: of the family's run.
+        places: n_particles, interaction_strength and interaction_range of each member; None for an interaction that has
+            no range.
+        overrides: name -> value of the settings that differ from those of the run.
+        reference: auto, exact or none.
+        references: CSV file of exact energies; None to compute them.
+    """
+
+    folder: RunFolder
+    places: tuple[tuple[int, float, float | None], ...]
+    overrides: dict[str, Any]
+    reference: str
+    references: Path | None
+
+    def settings(self, place: tuple[int, float, float | None]) -> Settings:
+        """Returns the settings of a member, overridden by those of the command line."""
+        return settings_from(self.folder.config, self.overrides).member(*place, extrapolate=True)
 
 
 class CurveRequest(NamedTuple):
@@ -48,16 +73,23 @@ class CurveRequest(NamedTuple):
 
 def curve_flags() -> list[Flag]:
     """Returns the flags."""
-    runs = f"Folders of finished runs of single systems ({_RUNS_ALLOWED}; required)."
-    output = f"Folder of the curve ({_FOLDER_ALLOWED}; required)."
+    runs = f"Folders of finished runs of single systems ({_RUNS_ALLOWED})."
+    output = f"With run_dirs: folder of the curve ({_FOLDER_ALLOWED}). That of a family is in its run folder."
+    family = "Folder of the run of a family, in place of run_dirs; the flags of the systems say which members."
+    file = "File of exact energies, as benchmarks/reference_energies/paper.csv, looked up before any is computed."
+    further = "Take members outside of what was trained too (true or false; default: false)."
     reference = (
         "Energy that each measured one is compared with; auto is the run's exact one, or that in diffusion.json."
     )
     defaults = {"quiet": "false"}
     return [
-        Flag("run_dirs", runs, _RUNS_ALLOWED, read=_names, is_required=True),
-        Flag("output", output, _FOLDER_ALLOWED, is_required=True),
+        Flag("run_dirs", runs, _RUNS_ALLOWED, read=_names),
+        Flag("output", output, _FOLDER_ALLOWED),
+        Flag("run_dir", family, "the folder of a finished run of a family"),
+        *parameter_flags(),
+        switch_flag("extrapolate", further, "family", label="--[no]extrapolate"),
         choice_flag("reference", reference, ("auto", "exact", "none")),
+        Flag("references", file, "a CSV file with the columns of benchmarks/reference_energies"),
         *(setting_flag(name, default=defaults.get(name, "each run's own")) for name in SETTINGS),
     ]
 
@@ -136,12 +168,57 @@ def _spelled(text: str) -> str:
     return text
 
 
-def request_of(given: Given) -> CurveRequest:
+def request_of(given: Given) -> CurveRequest | FamilyCurveRequest:
     """Returns the request, after checks that need no TensorFlow; nothing is written.
 
     Raises:
-        SettingsError: a folder is no run's, or cannot be used for the curve, or the runs differ by more than numbers.
+        SettingsError: neither runs nor a family are named, or both; a folder is no run's, or cannot be used for the
+            curve; the runs differ by more than numbers; a member is none of the family.
     """
+    of_family = ("run_dir", *VARIED, "extrapolate", "references")
+    of_runs = ("run_dirs", "output")
+    for name in of_runs if "run_dir" in given.own else of_family:
+        if name in given.own:
+            other = "run_dir" if "run_dir" in given.own else "run_dirs"
+            raise SettingsError(f"{name} = {shown(given.own[name])}: has no meaning with {other}; must be left out")
+    if "run_dir" in given.own:
+        return _family_request(given)
+    for name in of_runs:
+        if name not in given.own:
+            allowed = _RUNS_ALLOWED if name == "run_dirs" else _FOLDER_ALLOWED
+            raise SettingsError(f"{name}: must be given ({allowed}), or run_dir, the folder of the run of a family")
+    return _runs_request(given)
+
+
+def _family_request(given: Given) -> FamilyCurveRequest:
+    """The members of a family, each of which it has."""
+    folder = RunFolder.finished(given.own["run_dir"])
+    settings = folder.settings
+    if not settings.is_family:
+        raise RunFolderError(f"{folder.name}: is the run of a single system; must be that of a family, or use run_dirs")
+    asked: dict[str, tuple[Any, ...]] = {name: given.own.get(name, (None,)) for name in VARIED}
+    several = [name for name in VARIED[1:] if len(asked[name]) > 1]
+    if len(several) > 1:
+        raise SettingsError(
+            f"{' and '.join(several)}: only one of them may vary along a curve; the other is one number"
+        )
+    places = []
+    for number, strength, width in itertools.product(*asked.values()):
+        system = settings.member(number, strength, width, given.own.get("extrapolate", False)).system
+        found = system.resolved()
+        places.append((system.n_particles, system.interaction_strength, found["interaction_range"]))
+    references = given.own.get("references")
+    file = None if references is None else Path(references).expanduser()
+    if file is not None and not file.is_file():
+        raise SettingsError(f"references = {shown(references)}: is no file")
+    overrides = {"quiet": False} | given.settings
+    request = FamilyCurveRequest(folder, tuple(places), overrides, given.own.get("reference", "auto"), file)
+    check_measurement(request.settings(request.places[-1]))
+    return request
+
+
+def _runs_request(given: Given) -> CurveRequest:
+    """The runs, which differ by numbers alone, and a folder for their curve."""
     folders = tuple(RunFolder.finished(name, "run_dirs") for name in given.own["run_dirs"])
     places = [folder.path.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):

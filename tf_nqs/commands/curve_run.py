@@ -16,7 +16,8 @@ from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import Run, build_trainer, read_run
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.run_folder import RunFolder, lock_folder
+from tf_nqs.storage.folder_of_several import lock_folder
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.curve.folder import CurveFolder
 from tf_nqs.studies.curve.making import MadeCurves, make_curves
 from tf_nqs.studies.curve.report import curve_tables, findings, warnings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tf_nqs.commands.figures_request import OUTPUT_ALLOWED, Request
 from tf_nqs.storage.files import folder_errors
-from tf_nqs.storage.run_folder import lock_folder
+from tf_nqs.storage.folder_of_several import lock_folder
 from tf_nqs.studies.figures import load_figures, load_runs
 from tf_nqs.studies.figures.report import figures_table, write_report
 from tf_nqs.studies.figures.running import make_outcomes

@@ -23,13 +23,12 @@ from tf_nqs.experiment.build import (
     build_system,
     build_trainer,
     find_reference,
-    opening_lines,
-    reference_line,
 )
 from tf_nqs.experiment.contact_zones import check_contact_zones
 from tf_nqs.experiment.diffusion import reference_by_diffusion
 from tf_nqs.experiment.ending import closing_lines, closing_lines_of_family, find_other_states, judged
 from tf_nqs.experiment.fit import train
+from tf_nqs.experiment.opening import opening_lines, reference_line
 from tf_nqs.experiment.preflight import with_unit_of_source
 from tf_nqs.experiment.profiling import profile_run
 from tf_nqs.experiment.result import make_result

@@ -41,7 +41,10 @@ class SystemParameters(NamedTuple):
 
     def cast(self, dtype: str | tf.DType) -> SystemParameters:
         """Returns the parameters as tensors of a dtype."""
-        return SystemParameters(*(tf.cast(tf.convert_to_tensor(one), dtype) for one in self))
+        # A number of Python becomes a tensor of this dtype at once: TensorFlow's default is float32.
+        return SystemParameters(
+            *(tf.constant(one, dtype) if isinstance(one, float | int) else tf.cast(one, dtype) for one in self)
+        )
 
     @classmethod
     def of_rows(cls, rows: Tensor) -> SystemParameters:

@@ -16,6 +16,9 @@ from typing import Any
 from tf_nqs.runtime.startup import silenced_stderr
 
 REGISTERED = {
+    "AveragedAdam": "tf_nqs.training.optimizers",
+    "AveragedSGD": "tf_nqs.training.optimizers",
+    "ConditionShift": "tf_nqs.layers",
     "EquivariantLayer": "tf_nqs.layers",
     "FermionAnsatz": "tf_nqs.ansatz",
     "GaussianFactor": "tf_nqs.layers",

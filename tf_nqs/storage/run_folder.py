@@ -20,7 +20,7 @@ from tf_nqs.storage.result import read_result
 CHAIN_MARK = ".chain"
 
 _A_RUN = "must be the folder of a run"
-_LOCKED = "locked by another process; wait for it to finish"
+LOCKED = "locked by another process; wait for it to finish"
 
 
 class RunFolder(os.PathLike):
@@ -216,7 +216,7 @@ class RunFolder(os.PathLike):
             RunFolderError: another process has locked it, or it cannot be written, now or later.
         """
         hint = "once it can, --resume continues from the last checkpoint, if there is one"
-        with _locked(self.path, self.mark.name, _LOCKED), folder_errors("run_dir", self.path, hint, True):
+        with locked(self.path, self.mark.name, LOCKED), folder_errors("run_dir", self.path, hint, True):
             try:
                 yield
             except BaseException:
@@ -231,7 +231,7 @@ class RunFolder(os.PathLike):
             RunFolderError: another process has locked it, or it cannot be read.
         """
         lock = self.mark if self.mark.is_file() else self.config  # a copy of a run may lack the mark
-        with _locked(self.path, lock.name, _LOCKED):
+        with locked(self.path, lock.name, LOCKED):
             yield
 
     def release(self) -> None:
@@ -291,33 +291,6 @@ def default_run_dir(config: str | None = None) -> str:
     return str(Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
-@contextlib.contextmanager
-def lock_folder(
-    run_dir: str | Path, mark: str, in_use: str = _LOCKED, lock_file: str | None = None, setting: str = "run_dir"
-) -> Iterator[None]:
-    """Locks a folder of several runs for this process: a new or an empty one, or one with this very mark.
-
-    It is unlocked at the end of the `with` block, or with the process, however that ends.
-
-    Args:
-        run_dir: the folder.
-        mark: name of the file in it that says what it is.
-        in_use: message if another process has locked it.
-        lock_file: name of the file to lock; None for the mark itself.
-        setting: name of the setting that gives the folder.
-
-    Raises:
-        RunFolderError: the folder holds something else, is locked, or cannot be written, now or later.
-    """
-    if not bears_mark(run_dir, mark):
-        RunFolder.claim(run_dir, setting)
-    with (
-        _locked(Path(run_dir).expanduser(), lock_file or mark, in_use, setting),
-        folder_errors(setting, run_dir, "the same command continues once it can", among_others=True),
-    ):
-        yield
-
-
 def bears_mark(folder: str | os.PathLike[str], mark: str) -> bool:
     """Returns whether a folder holds a file of that name."""
     try:
@@ -326,7 +299,12 @@ def bears_mark(folder: str | os.PathLike[str], mark: str) -> bool:
         return False
 
 
-def _locked(folder: Path, mark: str, in_use: str, setting: str = "run_dir") -> TextIO:
+def locked(folder: Path, mark: str, in_use: str, setting: str = "run_dir") -> TextIO:
+    """Returns a file in a folder that this process has locked, open; the lock ends when it is closed.
+
+    Raises:
+        RunFolderError: another process has locked it; or it cannot be written.
+    """
     with contextlib.ExitStack() as stack, folder_errors(setting, folder):
         lock = stack.enter_context(open(folder / mark, "a", encoding="utf-8"))
         try:

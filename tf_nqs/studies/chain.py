@@ -19,7 +19,8 @@ from tf_nqs.experiment.isolated import run_in_subprocess
 from tf_nqs.runtime.startup import import_tensorflow
 from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.files import replace_text
-from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark, lock_folder
+from tf_nqs.storage.folder_of_several import lock_folder
+from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark
 from tf_nqs.studies.plan import Plan, PlannedRun, can_resume, earlier_results, make_runs, summary_rows
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from tf_nqs.config import RunFolderError, SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.config.search import Search, changed_setting, search_from, search_to_toml
 from tf_nqs.storage.files import folder_errors, replace_text
-from tf_nqs.storage.run_folder import RunFolder, bears_mark, lock_folder
+from tf_nqs.storage.folder_of_several import lock_folder
+from tf_nqs.storage.run_folder import RunFolder, bears_mark
 
 SEARCH_FILE, LOCK_FILE = "search.toml", ".locked"
 

@@ -5,11 +5,66 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.training.natural_gradient import NaturalGradient
 
 _FORMS = {"sr": "auto", "minsr": "sample", "spring": "auto"}
+
+
+class _WarmAverage:
+    """Lets Keras' average of the weights begin without a memory of its start: its decay is min(d, (1 + t)/(10 + t))."""
+
+    iterations: keras.Variable
+
+    @property
+    def ema_momentum(self) -> Any:
+        """The decay in the iteration to come, t = 0, 1, ..., a scalar tensor."""
+        done = tf.cast(self.iterations, tf.float32)
+        return tf.minimum(self._largest_decay, (1.0 + done) / (10.0 + done))
+
+    @ema_momentum.setter
+    def ema_momentum(self, value: float) -> None:
+        self._largest_decay = value
+
+    def _config(self, config: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: config[name] for name in ("name", "learning_rate")}
+        return kept | {"average_decay": self._largest_decay}
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class AveragedSGD(_WarmAverage, keras.optimizers.SGD):
+    """Plain SGD that ends with an average of the weights over the iterations.
+
+    Args:
+        learning_rate: a number or a Keras schedule.
+        average_decay: d, largest decay of the average per iteration.
+        **kwargs: name.
+    """
+
+    def __init__(self, learning_rate: Any, average_decay: float, **kwargs: Any):
+        super().__init__(learning_rate, use_ema=True, ema_momentum=average_decay, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return self._config(super().get_config())
+
+
+@keras.saving.register_keras_serializable("tf_nqs")
+class AveragedAdam(_WarmAverage, keras.optimizers.Adam):
+    """Adam that ends with an average of the weights over the iterations.
+
+    Args:
+        learning_rate: a number or a Keras schedule.
+        average_decay: d, largest decay of the average per iteration.
+        **kwargs: name.
+    """
+
+    def __init__(self, learning_rate: Any, average_decay: float, **kwargs: Any):
+        super().__init__(learning_rate, use_ema=True, ema_momentum=average_decay, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return self._config(super().get_config())
 
 
 def make_optimizer(
@@ -51,16 +106,17 @@ def make_optimizer(
     rate = defaults.LEARNING_RATE[name] if learning_rate is None else learning_rate
     decay = defaults.DECAY_ITERATIONS[name] if decay_iterations is None else decay_iterations
     schedule = _falling("learning_rate", rate, decay)
-    average = {"use_ema": True, "ema_momentum": average_decay} if average_decay else {}
     if name == "adam":
-        return {"optimizer": keras.optimizers.Adam(schedule, **average), "natural_gradient": None}
+        adam = AveragedAdam(schedule, average_decay) if average_decay else keras.optimizers.Adam(schedule)
+        return {"optimizer": adam, "natural_gradient": None}
     layer = NaturalGradient(
         momentum if name == "spring" else 0.0,
         _falling("damping", damping, damping_decay_iterations),
         form=_FORMS[name],
         **natural_gradient,
     )
-    return {"optimizer": keras.optimizers.SGD(schedule, **average), "natural_gradient": layer}
+    sgd = AveragedSGD(schedule, average_decay) if average_decay else keras.optimizers.SGD(schedule)
+    return {"optimizer": sgd, "natural_gradient": layer}
 
 
 def _falling(name: str, start: float, iterations: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
