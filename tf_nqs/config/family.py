@@ -213,6 +213,16 @@ def check_family(settings: Any, varied: Mapping[str, tuple[Any, ...]]) -> None:
             f"resampling = {resampling} contradicts a family of systems: must be every_iteration, "
             "as the systems change in every iteration"
         )
+    if settings.stopping.restore_best and settings.family.average_decay:
+        raise SettingsError(
+            f"restore_best = true contradicts average_decay = {settings.family.average_decay}: training ends with the "
+            "average of the weights; must be false, or be given with average_decay = 0"
+        )
+    if settings.evaluation.reference == "diffusion":
+        raise SettingsError(
+            "reference = diffusion contradicts a family of systems, which has no energy of its own: must be auto, "
+            "exact or none"
+        )
     n_values = math.prod(len(of) for leaf, of in varied.items() if leaf != "n_particles" and len(of) > 2)
     if settings.family.n_conditions < n_values:
         raise SettingsError(
