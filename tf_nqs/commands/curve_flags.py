@@ -73,7 +73,7 @@ class CurveRequest(NamedTuple):
 
 def curve_flags() -> list[Flag]:
     """Returns the flags."""
-    runs = f"Folders of finished runs of single systems ({_RUNS_ALLOWED})."
+    runs = f"Runs of single systems ({_RUNS_ALLOWED})."
     output = f"With run_dirs: folder of the curve ({_FOLDER_ALLOWED}). That of a family is in its run folder."
     family = "Folder of the run of a family, in place of run_dirs; the flags of the systems say which members."
     file = "File of exact energies, as benchmarks/reference_energies/paper.csv, looked up before any is computed."
