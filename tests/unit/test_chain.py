@@ -171,6 +171,17 @@ def test_it_is_resumed_from_its_folder_alone(runs, tmp_path, monkeypatch, capsys
     assert "holds a chain without config.toml; must be resumed with its --config" in capsys.readouterr().err
 
 
+def test_its_folder_is_claimed_once(runs, tmp_path, monkeypatch):
+    """Between a check that gives the folder back and a second claim, another process could take it."""
+    claims, claim = [], RunFolder.claim
+    monkeypatch.setattr(RunFolder, "claim", lambda folder: claims.append(folder) or claim(folder))
+    config = tmp_path / "chain.toml"
+    config.write_text("quiet = true\n[[stage]]\nn_particles = 2\n[[stage]]\nn_particles = 3\n")
+    arguments = ["", f"--config={config}", f"--run_dir={tmp_path / 'chain'}"]
+    assert cli.main(arguments) == 0
+    assert claims.count(str(tmp_path / "chain")) == 1
+
+
 def test_other_settings_are_kept_only_if_the_stage_that_goes_on_takes_them(runs, tmp_path, monkeypatch):
     folder = tmp_path / "chain"
     runs.ends["stage_2"] = "interrupted"

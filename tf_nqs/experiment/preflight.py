@@ -29,10 +29,10 @@ def open_run(settings: Settings, resume: bool) -> RunFolder:
 
 
 def check_chain(chain: Chain) -> None:
-    """Refuses a chain of which a stage cannot be run; leaves its folder as it is.
+    """Refuses a chain of which a stage cannot be run; its folder is looked at by `run_chain`, which claims it.
 
     Raises:
-        SettingsError: as `open_run`; of a stage with its number.
+        SettingsError: as `open_run`, but for the folder; of a stage with its number.
     """
     is_new = not bears_mark(chain.run_dir, CHAIN_MARK)
     earlier: set[str | None] = set()
@@ -44,8 +44,6 @@ def check_chain(chain: Chain) -> None:
         except SettingsError as error:
             raise SettingsError(f"stage {number}: {error}") from error
         earlier.add(settings.run.run_dir)
-    if is_new:
-        RunFolder.claim(chain.run_dir).release()
 
 
 def _check_source(settings: Settings) -> None:
