@@ -1,6 +1,8 @@
 """Seconds from `python train.py` to the end of the first iteration, and its parts.
 
-Usage: python -m benchmarks.start_up [--output=FILE]
+The first start compiles, the second finds what the first has compiled in a cache of their own.
+
+Usage: python -m benchmarks.start_up [--against=FOLDER] [--output=FILE]
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 _SECONDS_BETWEEN_LOOKS = 0.02
 
 
-def time_to_first_iteration(config: str, timeout: float) -> dict[str, float]:
+def time_to_first_iteration(config: str, timeout: float, cache: str, repository: Path) -> dict[str, float]:
     """Returns wall and processor seconds of a fresh `train.py` until metrics.csv has its first row; then ends it.
 
     With one iteration per call, so that the row is written at the end of the iteration.
@@ -29,6 +31,8 @@ def time_to_first_iteration(config: str, timeout: float) -> dict[str, float]:
     Args:
         config: TOML file or preset.
         timeout: maximum time in seconds.
+        cache: folder for what is compiled.
+        repository: folder with the `train.py` to run.
 
     Raises:
         PeerError: the training ended, or its first iteration took too long.
@@ -36,21 +40,40 @@ def time_to_first_iteration(config: str, timeout: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
         metrics = Path(folder) / "run" / "metrics.csv"
         flags = [f"--config={config}", "--iterations_per_call=1", "--quiet", f"--run_dir={metrics.parent}"]
+        environment = os.environ | {"XDG_CACHE_HOME": cache}
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "train.py", *flags], cwd=_REPOSITORY, stderr=errors)
+        command = [sys.executable, "train.py", *flags]
+        process = subprocess.Popen(command, cwd=repository, stderr=errors, env=environment)
         try:
             while not (metrics.is_file() and metrics.read_bytes().count(b"\n") > 1):
                 if process.poll() is not None:
                     errors.seek(0)
                     raise PeerError(f"train.py ended with status {process.returncode}: {errors.read().strip()}")
                 if time.perf_counter() - started > timeout:
+                    process.kill()
                     raise PeerError(f"took longer than {timeout:g} s")
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             wall = time.perf_counter() - started
             return {"wall": wall, "processor": _processor_seconds(process.pid)}
         finally:
-            process.kill()
+            process.terminate()  # it then keeps what it has compiled
             process.wait()
+
+
+def starts(name: str, config: str, timeout: float, repository: Path) -> dict[str, dict[str, float]]:
+    """Returns wall and processor seconds of a first and a second start.
+
+    Args:
+        name: of what is started, for the table.
+        config: TOML file or preset.
+        timeout: maximum time of a start, in seconds.
+        repository: folder with the `train.py` to run.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        return {
+            f"{name}, {number} start": time_to_first_iteration(config, timeout, cache, repository)
+            for number in ("first", "second")
+        }
 
 
 def _processor_seconds(pid: int) -> float:
@@ -70,6 +93,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", default="configs/quickstart.toml")
     parser.add_argument("--n_repeats", type=int, default=5, help="fresh processes, and processes for the parts")
     parser.add_argument("--timeout", type=float, default=600.0, help="maximum time of a process, in seconds")
+    parser.add_argument("--against", type=Path, help="folder with another version, started in turn with this one")
     parser.add_argument("--output", help="JSON file")
     return parser.parse_args(arguments)
 
@@ -77,15 +101,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measures whole start-ups and their parts in turn, reports medians."""
     flags, before = parse(), machine()
+    versions = {"this version": _REPOSITORY} | ({"the other": flags.against.resolve()} if flags.against else {})
     runs = []
     for number in range(flags.n_repeats):
-        total = {"train.py to the end of iteration 1": time_to_first_iteration(flags.config, flags.timeout)}
-        runs.append(total | run_once("benchmarks.start_up_parts", timeout=flags.timeout, config=flags.config))
-        say(f"{number + 1} of {flags.n_repeats}: {next(iter(total.values()))['wall']:.1f} s")
+        totals: dict[str, dict[str, float]] = {}
+        for name, repository in versions.items():
+            totals |= starts(name, flags.config, flags.timeout, repository)
+        runs.append(totals | run_once("benchmarks.start_up_parts", timeout=flags.timeout, config=flags.config))
+        say(f"{number + 1} of {flags.n_repeats}: " + ", ".join(f"{total['wall']:.1f} s" for total in totals.values()))
     middle = medians(runs)
     rows = [[part, f"{seconds['wall']:.2f}", f"{seconds['processor']:.2f}"] for part, seconds in middle.items()]
     show_table(f"seconds, medians of {flags.n_repeats} fresh processes", ["", "wall", "user + system"], rows)
-    write_json(flags.output, {"machine": before, "settings": vars(flags), "medians": middle, "runs": runs})
+    values = vars(flags) | {"against": flags.against and str(flags.against)}
+    write_json(flags.output, {"machine": before, "settings": values, "medians": middle, "runs": runs})
 
 
 if __name__ == "__main__":

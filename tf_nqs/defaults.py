@@ -93,6 +93,7 @@ MAX_STEP_NORM = 0.05
 PRETRAIN_ITERATIONS = 60
 MAX_REPAIRS = 5
 JIT_COMPILE = True
+COMPILATION_CACHE = True
 CHUNK_MEBIBYTES = 1024
 
 # Early stopping: thresholds and counters from the thesis, for four particles

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tf_nqs.commands.flags import Flag, Given, setting_flag
 from tf_nqs.commands.member_flags import Member, member_of, settings_of_member
 from tf_nqs.config import RunFolderError
+from tf_nqs.config.shape import compiled_shape
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.runtime import startup
 from tf_nqs.storage.files import folder_errors
@@ -81,7 +82,7 @@ def work_on_run(
         # Whether the training was quiet does not matter.
         request = Request(folder, {"quiet": False} | given.settings, given.own, member)
         with folder.locked_when_finished() if locks else contextlib.nullcontext():
-            startup.call_with_tensorflow(target, request)
+            startup.call_with_tensorflow(target, request, shape=compiled_shape(folder.settings))
 
     return work
 

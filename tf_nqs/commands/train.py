@@ -11,6 +11,7 @@ from tf_nqs.commands.flags import Flag, Given, setting_flag, switch_flag
 from tf_nqs.config import Settings, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.settings import FIELDS, SECTION_OF
+from tf_nqs.config.shape import compiled_shape
 from tf_nqs.experiment.preflight import check_chain, config_of_run, open_run
 from tf_nqs.runtime import startup
 from tf_nqs.runtime.exit_status import EXIT_STATUS, WorkFailedError
@@ -81,8 +82,14 @@ def _train(given: Given) -> int | None:
             settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
         folder = open_run(settings, resume)
         with printed_messages(settings.run.quiet), folder.locked():
-            options = {"resume": resume, "optimise_graphs": not settings.training.jit_compile}
-            run = startup.call_with_tensorflow("tf_nqs.experiment.run:run_in", folder, settings, **options)
+            run = startup.call_with_tensorflow(
+                "tf_nqs.experiment.run:run_in",
+                folder,
+                settings,
+                resume=resume,
+                optimise_graphs=not settings.training.jit_compile,
+                shape=compiled_shape(settings),
+            )
         reason = run.stop_reason
     if reason == "failed":
         raise WorkFailedError("training failed, stop_explanation in the run folder's result.json says why")

@@ -12,7 +12,7 @@ from tf_nqs.config.evaluation import EvaluationSettings
 from tf_nqs.config.settings import Settings
 from tf_nqs.named_systems import trap_name
 
-NO_MATTER = ("run_dir", "quiet", *CheckpointSettings.model_fields)
+NO_MATTER = ("run_dir", "quiet", "compilation_cache", *CheckpointSettings.model_fields)
 """Settings that do not change the result of a run."""
 
 MAY_CHANGE = (

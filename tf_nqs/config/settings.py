@@ -110,6 +110,10 @@ class TrainingSettings(Section):
         defaults.JIT_COMPILE,
         description="Compile the phases of an iteration with XLA; without it a run starts sooner but is slower.",
     )
+    compilation_cache: bool = Field(
+        defaults.COMPILATION_CACHE,
+        description="Keep what XLA compiles on disk, so that the next run of the same kind starts sooner.",
+    )
     chunk_mebibytes: Count = Field(
         defaults.CHUNK_MEBIBYTES,
         description="Maximum working memory, in MiB, of local energy, gradient and log-derivatives; walkers are "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,9 @@ import tensorflow as tf
 
 from tf_nqs.runtime.startup import collection_paused
 from tf_nqs.types import Tensor
+
+_ROUND = 1024
+"""TensorFlow's running number when functions are compiled is a multiple of this."""
 
 
 def compiled_phase(phase: Callable, jit_compile: bool) -> tf.types.experimental.PolymorphicFunction:
@@ -38,18 +43,51 @@ def warm_up(
 
     Tracing is Python code, which only one thread can run at a time; compilation is not.
 
+    TensorFlow puts a running number into the name of each function, and XLA finds in its cache on disk only what has
+    the same name. So all numbers are given out by this thread: the others make no tensors or graphs, as these are
+    numbered too.
+
     Args:
         calls: functions, each with the arguments of the call; those with the longest compilation first.
         meanwhile: Python code to run during the last compilations; it may use the functions.
     """
-    with collection_paused(), ThreadPoolExecutor() as pool:
+    _start_at_round_number()
+    n_done = tf.Variable(0)
+
+    def call(function: Callable, arguments: tuple[Tensor, ...]) -> None:
+        results = [result for result in tf.nest.flatten(function(*arguments)) if result is not None]
+        with tf.control_dependencies(results):
+            n_done.assign_add(1, read_value=False)  # a graph skips what changes nothing and returns nothing
+
+    calls = list(calls)
+    with collection_paused(), ThreadPoolExecutor(len(calls) or 1) as pool:
+        _give_graphs(pool, len(calls))
         compilations = []
         for function, arguments in calls:
-            tf.function(function, autograph=False).get_concrete_function(*arguments)
-            compilations.append(pool.submit(function, *arguments))
+            graph = tf.function(functools.partial(call, function), autograph=False)
+            compilations.append(pool.submit(graph.get_concrete_function(arguments), *tf.nest.flatten(arguments)))
         meanwhile()
         for compilation in compilations:
             compilation.result()
+
+
+def _give_graphs(pool: ThreadPoolExecutor, n_threads: int) -> None:
+    """Starts the threads of a pool, and makes in each the graph that TensorFlow would make later."""
+    all_have_one = threading.Barrier(n_threads or 1)
+
+    def make_graph(_: int) -> None:
+        tf.compat.v1.get_default_graph()
+        all_have_one.wait()  # so that no thread does it twice
+
+    list(pool.map(make_graph, range(n_threads)))
+
+
+def _start_at_round_number() -> None:
+    """Advances TensorFlow's running number to one that hardly depends on what was done before."""
+    name = tf.function(lambda: None, autograph=False).get_concrete_function().name
+    number, one = name.decode().rpartition("_")[2], tf.zeros(())
+    for _ in range(-int(number) % _ROUND if number.isdecimal() else 0):
+        tf.identity(one)
 
 
 @contextlib.contextmanager

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from tf_nqs.config import Settings, SettingsError
+from tf_nqs.config.shape import compiled_shape
+from tf_nqs.runtime.compilation_cache import kept_compilations
 from tf_nqs.runtime.signals import Terminated, signals_passed_on, termination_raised
-from tf_nqs.runtime.startup import collection_paused, import_tensorflow
+from tf_nqs.runtime.startup import collection_paused, import_tensorflow, set_environment
 from tf_nqs.runtime.terminal import encode_anything
 from tf_nqs.storage.result import RunResult
 
@@ -142,13 +144,15 @@ def _run(theirs: Connection, *arguments: Any) -> None:
 def _train(
     settings: Settings, continued: Path | None, kept: Path | None, resume: bool, max_seconds: float | None
 ) -> RunResult:
-    with collection_paused(freeze=True):
-        import_tensorflow()  # graphs are optimised even for XLA: without that, the last bits of a training differ
-        from tf_nqs.callbacks import TimeLimit, TrainerState
-        from tf_nqs.experiment import run as experiment
-    callbacks: list[Any] = [TrainerState(continued, kept)] if continued or kept else []
-    callbacks += [] if max_seconds is None else [TimeLimit(max_seconds)]
-    return experiment.run(settings, callbacks=callbacks, resume=resume)
+    set_environment()
+    with kept_compilations(compiled_shape(settings)):
+        with collection_paused(freeze=True):
+            import_tensorflow()  # graphs are optimised even for XLA: without that, the last bits of a training differ
+            from tf_nqs.callbacks import TimeLimit, TrainerState
+            from tf_nqs.experiment import run as experiment
+        callbacks: list[Any] = [TrainerState(continued, kept)] if continued or kept else []
+        callbacks += [] if max_seconds is None else [TimeLimit(max_seconds)]
+        return experiment.run(settings, callbacks=callbacks, resume=resume)
 
 
 def _obey(theirs: Connection) -> None:

@@ -34,6 +34,7 @@ from tf_nqs.experiment.profiling import profile_run
 from tf_nqs.experiment.result import make_result
 from tf_nqs.experiment.start import Start, find_start
 from tf_nqs.experiment.transfer import freeze_equivariant_layers, save_walkers
+from tf_nqs.runtime.compilation_cache import publish
 from tf_nqs.runtime.live import clock_beside
 from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.files import replace_text
@@ -80,15 +81,11 @@ def run_in(
     vmc = _build(settings)
     start = start.transferred(vmc, settings)
     logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
-    is_exact = settings.evaluation.reference in ("auto", "exact")
-    reference = find_reference(settings) if is_exact else Reference(None, "none", None)
+    reference = _warm_up(vmc, settings, start)
+    publish()
     if not settings.is_family:
         logger.info(reference_line(reference, settings))
-    with clock_beside("compiling ...", settings.run.quiet):
-        vmc.warm_up()
-
     training_started = time.monotonic()
-    start.prepare(vmc, settings)
     convergence = train(vmc, settings, folder, reference, start, callbacks)
     seconds_training = start.seconds + time.monotonic() - training_started
 
@@ -111,6 +108,20 @@ def _build(settings: Settings) -> VariationalMonteCarlo:
     if settings.transfer.freeze_equivariant:
         freeze_equivariant_layers(ansatz)
     return build_trainer(settings, build_system(settings), ansatz)
+
+
+def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start) -> Reference:
+    """Compiles; meanwhile prepares the start, and computes the reference, which it returns."""
+    references = []
+
+    def meanwhile() -> None:
+        start.prepare(vmc, settings)
+        is_exact = settings.evaluation.reference in ("auto", "exact")
+        references.append(find_reference(settings) if is_exact else Reference(None, "none", None))
+
+    with clock_beside("compiling ...", settings.run.quiet):
+        vmc.warm_up(meanwhile)
+    return references[0]
 
 
 def _measure(vmc: VariationalMonteCarlo, settings: Settings) -> EnergyMeasurement:

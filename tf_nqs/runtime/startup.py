@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from tf_nqs.runtime.compilation_cache import kept_compilations
+
 XLA_FLAGS = "--xla_cpu_use_fusion_emitters=false"
 """XLA's older code generator for the CPU: compiles the phases in four fifths of the time, to equally fast code."""
 
@@ -73,6 +75,16 @@ def seeming_missing(package: str) -> Iterator[None]:
         del sys.modules[package]
 
 
+def set_environment() -> None:
+    """Sets the environment variables that TensorFlow and NumPy read when they are loaded; those of the user stay."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    given = os.environ.get("XLA_FLAGS", "")
+    if not given.startswith(XLA_FLAGS):  # a process that this one starts has them already
+        os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {given}".strip()  # the last one counts
+    if "OMP_NUM_THREADS" not in os.environ:  # more threads take more than twice the time for matrices of our size
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def import_tensorflow(optimise_graphs: bool = True) -> None:
     """Imports TensorFlow without its log lines, and sets whether it optimises graphs.
 
@@ -86,8 +98,7 @@ def import_tensorflow(optimise_graphs: bool = True) -> None:
     Raises:
         ImportError: TensorFlow is missing or broken; standard error works again before it is raised.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()  # the last one counts
+    set_environment()
     # TensorFlow Probability loads its parts at first use, unless TensorFlow is loaded already: then all of them here.
     import tensorflow_probability  # noqa: F401
 
@@ -113,8 +124,21 @@ def call_late(target: str, *arguments: Any, **options: Any) -> Any:
     return found(*arguments, **options)
 
 
-def call_with_tensorflow(target: str, *arguments: Any, optimise_graphs: bool = True, **options: Any) -> Any:
-    """Does what `call_late` does, after `import_tensorflow(optimise_graphs)`."""
-    with collection_paused(freeze=True):
-        import_tensorflow(optimise_graphs)
-    return call_late(target, *arguments, **options)
+def call_with_tensorflow(
+    target: str, *arguments: Any, optimise_graphs: bool = True, shape: str | None = None, **options: Any
+) -> Any:
+    """Does what `call_late` does, after `import_tensorflow(optimise_graphs)`.
+
+    Args:
+        target: module and function.
+        arguments: of the function.
+        optimise_graphs: whether TensorFlow optimises graphs.
+        shape: names what the function compiles, which is kept for its next call in another process; None to keep
+            nothing, see `tf_nqs.runtime.compilation_cache`.
+        options: of the function, by name.
+    """
+    set_environment()
+    with kept_compilations(shape and f"{target} {optimise_graphs} {shape}"):
+        with collection_paused(freeze=True):
+            import_tensorflow(optimise_graphs)
+        return call_late(target, *arguments, **options)

@@ -208,12 +208,21 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.trained = identities(self.ansatz.trainable_variables)
         self.make_train_function(force=True)
 
-    def warm_up(self) -> None:
-        """Traces and compiles everything that `fit` needs; changes no state."""
+    def warm_up(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Traces and compiles everything that `fit` needs; changes no state.
+
+        Args:
+            meanwhile: called while XLA compiles; it may change weights and walkers.
+        """
         started = time.monotonic()
+
+        def while_compiling() -> None:
+            self.trace_train_step()
+            meanwhile()
+
         check_wave_function(self.ansatz, self.positions, at_start=int(self.iteration) == 0)
         with explained_xla_failures(self.ansatz):
-            warm_up(phases_with_arguments(self), meanwhile=self.trace_train_step)
+            warm_up(phases_with_arguments(self), while_compiling)
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:

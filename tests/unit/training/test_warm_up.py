@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.execution import compilation
 from tf_nqs.execution.compilation import warm_up
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
@@ -68,3 +72,46 @@ def test_a_function_that_fails_when_run_is_heard_of():
     broken = tf.function(lambda x: tf.debugging.check_numerics(x, "found by the check"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="found by the check"):
         warm_up([(broken, (tf.constant(math.nan),))])
+
+
+def running_number():
+    name = tf.function(lambda: None, autograph=False).get_concrete_function().name
+    return int(name.decode().rpartition("_")[2])
+
+
+def numbers_while_tracing(monkeypatch, at_once):
+    """Returns TensorFlow's running numbers, from the first on, while each of three functions is traced.
+
+    Args:
+        monkeypatch: of pytest.
+        at_once: whether each function runs before the next is traced; if not, all run at the end.
+    """
+    may_run, numbers, variable = threading.Event(), [], tf.Variable(2.0)
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, function, *arguments):
+            if not isinstance(function, tf.types.experimental.ConcreteFunction):
+                return super().submit(function, *arguments)
+            future = super().submit(lambda: may_run.wait() and function(*arguments))
+            if at_once:
+                may_run.set()
+                future.result()
+            return future
+
+    def traced(x, factor):
+        numbers.append(running_number())
+        return factor * variable * x
+
+    monkeypatch.setattr(compilation, "ThreadPoolExecutor", Pool)
+    functions = [tf.function(functools.partial(traced, factor=factor), autograph=False) for factor in range(3)]
+    compilation.warm_up([(function, (tf.ones(3),)) for function in functions], meanwhile=may_run.set)
+    return [number % compilation._ROUND for number in numbers]
+
+
+def test_names_do_not_depend_on_when_functions_are_compiled(monkeypatch):
+    """TensorFlow's running number is part of the names, by which XLA finds what it has compiled."""
+    numbers = numbers_while_tracing(monkeypatch, at_once=True)
+    assert len(numbers) == 3
+    for _ in range(10):
+        running_number()  # whatever was traced before
+    assert numbers_while_tracing(monkeypatch, at_once=False) == numbers
