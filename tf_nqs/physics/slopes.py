@@ -48,26 +48,37 @@ def is_linear(system: NamedSystem, parameter: str) -> bool:
     return parameter == "trap_quartic"
 
 
-def parameter_slope(system: NamedSystem, parameter: str, positions: Tensor) -> Tensor:
-    """Returns dH/d lambda at each walker, of shape (n_walkers,).
+def parameter_values(system: NamedSystem) -> list[float]:
+    """Returns the values of `parameters_of(system)`, in that order."""
+    width = resolved_range(system.interaction, system.interaction_range)
+    known = system._asdict() | {"interaction_range": width}
+    return [float(known[name]) for name in parameters_of(system)]
+
+
+def parameter_slopes(system: NamedSystem, values: Tensor, positions: Tensor) -> Tensor:
+    """Returns dH/d lambda at each walker for each parameter lambda, shape (n_walkers, n_parameters).
 
     H depends on lambda through its potentials, so that this is a function of the positions, and its mean over |Psi|^2
     is dE/d lambda of a stationary state. No parameter is divided by: the strength V_0 of the Gaussian interaction
     gives the interaction at V_0 = 1, also where V_0 is 0.
 
     Args:
-        system: its names and parameters.
-        parameter: lambda, one of `parameters_of(system)`.
+        system: names of its interaction and its trap, and the number of particles; its other numbers do not count, so
+            that a compiled function serves all systems of these names.
+        values: of `parameters_of(system)`, shape (n_parameters,), in the dtype of the positions.
         positions: x in a_ho, shape (n_walkers, n_particles).
 
     Reference: Hellmann (1937), and Feynman, Phys. Rev. 56, 340 (1939).
     """
-    width = resolved_range(system.interaction, system.interaction_range)
-    known = system._replace(interaction_range=1.0 if width is None else width)
-    values = {name: tf.constant(getattr(known, name), positions.dtype) for name in parameters_of(system)}
-    with tf.autodiff.ForwardAccumulator(values[parameter], tf.ones((), positions.dtype)) as tape:
-        energy = _potential_energy(known, values, positions)
-    return tape.jvp(energy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    names, width = parameters_of(system), resolved_range(system.interaction, system.interaction_range)
+    kind = system._replace(interaction_range=1.0 if width is None else width)
+    slopes = []
+    for index in range(len(names)):
+        direction = tf.one_hot(index, len(names), dtype=values.dtype)
+        with tf.autodiff.ForwardAccumulator(values, direction) as tape:
+            energy = _potential_energy(kind, dict(zip(names, tf.unstack(values), strict=True)), positions)
+        slopes.append(tape.jvp(energy, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+    return tf.stack(slopes, axis=1) if slopes else tf.zeros_like(positions[:, :0])
 
 
 def _potential_energy(system: NamedSystem, values: Mapping[str, Tensor], positions: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.physics.slopes import is_linear, parameter_slope, parameters_of
+from tf_nqs.physics.slopes import is_linear, parameter_slopes, parameter_values, parameters_of
 
 POSITIONS = np.array([[-1.3, 0.2, 0.9], [0.4, -0.5, 2.0]])
 
@@ -34,6 +34,11 @@ def energy_of(system, positions):
     return (built.trap_energy(x) + built.interaction_energy(x) + built.contact_energy(x)).numpy()
 
 
+def parameter_slope(system, parameter, positions):
+    slopes = parameter_slopes(system, tf.constant(parameter_values(system), positions.dtype), positions)
+    return slopes[:, parameters_of(system).index(parameter)]
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_slope_is_that_of_the_hamiltonian(name):
     system, step = SYSTEMS[name], 1e-5
@@ -55,10 +60,27 @@ def test_the_slope_by_the_strength_is_no_quotient_of_the_interaction():
     assert float(slope[0]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_slope_can_be_compiled():
+def test_one_compiled_function_serves_all_values():
+    """The numbers of the system that it was made with do not count."""
     system, x = SYSTEMS["coth"], tf.constant(POSITIONS)
-    compiled = tf.function(lambda x: parameter_slope(system, "pair_stiffness", x), jit_compile=True)
-    np.testing.assert_allclose(compiled(x), parameter_slope(system, "pair_stiffness", x), rtol=1e-12)
+    n_traced = 0
+
+    def slopes(values, x):
+        nonlocal n_traced
+        n_traced += 1
+        return parameter_slopes(NamedSystem(3, "coth", 99.0, pair_stiffness=77.0), values, x)
+
+    compiled = tf.function(slopes, jit_compile=True, autograph=False)
+    for one in (system, system._replace(interaction_strength=0.4, pair_stiffness=0.0)):
+        values = tf.constant(parameter_values(one), "float64")
+        np.testing.assert_allclose(compiled(values, x), parameter_slopes(one, values, x), rtol=1e-12)
+    assert n_traced == 1
+
+
+def test_a_system_may_have_no_parameters():
+    system = NamedSystem(3, "examples.own_interaction:cosine")
+    assert parameter_values(system) == []
+    assert parameter_slopes(system, tf.zeros(0), tf.constant(POSITIONS, "float32")).shape == (2, 0)
 
 
 def test_a_function_of_the_users_own_has_no_parameters():

@@ -12,7 +12,7 @@ from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
 from tf_nqs.analysis.plots import LEGEND_STYLE
 from tf_nqs.storage.files import replace_file
 from tf_nqs.studies.curve.curves import Curve
-from tf_nqs.studies.curve.words import unit_of_slope, words_of
+from tf_nqs.studies.curve.words import words_of
 from tf_nqs.types import Estimate
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def plot_curves(
         if has_parameter:
             _draw_slopes(panels[2], curve, colour)
             _draw_susceptibilities(panels[3], curve, between, colour)
-    slope = unit_of_slope(curves[0])
-    names = ("Energy (ħω)", "Energy less exact (10⁻³ ħω)", f"Slope{slope}", "Fidelity susceptibility")
+    slope = f"Slope d$E$/d{mathematics(words_of(curves[0]))}"
+    names = ("Energy (ħω)", "Energy less exact (10⁻³ ħω)", slope, "Fidelity susceptibility")
     for panel, name in zip(panels, names, strict=False):
         panel.set_ylabel(mathematics(name))
         decorate(panel)

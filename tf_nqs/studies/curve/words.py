@@ -21,8 +21,3 @@ def symbol_of(system: NamedSystem, parameter: str) -> str:
 def words_of(curve: Curve) -> str:
     """Returns the symbol of what varies along a curve; Point where it has no parameter."""
     return "Point" if curve.parameter is None else symbol_of(curve.points[0].system, curve.parameter)
-
-
-def unit_of_slope(curve: Curve) -> str:
-    """Returns ' dE/dV0' and the like; nothing where no parameter varies."""
-    return "" if curve.parameter is None else f" dE/d{words_of(curve)}"
