@@ -174,7 +174,7 @@ def test_it_is_resumed_from_its_folder_alone(runs, tmp_path, monkeypatch, capsys
 def test_its_folder_is_claimed_once(runs, tmp_path, monkeypatch):
     """Between a check that gives the folder back and a second claim, another process could take it."""
     claims, claim = [], RunFolder.claim
-    monkeypatch.setattr(RunFolder, "claim", lambda folder: claims.append(folder) or claim(folder))
+    monkeypatch.setattr(RunFolder, "claim", lambda *given: claims.append(given[0]) or claim(*given))
     config = tmp_path / "chain.toml"
     config.write_text("quiet = true\n[[stage]]\nn_particles = 2\n[[stage]]\nn_particles = 3\n")
     arguments = ["", f"--config={config}", f"--run_dir={tmp_path / 'chain'}"]

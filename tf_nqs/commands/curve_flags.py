@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag, switch_flag
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
-from tf_nqs.config.errors import must_be, shown
+from tf_nqs.config.errors import must_be, must_be_given, shown
 from tf_nqs.config.family import VARIED
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.storage.run_folder import RunFolder, bears_mark
@@ -186,7 +186,7 @@ def request_of(given: Given) -> CurveRequest | FamilyCurveRequest:
     for name in of_runs:
         if name not in given.own:
             allowed = _RUNS_ALLOWED if name == "run_dirs" else _FOLDER_ALLOWED
-            raise SettingsError(f"{name}: must be given ({allowed}), or run_dir, the folder of the run of a family")
+            raise must_be_given(name, f"{allowed}, or run_dir, the folder of the run of a family")
     return _runs_request(given)
 
 
