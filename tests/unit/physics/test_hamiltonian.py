@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.physics.hamiltonian import TrappedFermions, gaussian_interaction, harmonic_trap
+from tf_nqs.physics.parameters import parameters_of
 from tf_nqs.types import LogDerivatives
 
 A = 4
@@ -27,6 +28,15 @@ def test_default_potentials():
     np.testing.assert_allclose(system.interaction_energy(POSITIONS), expected, rtol=1e-13)
     np.testing.assert_allclose(system.trap_energy(POSITIONS), np.sum(POSITIONS**2, axis=1) / 2, rtol=1e-14)
     np.testing.assert_array_equal(harmonic_trap(POSITIONS), system.trap_energy(POSITIONS))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parameters_that_are_numbers_are_those_that_are_variables(dtype):
+    """An export has numbers; as float32, which TensorFlow makes of them, they are off by 1e-9 here."""
+    system = TrappedFermions(A, interaction_strength=-7.0, interaction_range=0.3)
+    positions = tf.constant(POSITIONS, dtype)
+    energy = system.interaction_energy(positions, parameters_of(system.named))
+    np.testing.assert_array_equal(energy, system.interaction_energy(positions))
 
 
 def test_the_interaction_integrates_to_its_strength():
