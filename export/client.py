@@ -2,6 +2,7 @@
 
 Example:
     python export/client.py --model=exported/a4
+    python export/client.py --model=exported/family --n_particles=4 --interaction_strength=7.3 --interaction_range=0.5
 
 It draws walkers, evaluates every signature on them, differentiates ln|Psi| through the loaded model, and compares the
 kinetic energy from these derivatives with the exported one.
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +48,8 @@ MODEL_FILE = "saved_model.pb"
 INT32 = 2**31
 NEEDED = {"sample", "log_psi", "local_energy"}
 """Signatures that this program needs."""
+OF_FAMILY = ("n_particles", "interaction_strength", "interaction_range")
+"""What the signatures of a family take beside those of a single system; n_particles is for `sample` alone."""
 
 
 class BadInputError(Exception):
@@ -72,6 +77,17 @@ def integer(lowest: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def number(text: str) -> float:
+    """Returns a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a finite number")
+    return value
 
 
 def find_model(name: str) -> Path:
@@ -120,10 +136,27 @@ def check_output(name: str) -> None:
         ) from error
 
 
-def sample(signatures: dict[str, Callable], seed: int, n_walkers: int, n_steps: int) -> tf.Tensor:
+def member(signatures: dict[str, Callable], options: argparse.Namespace) -> dict[str, tf.Tensor]:
+    """Returns which member of a family is meant, name -> value; nothing for the export of a single system."""
+    inputs, given = signatures["sample"].structured_input_signature[1], {}
+    for name in OF_FAMILY:
+        value = getattr(options, name)
+        if name in inputs and value is None:
+            raise BadInputError(f"{name}: must be given, as the export is that of a family")
+        if name not in inputs and value is not None:
+            raise BadInputError(f"{name} = {value}: has no meaning for this export; must be left out")
+        if value is not None:
+            given[name] = tf.constant(value, inputs[name].dtype)
+    return given
+
+
+def sample(
+    signatures: dict[str, Callable], seed: int, n_walkers: int, n_steps: int, given: dict[str, tf.Tensor]
+) -> tf.Tensor:
     """Returns walkers drawn from |Psi|^2, shape (n_walkers, n_particles), in a_ho."""
     arguments = {"seed": [0, seed], "n_walkers": n_walkers, "n_steps": n_steps}
-    return signatures["sample"](**{name: tf.constant(value) for name, value in arguments.items()})["positions"]
+    numbers = {name: tf.constant(value) for name, value in arguments.items()}
+    return signatures["sample"](**numbers, **given)["positions"]
 
 
 def derivatives(log_psi: Callable, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -140,21 +173,24 @@ def derivatives(log_psi: Callable, positions: tf.Tensor) -> tuple[tf.Tensor, tf.
         with tf.GradientTape() as inner:
             inner.watch(stacked)
             log_abs_psi = log_psi(positions=stacked)["log_abs_psi"]
-        gradient = inner.gradient(log_abs_psi, stacked)
+        # The model of a family knows the number of particles when it runs, not before.
+        gradient = tf.ensure_shape(inner.gradient(log_abs_psi, stacked), stacked.shape)
         components = tf.unstack(gradient, axis=1)
     second = [outer.gradient(component, column) for component, column in zip(components, columns, strict=True)]
     return gradient, tf.add_n(second)
 
 
-def evaluate(signatures: dict[str, Callable], positions: tf.Tensor) -> dict[str, Any]:
+def evaluate(signatures: dict[str, Callable], positions: tf.Tensor, given: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Returns `signature/output` -> numbers, for all signatures that take positions."""
     names = sorted(signatures.keys() - {"sample", "serving_default"})
+    parameters = {name: value for name, value in given.items() if name != "n_particles"}
     numbers = {
         f"{name}/{output}": value.numpy()
         for name in names
-        for output, value in signatures[name](positions=positions).items()
+        for output, value in signatures[name](positions=positions, **parameters).items()
     }
-    gradient, laplacian = tf.function(derivatives, autograph=False)(signatures["log_psi"], positions)
+    log_psi = functools.partial(signatures["log_psi"], **parameters)
+    gradient, laplacian = tf.function(functools.partial(derivatives, log_psi), autograph=False)(positions)
     return numbers | {
         "positions": positions.numpy(),
         "tapes/gradient": gradient.numpy(),
@@ -177,6 +213,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--n_walkers", type=integer(1), default=1000, help="number of walkers (default: 1000)")
     parser.add_argument("--n_steps", type=integer(0), default=500, help="number of Metropolis steps (default: 500)")
     parser.add_argument("--seed", type=integer(-INT32), default=0, help="seed of the walkers (default: 0)")
+    parser.add_argument("--n_particles", type=integer(1), help="of a family: number of particles of the member")
+    parser.add_argument("--interaction_strength", type=number, help="of a family: strength of its interaction")
+    parser.add_argument("--interaction_range", type=number, help="of a family: range of its interaction, in a_ho")
     parser.add_argument("--output", help="npz file for all numbers")
     options = parser.parse_args(argv)
     try:
@@ -192,9 +231,15 @@ def run(options: argparse.Namespace) -> None:
     if options.output is not None:
         check_output(options.output)
     model = load(find_model(options.model))  # kept: its signatures do not keep the variables alive
+    given = member(model.signatures, options)
     try:
-        positions = sample(model.signatures, options.seed, options.n_walkers, options.n_steps)
-        numbers = evaluate(model.signatures, positions)
+        positions = sample(model.signatures, options.seed, options.n_walkers, options.n_steps, given)
+        numbers = evaluate(model.signatures, positions, given)
+    except tf.errors.InvalidArgumentError as problem:
+        refusal = re.search(r"assertion failed: \[(.*?)\] \[(.*?)\]", str(problem))
+        if refusal is None:
+            raise
+        raise BadInputError(" ".join(refusal.groups())) from problem
     except tf.errors.ResourceExhaustedError as problem:
         raise BadInputError(
             f"n_walkers = {options.n_walkers}: needs more memory than there is; must be smaller"

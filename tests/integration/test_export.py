@@ -61,6 +61,58 @@ def run_alone(*arguments, cwd, python=sys.executable):
     return run_python("-I", "-c", WITH_TENSORFLOW_ALONE, *arguments, cwd=cwd, python=python)
 
 
+FAMILY = {"n_particles": [2, 3], "interaction_strength": [-20.0, 20.0], "interaction_range": [0.25, 1.0]}
+CURVE = "n_particles,interaction_strength,interaction_range,energy\n2,1.0,0.5,2.17\n"
+
+
+def make_family(folder):
+    """The run folder of a family as a run and a curve leave it, but for the training."""
+    sizes = {"n_features": 4, "n_layers": 1, "n_pair_features": 4, "n_pair_layers": 1}
+    settings = settings_from(overrides={"ansatz": "jastrow", "dtype": "float64", **sizes, **FAMILY})
+    keras.utils.set_random_seed(1)
+    folder.mkdir()
+    (folder / "config.toml").write_text(to_toml(settings.filled()))
+    (folder / "curve.csv").write_text(CURVE)
+    save_weights(builders.build_ansatz(settings), folder / "ansatz.weights.h5")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_client_gets_the_numbers_of_the_members_of_a_family(tmp_path):
+    """From one model, with TensorFlow alone; parameters outside of what was trained are refused in one line."""
+    run_dir = make_family(tmp_path / "run")
+    arguments = (ROOT / "export/saved_model.py", f"--run_dir={run_dir}", "--output=exported")
+    done = run_python(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "exported/1/assets/curve.csv").read_text() == CURVE
+    summary = json.loads((tmp_path / "exported/1/assets/export.json").read_text())
+    assert {name: summary[name] for name in FAMILY} == FAMILY
+    run = tf_nqs.load(run_dir)
+    client = (ROOT / "export/client.py", "--model=exported", "--output=numbers.npz", "--n_walkers=50")
+    for place in ((2, -20.0, 0.25), (3, 7.3, 0.5)):
+        flags = [f"--{name}={value}" for name, value in zip(FAMILY, place, strict=True)]
+        done = run_alone(*client, *flags, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / "numbers.npz") as file:
+            numbers = dict(file)
+        system, ansatz, _ = run.at(*place)
+        x = numbers["positions"]
+        assert x.shape == (50, place[0])
+        _, derivatives = ansatz.forward_laplacian(x)
+        wanted = {"log_psi/log_abs_psi": ansatz(x)[1], "local_energy/total": system.local_energy(x, derivatives).total}
+        wanted["gradient_and_laplacian/gradient"] = wanted["tapes/gradient"] = derivatives.gradient
+        for name, value in wanted.items():
+            off = np.abs(numbers[name] - value) / np.maximum(1, np.abs(value))
+            assert np.quantile(off, 0.9) <= 1e-11, name  # next to a node there is no bound on roundings
+    for given, line in (
+        (flags[:2], "interaction_range: must be given, as the export is that of a family"),
+        ([*flags[:2], "--interaction_range=2"], "interaction_range must be from 0.25 to 1, as trained; it was 2"),
+        (["--n_particles=4", *flags[1:]], "n_particles must be 2 or 3, as trained; it was 4"),
+    ):
+        done = run_alone(*client, *given, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+
+
 def assert_exported_numbers(tmp_path, run_dir, bounds, by_tapes, python=sys.executable):
     """Exports in one process, evaluates in another, and compares with the ansatz: |a - b| <= bound max(1, |b|)."""
     arguments = (ROOT / "export/saved_model.py", f"--run_dir={run_dir}", "--output=exported")
@@ -275,6 +327,7 @@ def test_the_client_says_in_one_line_what_went_out(client, name, error, line, tm
     capsys.readouterr()
     keys = ("local_energy/total", "local_energy/kinetic", "tapes/laplacian")
     monkeypatch.setattr(client, "NEEDED", set())
+    monkeypatch.setattr(client, "member", lambda *_: {})
     monkeypatch.setattr(client, "sample", lambda *_: None)
     monkeypatch.setattr(
         client, "evaluate", lambda *_: dict.fromkeys(keys, np.ones(3)) | {"tapes/gradient": np.ones((3, 1))}

@@ -90,11 +90,26 @@ def test_labels_tell_members_apart(system, label):
 )
 @pytest.mark.parametrize("command", COMMANDS)
 def test_members_that_there_are_not(command, flags, line, family, tmp_path, capsys):
+    if command == "export" and not flags:
+        return  # of the whole family, see below
     before = sorted(tmp_path.rglob("*"))
     output = [f"--output={tmp_path / 'exported'}"] if command == "export" else []
     assert main(COMMANDS[command], ["", f"--run_dir={family}", *output, *flags]) == 2
     assert capsys.readouterr() == ("", f"error: {line}\n")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_a_member_all_of_the_family_is_exported(family, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(export.startup, "call_with_tensorflow", lambda *arguments: calls.append(arguments[1:]))
+    flags = ["", f"--run_dir={family}", f"--output={tmp_path / 'exported'}"]
+    for given in ([], ["--extrapolate"], list(A4)):
+        assert main(export.COMMAND, [*flags, *given]) == 0
+    assert [(call[3] and call[3].label, call[4]) for call in calls] == [
+        (None, False),
+        (None, True),
+        ("A4_V7.3_s0.5", False),
+    ]
 
 
 def test_a_single_system_has_no_members(single, family, capsys):

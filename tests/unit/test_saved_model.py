@@ -17,9 +17,10 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config.errors import SettingsError
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.saved_model import export as saved_model
+from tf_nqs.saved_model.content import Compared
 from tf_nqs.saved_model.graphs import portable
 from tf_nqs.saved_model.readme import readme
-from tf_nqs.saved_model.signatures import OUTPUTS
+from tf_nqs.saved_model.signatures import OUTPUTS, functions_of_positions
 from tf_nqs.storage.export_folder import check_output
 
 A, WIDTH = 2, 0.1
@@ -256,9 +257,9 @@ def test_an_export_that_cannot_be_put_in_place_leaves_what_was_there(exported, m
 
 
 def test_wrong_numbers_are_found(exported):
-    other = saved_model.functions_of_positions(make_ansatz(seed=1), SYSTEM)
+    other = functions_of_positions(make_ansatz(seed=1), SYSTEM)
     with pytest.raises(saved_model.ExportError, match="after reloading"):
-        saved_model._compare(other, exported)
+        saved_model._compare([Compared(other)], exported)
 
 
 @pytest.mark.parametrize(
@@ -271,13 +272,13 @@ def test_wrong_numbers_are_found(exported):
     ],
 )
 def test_a_tenth_of_the_walkers_may_be_off(ansatz, exported, signature, output, n_spoilt, fault):
-    functions = saved_model.functions_of_positions(ansatz, SYSTEM)
+    functions = functions_of_positions(ansatz, SYSTEM)
 
     def spoilt(positions):
         numbers = functions[signature](positions)
         return numbers | {output: numbers[output] + np.where(np.arange(64) < n_spoilt, 1e-6, 0.0)}
 
-    compare = {signature: spoilt}
+    compare = [Compared({signature: spoilt})]
     if fault is None:
         assert saved_model._compare(compare, exported)[signature] > 1e-7
         return

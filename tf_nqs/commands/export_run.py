@@ -11,25 +11,31 @@ from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.saved_model import export as saved_model
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_weights
+from tf_nqs.studies.curve.folder import CurveFolder
 
 logger = logging.getLogger(__name__)
 
 
-def export_run(folder: RunFolder, output: str, overwrite: bool, member: Member | None = None) -> None:
+def export_run(
+    folder: RunFolder, output: str, overwrite: bool, member: Member | None = None, extrapolate: bool = False
+) -> None:
     """Loads a run, exports it and prints how far the exported numbers are from those of the run.
 
     Args:
         folder: of a finished run.
         output: folder for the export.
         overwrite: whether to replace an export in that folder.
-        member: of a family, to export alone; None for the run of a single system.
+        member: of a family, to export alone; None for all of it, or for the run of a single system.
+        extrapolate: of a family, whether the export takes parameters outside of what was trained.
 
     Raises:
         SettingsError: the run folder holds no run that can be read, or output cannot be used.
         WorkFailedError: the exported numbers are not those of the run.
     """
     run = builders.read_run(folder)
-    files = folder.config, folder.result
+    files = [folder.config, folder.result]
+    if member is None and run.settings.is_family:
+        files.append(CurveFolder(folder.path).table)
     texts = {file.name: file.read_text(encoding="utf-8") for file in files if file.is_file()}
     if member is not None:
         run = run.at(**member.values)
@@ -37,12 +43,13 @@ def export_run(folder: RunFolder, output: str, overwrite: bool, member: Member |
     try:
         deviations = saved_model.export(
             run.ansatz,
-            run.of_one_system(),
+            run.system,
             output,
             run.settings.training.laplacian,
             texts,
             overwrite,
             n_iterations=iterations_of_weights(folder.weights),
+            extrapolate=extrapolate,
         )
     except saved_model.ExportError as error:
         raise WorkFailedError(f"nothing was exported: {error}") from error

@@ -64,6 +64,12 @@ def member_of(folder: RunFolder, given: Given) -> Member | None:
     return Member(values | {"extrapolate": asked.get("extrapolate", False)}, member_label(system))
 
 
+def member_or_family(folder: RunFolder, given: Given) -> Member | None:
+    """Does what `member_of` does, but returns None where no flag picks a member of a family: all of it is meant."""
+    is_picked = any(name in given.own for name in VARIED)
+    return None if folder.settings.is_family and not is_picked else member_of(folder, given)
+
+
 def settings_of_member(settings: Settings, member: Member | None) -> Settings:
     """Returns the settings of a member of a family; of a single system's run those that it has."""
     return settings if member is None else settings.member(**member.values)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import tf_nqs
 from tf_nqs import defaults
-from tf_nqs.physics import TrappedFermions
-from tf_nqs.physics.contact import check_contact
+from tf_nqs.physics import FermionFamily, TrappedFermions
+from tf_nqs.saved_model.content import Compared, Content, Functions, check_system, content_of_family, content_of_system
+from tf_nqs.saved_model.family import check_family
+from tf_nqs.saved_model.family_readme import family_readme
 from tf_nqs.saved_model.readme import readme
-from tf_nqs.saved_model.signatures import functions_of_positions, make_methods, make_signatures
 from tf_nqs.storage.export_folder import README_FILE, VERSION_FOLDER, check_output
 from tf_nqs.storage.files import folder_errors
 from tf_nqs.types import Tensor
@@ -61,26 +60,29 @@ class ExportError(RuntimeError):
 
 def export(
     ansatz: keras.Model,
-    system: TrappedFermions,
+    system: TrappedFermions | FermionFamily,
     output: str | Path,
     laplacian: str = defaults.LAPLACIAN,
     assets: Mapping[str, str] | None = None,
     overwrite: bool = False,
     n_iterations: int | None = None,
+    extrapolate: bool = False,
 ) -> dict[str, float]:
     """Writes a wave function and its local energy as `<output>/1/saved_model.pb`, and a README.
 
     The new export is written to a temporary folder, reloaded and compared with the ansatz, and only then moved to
-    `output`.
+    `output`. Of a family the signatures take the parameters of the system beside the positions, and several members
+    are compared.
 
     Args:
         ansatz: Keras model, positions (n_walkers, n_particles) -> (sign, log_abs_psi).
-        system: the Hamiltonian.
+        system: the Hamiltonian, or the family of them that the ansatz was made for.
         output: a new or an empty folder.
         laplacian: as for `VariationalMonteCarlo`.
         assets: file name -> text, kept inside the model; `config.toml` and `result.json` are quoted in the README.
         overwrite: whether the new export may replace an existing one in `output`.
         n_iterations: iterations of the training so far, for `export.json` and the README.
+        extrapolate: of a family, whether its signatures take parameters outside of what was trained.
 
     Returns:
         Signature -> largest deviation of the reloaded model's numbers from the ansatz' own on 64 walkers, relative to
@@ -88,8 +90,8 @@ def export(
 
     Raises:
         SettingsError: output cannot be used. (A ValueError.)
-        ValueError: laplacian is unknown or not available, ansatz and system have different numbers of particles, or the
-            ground state vanishes at contact as the ansatz does not.
+        ValueError: laplacian is unknown or not available, ansatz and system have different numbers of particles or are
+            of different families, or the ground state vanishes at contact as the ansatz does not.
         ExportError: the reloaded model gives other numbers.
 
     Example:
@@ -98,43 +100,28 @@ def export(
         >>> sorted(deviations)
         ['gradient_and_laplacian', 'local_energy', 'log_psi', 'orbitals', 'psi']
     """
-    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
-        raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
-    check_contact(ansatz, system)
+    if isinstance(system, FermionFamily):
+        check_family(ansatz, system)
+    else:
+        check_system(ansatz, system)
     target = check_output(output, overwrite)
-    functions = functions_of_positions(ansatz, system, laplacian)
-    ansatz(tf.zeros((1, system.n_particles), ansatz.compute_dtype))  # some models make their variables at first use
-    summary = _summary(ansatz, system) | {"n_iterations": n_iterations}
+    if isinstance(system, FermionFamily):
+        content, describe = content_of_family(ansatz, system, laplacian, not extrapolate), family_readme
+    else:
+        content, describe = content_of_system(ansatz, system, laplacian), readme
+    summary = content.summary | {"n_iterations": n_iterations}
     texts = {**(assets or {}), SUMMARY_FILE: json.dumps(summary, indent=2, ensure_ascii=False) + "\n"}
     with _written_beside(target, output) as folder:
-        _save(ansatz, functions, summary, texts, folder)
-        deviations = _compare(functions, folder)
-        (folder / README_FILE).write_text(readme(target.name, list(functions), summary, texts), encoding="utf-8")
+        _save(ansatz, content, texts, folder)
+        deviations = _compare(content.compared, folder)
+        (folder / README_FILE).write_text(describe(target.name, content.names, summary, texts), encoding="utf-8")
     return deviations
 
 
-def _summary(ansatz: keras.Model, system: TrappedFermions) -> dict[str, Any]:
-    """Returns the content of `export.json`: the exported system and ansatz, and the versions of the packages."""
-    return {
-        "n_particles": system.n_particles,
-        "dtype": ansatz.compute_dtype,
-        "n_parameters": ansatz.count_params(),
-        "interaction_strength": None if system.pair_potential else system.interaction_strength,
-        "interaction_range": None if system.pair_potential else system.interaction_range,
-        "interaction": "custom" if system.pair_potential else system.interaction,
-        "pair_stiffness": system.pair_stiffness,
-        "trap": system.trap if isinstance(system.trap, str) else "custom",
-        "versions": {"python": platform.python_version()}
-        | {package.__name__: package.__version__ for package in (tf_nqs, tf, keras, np)},
-    }
-
-
-def _save(
-    ansatz: keras.Model, functions: Mapping[str, Callable], summary: dict, texts: Mapping[str, str], folder: Path
-) -> None:
+def _save(ansatz: keras.Model, content: Content, texts: Mapping[str, str], folder: Path) -> None:
     """Writes the model; its texts become assets in the folder of that name."""
     module = tf.Module()
-    methods = make_methods(functions, summary["n_particles"], summary["dtype"])
+    methods, signatures = content.make()
     for name, method in methods.items():
         setattr(module, name, method)
     # TensorFlow's variables, not Keras' objects: the model must load without Keras.
@@ -144,25 +131,34 @@ def _save(
         for name, text in texts.items():
             (Path(scratch) / name).write_text(text, encoding="utf-8")
             module.assets.append(tf.saved_model.Asset(str(Path(scratch) / name)))
-        signatures = make_signatures(methods, summary["n_particles"], summary["dtype"])
         tf.saved_model.save(module, str(folder / VERSION_FOLDER), signatures=signatures)
 
 
-def _compare(functions: Mapping[str, Callable], folder: Path) -> dict[str, float]:
-    """Reloads the model; returns signature -> largest deviation.
+def _compare(compared: Sequence[Compared], folder: Path) -> dict[str, float]:
+    """Reloads the model; returns signature -> largest deviation, over all systems that are compared.
 
     Raises:
         ExportError: fewer than `LEAST_SHARE` of the walkers have finite numbers, off by `LARGEST_DEVIATION` at most.
     """
     model = tf.saved_model.load(str(folder / VERSION_FOLDER))  # its signatures do not keep the weights alive
-    loaded = model.signatures
+    found = [_deviations(model.signatures, *one) for one in compared]
+    return {name: max(one[name] for one in found) for name in found[0]}
+
+
+def _deviations(loaded: Mapping[str, Callable], functions: Functions, arguments: Mapping[str, Any]) -> dict[str, float]:
+    """Returns signature -> largest deviation of a reloaded model for one system."""
+    dtype = loaded["log_psi"].structured_outputs["log_abs_psi"].dtype
+    given = {
+        name: tf.constant(value, tf.int32 if isinstance(value, int) else dtype) for name, value in arguments.items()
+    }
     drawn = {"seed": [0, 0], "n_walkers": _N_CHECKED, "n_steps": _N_CHECKED_STEPS}
-    positions = loaded["sample"](**{name: tf.constant(value) for name, value in drawn.items()})["positions"]
+    positions = loaded["sample"](**{name: tf.constant(value) for name, value in drawn.items()}, **given)["positions"]
     if not np.all(np.isfinite(positions)):
         raise ExportError("the reloaded model samples positions that are not finite")
+    given.pop("n_particles", None)
     largest = {}
     for signature, function in functions.items():
-        reloaded, own = loaded[signature](positions=positions), function(positions)
+        reloaded, own = loaded[signature](positions=positions, **given), function(positions)
         bound = _bound(signature, positions.shape[1], positions.dtype.name)
         by_output = {name: _deviation(reloaded[name], own[name]) for name in own}
         for name, deviation in by_output.items():

@@ -72,6 +72,7 @@ _WITHOUT_ORBITALS = (
 
 _ASSETS = {
     "config.toml": "all settings of the run",
+    "curve.csv": "the measured energies of members of the family, and what they are compared with",
     "result.json": "the measured energy and all other results of the run",
     "export.json": "system and ansatz of the export, and the versions of the packages",
 }
@@ -87,7 +88,6 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
         texts: asset's file name -> its content.
     """
     dtype, n_particles = summary["dtype"], summary["n_particles"]
-    assets = [f"- `1/assets/{file}`: {_ASSETS.get(file, 'given at export')}" for file in sorted(texts)]
     return _TEXT.format(
         name=name,
         n_particles=n_particles,
@@ -97,7 +97,7 @@ def readme(name: str, signatures: list[str], summary: Mapping[str, Any], texts: 
         facts="\n".join(f"- {key}: {value}" for key, value in _facts(summary, texts.get("result.json")).items()),
         rows="\n".join(_rows([*signatures, "sample"], dtype)),
         example=[round(place - (n_particles - 1) / 2, 1) for place in range(n_particles)],
-        assets="\n".join(assets),
+        assets="\n".join(asset_lines(texts)),
         recipes=RECIPES,
     )
 
@@ -115,13 +115,27 @@ def _facts(summary: Mapping[str, Any], result_text: str | None) -> dict[str, str
         facts["reference energy"] = f"{result['reference_energy']:.6f} ħω ({kind})"
     if summary.get("n_iterations") is not None:
         facts["iterations"] = f"{summary['n_iterations']:,}"
-    facts["versions"] = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
-    return facts
+    return facts | {"versions": version_words(summary)}
+
+
+def asset_lines(texts: Iterable[str]) -> list[str]:
+    """Returns a line about each asset, by the names of their files."""
+    return [f"- `1/assets/{file}`: {_ASSETS.get(file, 'given at export')}" for file in sorted(texts)]
+
+
+def version_words(summary: Mapping[str, Any]) -> str:
+    """Returns the versions of the packages."""
+    return ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
+
+
+def trap_words(trap: str | bool) -> str:
+    """Returns what the trap is called."""
+    traps = {"harmonic": "harmonic trap", "none": "no trap", "double_well": "double well", "quartic": "quartic trap"}
+    return traps.get(trap_name(trap), "a custom trap")
 
 
 def _system(summary: Mapping[str, Any]) -> str:
-    traps = {"harmonic": "harmonic trap", "none": "no trap", "double_well": "double well", "quartic": "quartic trap"}
-    trap = traps.get(trap_name(summary["trap"]), "a custom trap")
+    trap = trap_words(summary["trap"])
     name = summary.get("interaction", "gaussian")
     if summary["interaction_strength"] is None:
         return f"A = {summary['n_particles']}, {trap}, a custom interaction"

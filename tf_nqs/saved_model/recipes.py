@@ -5,11 +5,14 @@ The code needs only TensorFlow and NumPy. Its names `folder`, `model` and `posit
 
 from __future__ import annotations
 
-RECIPES = '''\
+_INTRODUCTION = """\
 ## Recipes
 
 The code continues the example under "Use".
 
+"""
+
+_CALL = """\
 ### Call it
 
 Every signature but `serving_default` is a method too. A method takes tensors, arrays and lists:
@@ -23,6 +26,9 @@ walkers = model.sample([0, 1], 100, 500)["positions"]  # seed, n_walkers, n_step
 Positions of any other shape than (n, A) raise the error `positions must have shape (n, A)`; for a single walker write
 `x[None, :]`. Convert a tensor of another precision with `tf.cast` first.
 
+"""
+
+_FINE_TUNE = '''\
 ### Parameters and fine-tuning
 
 `model.parameters` is the list of all weights, as `tf.Variable`s. Derivatives by them go through `model.log_psi`, and
@@ -53,6 +59,9 @@ def fine_tune(model, n_iterations, learning_rate=0.01, n_walkers=1000, n_steps=2
 
 The learning rate must suit the network: if the energy rises, take a smaller one.
 
+'''
+
+_SAVE = '''\
 ### Save it again
 
 `tf.saved_model.save(model, folder)` keeps the methods but loses the signatures. Pass them:
@@ -63,6 +72,9 @@ def save_again(model, folder):
     tf.saved_model.save(model, folder, signatures=dict(model.signatures))
 ```
 
+'''
+
+_OVERLAP = '''\
 ### Overlap of two states
 
 |⟨Psi_1|Psi_2⟩|² / (⟨Psi_1|Psi_1⟩ ⟨Psi_2|Psi_2⟩) = ⟨Psi_2/Psi_1⟩_1 ⟨Psi_1/Psi_2⟩_2, where ⟨ ⟩_1 is the mean over walkers
@@ -83,6 +95,9 @@ def overlap(one, other, n_walkers=10_000, n_steps=500):
     return means[0] * means[1], np.hypot(means[0] * errors[1], means[1] * errors[0])
 ```
 
+'''
+
+_NORM = '''\
 ### Norm
 
 Psi is not normalised. The integral of |Psi|² over all positions comes from points drawn from a Gaussian that is wider
@@ -104,6 +119,9 @@ def log_norm(model, n_points=100_000):
 
 Psi / exp(log_norm / 2) is normalised.
 
+'''
+
+_LITE = '''\
 ### TensorFlow Lite
 
 Models in float32 can be converted, a signature at a time; `log_psi`, `psi`, `local_energy` and
@@ -122,4 +140,78 @@ lite_values = runner(positions=positions.numpy())
 
 `tf.lite.Interpreter` is deprecated; the package `ai_edge_litert` has the same class.
 '''
+
+_FAMILY = '''\
+## Recipes
+
+The code continues the example under "Use".
+
+### Call it
+
+Every signature but `serving_default` is a method too. A method takes tensors, arrays, lists and numbers. A parameter is
+a number, or one for each walker, so that walkers of several systems can be evaluated in one call:
+
+```python
+import numpy as np
+
+model = tf.saved_model.load(folder)
+strengths = np.linspace(*trained["interaction_strength"], len(positions))
+values = model.log_psi(positions, strengths, interaction_range)
+sign, log_abs_psi = values["sign"], values["log_abs_psi"]
+```
+
+Derivatives by the parameters go through `log_psi` with `tf.GradientTape`, as those by the positions do.
+
+### One member
+
+A `Member` has the methods of a model of one system, so that code for such models takes it:
+
+```python
+class Member:
+    """One system of the family."""
+
+    def __init__(self, family, n_particles, *parameters):
+        self.family, self.n_particles, self.parameters = family, n_particles, parameters
+
+    def sample(self, seed, n_walkers, n_steps):
+        return self.family.sample(seed, n_walkers, n_steps, self.n_particles, *self.parameters)
+
+    def log_psi(self, positions):
+        return self.family.log_psi(positions, *self.parameters)
+
+    def local_energy(self, positions):
+        return self.family.local_energy(positions, *self.parameters)
+```
+
+### Draw a curve
+
+```python
+def curve(model, strengths, n_particles, *further, n_walkers=2000, n_steps=500):
+    """Returns the energy at each strength, and its standard error; `further` is the range of the interaction."""
+    energies, errors = [], []
+    for index, strength in enumerate(strengths):
+        member = Member(model, n_particles, strength, *further)
+        positions = member.sample([4, index], n_walkers, n_steps)["positions"]
+        local_energies = member.local_energy(positions)["total"].numpy().astype(np.float64)
+        energies.append(np.mean(local_energies))
+        errors.append(np.std(local_energies) / np.sqrt(n_walkers))
+    return np.array(energies), np.array(errors)
+```
+
+`plt.errorbar(strengths, *curve(model, strengths, n_particles, interaction_range))` of Matplotlib draws it. If the curve
+had been measured before the export, its table is `1/assets/curve.csv`:
+
+```python
+def measured_curve(folder):
+    """Returns the rows of the measured curve, column -> text each; none if it was not measured before the export."""
+    file = Path(folder, "assets", "curve.csv")
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.is_file() else []
+```
+
+'''
+
+RECIPES = _INTRODUCTION + _CALL + _FINE_TUNE + _SAVE + _OVERLAP + _NORM + _LITE
 """Markdown."""
+
+FAMILY_RECIPES = _FAMILY + _OVERLAP + _NORM
+"""The same for a family; overlap and norm take members in place of models."""

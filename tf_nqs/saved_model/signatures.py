@@ -5,19 +5,20 @@ In shapes, n is the number of walkers, A the number of particles, D the number o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
 from tf_nqs.ansatz.derivatives import choose_laplacian, energy_derivatives, log_derivatives
+from tf_nqs.ansatz.protocol import WaveFunction
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.physics.parameters import parameters_of
+from tf_nqs.physics.parameters import SystemParameters, parameters_of
 from tf_nqs.sampling import MetropolisHastings
 from tf_nqs.saved_model.graphs import portable
-from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+from tf_nqs.types import LogAbsPsi, SignedLog, Tensor, WalkerState
 
 STEPS_PER_ADAPTATION = 10
 """Metropolis steps between two changes of the proposal width."""
@@ -69,8 +70,28 @@ def functions_of_positions(
         ValueError: laplacian is unknown, or "forward" for an ansatz that has none.
     """
     laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
-    derivatives, of_energy = log_derivatives(ansatz, laplacian), energy_derivatives(ansatz, laplacian, system)
     constants = parameters_of(system.named)  # a SavedModel holds no variables but those of the model
+    return functions_of_wave_function(ansatz, system, laplacian, constants, getattr(ansatz, "orbitals", None))
+
+
+def functions_of_wave_function(
+    wave_function: Callable[[Tensor], SignedLog],
+    system: TrappedFermions,
+    laplacian: str,
+    parameters: SystemParameters,
+    orbitals: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Callable[[Tensor], dict[str, Tensor]]]:
+    """Does what `functions_of_positions` does, for a wave function that may be one of a family at some systems.
+
+    Args:
+        wave_function: positions -> (sign, log_abs_psi), with `forward_laplacian` if that is wanted.
+        system: the Hamiltonian.
+        laplacian: "forward" or "nested".
+        parameters: of the Hamiltonian: numbers, or one row per walker.
+        orbitals: of the wave function; None for one without.
+    """
+    ansatz = cast(WaveFunction, wave_function)
+    derivatives, of_energy = log_derivatives(ansatz, laplacian), energy_derivatives(ansatz, laplacian, system)
 
     def log_psi(positions: Tensor) -> dict[str, Tensor]:
         return dict(zip(OUTPUTS["log_psi"], ansatz(positions), strict=True))
@@ -80,7 +101,7 @@ def functions_of_positions(
         return {"psi": sign * tf.exp(log_abs_psi)}
 
     def local_energy(positions: Tensor) -> dict[str, Tensor]:
-        energy = system.local_energy(positions, of_energy(positions), constants)
+        energy = system.local_energy(positions, of_energy(positions), parameters)
         if system.contact_exponent == 1.0:
             return {"total": energy.total, **energy._asdict()}
         missing = system.contact_energy(positions)  # of the parts; it cancels in their sum
@@ -94,8 +115,8 @@ def functions_of_positions(
         return {"gradient": gradient, "laplacian": laplacian_of_psi - tf.reduce_sum(gradient**2, axis=1)}
 
     functions: dict[str, Callable] = {f.__name__: f for f in (log_psi, psi, local_energy, gradient_and_laplacian)}
-    if hasattr(ansatz, "orbitals"):
-        functions["orbitals"] = lambda positions: {"orbitals": ansatz.orbitals(positions)}
+    if orbitals is not None:
+        functions["orbitals"] = lambda positions: {"orbitals": orbitals(positions)}
     return functions
 
 
@@ -116,9 +137,11 @@ def make_methods(
 
     def method(function: Callable[[Tensor], dict[str, Tensor]]) -> Callable:
         graph = portable(function, fitting)
-        return tf.function(
-            lambda positions: graph(_checked(positions, n_particles)), input_signature=[anything], autograph=False
-        )
+
+        def checked(positions: Tensor) -> dict[str, Tensor]:
+            return graph(tf.ensure_shape(checked_positions(positions, [n_particles]), (None, n_particles)))
+
+        return tf.function(lambda positions: checked(positions), input_signature=[anything], autograph=False)
 
     methods = {name: method(function) for name, function in functions.items()}
 
@@ -127,7 +150,7 @@ def make_methods(
 
     methods["sample"] = tf.function(
         lambda seed, n_walkers, n_steps: {
-            "positions": _sample(log_abs_psi, seed, n_walkers, n_steps, n_particles, dtype)
+            "positions": sample(log_abs_psi, seed, n_walkers, n_steps, n_particles, dtype)
         },
         input_signature=[
             tf.TensorSpec((2,), tf.int32, name="seed"),
@@ -158,21 +181,32 @@ def make_signatures(
     return {**named, "sample": methods["sample"], tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: named["log_psi"]}
 
 
-def _checked(positions: Tensor, n_particles: int) -> Tensor:
-    """Returns the positions; refuses any shape but (n_walkers, n_particles) when the graph runs.
+def checked_positions(positions: Tensor, n_particles: Sequence[int]) -> Tensor:
+    """Returns the positions; refuses any shape but (n_walkers, A) when the graph runs.
 
     A signature of a loaded model accepts tensors of any shape, and networks compute numbers for many of them.
+
+    Args:
+        positions: of any shape.
+        n_particles: numbers of particles A that are allowed.
     """
-    # Hides the static shape, which is wrong then: with it, TensorFlow would remove the check as always true.
-    given = tf.raw_ops.PlaceholderWithDefault(input=positions, shape=None)
+    given = of_unknown_shape(positions)
     shape = tf.shape(given)
-    fits = tf.reduce_all(shape[1:] == n_particles) & (tf.size(shape) == 2)
-    message = f"positions must have shape (n, {n_particles}): n walkers of {n_particles} particles each; the shape was"
+    second = tf.concat([shape, [0, 0]], axis=0)[1]  # 0 where there is no such axis
+    fits = tf.reduce_any(second == tf.constant(n_particles)) & (tf.size(shape) == 2)
+    allowed = " or ".join(f"(n, {number})" for number in n_particles)
+    of_each = n_particles[0] if len(n_particles) == 1 else "as many"
+    message = f"positions must have shape {allowed}: n walkers of {of_each} particles each; the shape was"
     with tf.control_dependencies([tf.debugging.Assert(fits, [message, shape], summarize=8)]):
-        return tf.ensure_shape(given, (None, n_particles))
+        return tf.ensure_shape(given, (None, None))
 
 
-def _sample(
+def of_unknown_shape(given: Tensor) -> Tensor:
+    """Hides the static shape of what a client gives, which may be wrong: TensorFlow would take a check for true."""
+    return tf.raw_ops.PlaceholderWithDefault(input=given, shape=None)
+
+
+def sample(
     log_abs_psi: LogAbsPsi, seed: Tensor, n_walkers: Tensor, n_steps: Tensor, n_particles: int, dtype: str
 ) -> Tensor:
     """Returns walkers from N(0, 1) after n_steps Metropolis steps, shape (n_walkers, n_particles).
