@@ -21,6 +21,7 @@ _PUBLIC = {
     "Settings": "tf_nqs.config",
     "export": "tf_nqs.saved_model.export",
     "load": "tf_nqs.experiment.build",
+    "pretrained": "tf_nqs.experiment.pretrained",
     "reference_energy": "tf_nqs.exact",
     "run": "tf_nqs.experiment.run",
     "transfer_from": "tf_nqs.experiment.transfer",

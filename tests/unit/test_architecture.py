@@ -7,10 +7,12 @@ import functools
 import graphlib
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,7 +283,24 @@ def test_wheel_holds_every_package_and_the_presets():
     assert sorted(built["packages"]) == sorted({*PACKAGES, "tf_nqs.configs"})
     assert built["package-dir"] == {"tf_nqs.configs": "configs"}
     assert built["package-data"]["tf_nqs.configs"] == ["*.toml"]
-    assert (PACKAGE / "py.typed").is_file()
+    assert built["package-data"]["tf_nqs"] == ["py.typed", "pretrained/*"] and (PACKAGE / "py.typed").is_file()
+    shipped = {"ansatz.weights.h5", "card.md", "config.toml"}
+    assert {path.name for path in (PACKAGE / "pretrained").iterdir()} == shipped
+
+
+@pytest.mark.slow
+def test_a_wheel_is_built_with_the_network(tmp_path):
+    """With the tools that are installed; in a copy, as setuptools writes into the tree that it builds from."""
+    for name in ("tf_nqs", "configs"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    names = zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]).namelist()
+    for name in ("ansatz.weights.h5", "card.md", "config.toml"):
+        assert f"tf_nqs/pretrained/{name}" in names
+    assert "tf_nqs/configs/pretrained.toml" in names
 
 
 def test_every_folder_of_the_package_is_a_package():

@@ -33,7 +33,7 @@ from tf_nqs.storage.run_folder import RunFolder, default_run_dir
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = [path for path in sorted((REPOSITORY / "configs").glob("*.toml")) if path.stem != "tune"]  # a search
-FAMILIES = [path for path in PRESETS if path.stem.startswith("family")]
+FAMILIES = [path for path in PRESETS if path.stem.startswith("family") or path.stem == "pretrained"]
 NOT_IN_DEFAULTS = {
     "target_acceptance",
     "learning_rate",

@@ -10,6 +10,7 @@ from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.errors import shown_setting
 from tf_nqs.config.evaluation import EvaluationSettings
 from tf_nqs.config.settings import Settings
+from tf_nqs.config.transfer import PRETRAINED
 from tf_nqs.named_systems import trap_name
 
 NO_MATTER = ("run_dir", "quiet", "compilation_cache", *CheckpointSettings.model_fields)
@@ -45,7 +46,7 @@ def comparable(settings: Settings) -> dict[str, Any]:
     A run can thus be resumed after its folder, or the folder of its chain, was moved.
     """
     leaves = settings.resolved()
-    if leaves["transfer_from"] is not None and leaves["run_dir"] is not None:
+    if leaves["transfer_from"] not in (None, PRETRAINED) and leaves["run_dir"] is not None:
         source, folder = Path(leaves["transfer_from"]).absolute(), Path(leaves["run_dir"]).absolute()
         leaves["transfer_from"] = source.name if source.parent == folder.parent else str(source)
     return leaves

@@ -11,6 +11,9 @@ from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.config.family import VARIED
 from tf_nqs.config.section import CountOrZero, Section
 
+PRETRAINED = "pretrained"
+"""Value of transfer_from for the network that the package ships."""
+
 
 class TransferSettings(Section):
     """The initial weights, and the layers that are trained."""
@@ -21,7 +24,7 @@ class TransferSettings(Section):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Folder of the run whose weights training starts from: all weights for the same number of "
         "particles, otherwise those whose shape does not depend on it; of a family those of the member with the run's "
-        "system; default: random weights.",
+        "system; pretrained for the family that the package ships; default: random weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,

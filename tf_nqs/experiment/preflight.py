@@ -8,6 +8,8 @@ from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.chain import Chain
 from tf_nqs.config.transfer import member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
+from tf_nqs.named_ansatze import ALL_SIZES
+from tf_nqs.storage.pretrained import finished_source
 from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark
 
 
@@ -54,7 +56,7 @@ def _check_source(settings: Settings) -> None:
     source = settings.transfer.transfer_from
     if source is None:
         return
-    folder = RunFolder.finished(source, "transfer_from")
+    folder = finished_source(source)
     check_model(folder.settings)
     source_of(settings)
     before, now = folder.settings.ansatz.ansatz, settings.ansatz.ansatz
@@ -74,28 +76,31 @@ def source_of(settings: Settings) -> tuple[RunFolder, dict[str, Any] | None] | N
     source = settings.transfer.transfer_from
     if source is None:
         return None
-    folder = RunFolder.finished(source, "transfer_from")
+    folder = finished_source(source)
     try:
         return folder, member_to_start_from(folder.settings, settings)
     except SettingsError as error:
         raise SettingsError(f"{folder.name}: {error}") from error
 
 
-def with_unit_of_source(settings: Settings) -> Settings:
-    """Returns the settings with the pair_length of the family that the run starts from, unless they give one.
+def with_sizes_of_source(settings: Settings) -> Settings:
+    """Returns the settings with the sizes of the network of the family that the run starts from, where they give none.
 
-    The weights of a member belong to the family's unit of distances, not to that of a run of its own.
+    The weights of a member belong to the family's network, and to its unit of distances, pair_length, not to those
+    of a run of its own.
 
     Raises:
         SettingsError: as `source_of`.
     """
-    if settings.transfer.transfer_from is None or settings.ansatz.pair_length is not None:
+    missing = [leaf for leaf in ALL_SIZES if getattr(settings.ansatz, leaf) is None]
+    if settings.transfer.transfer_from is None or not missing:
         return settings
     source = source_of(settings)
     if source is None or source[1] is None:
         return settings
-    length = source[0].settings.resolved()["pair_length"]
-    return settings.model_copy(update={"ansatz": settings.ansatz.model_copy(update={"pair_length": length})})
+    sizes = source[0].settings.resolved()
+    found = {leaf: sizes[leaf] for leaf in missing if sizes.get(leaf) is not None}
+    return settings.model_copy(update={"ansatz": settings.ansatz.model_copy(update=found)})
 
 
 def config_of_run(run_dir: str | None) -> str:

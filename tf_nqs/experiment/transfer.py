@@ -17,6 +17,7 @@ from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.experiment.build import read_run
 from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.pretrained import finished_source, transfer_folder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
 from tf_nqs.types import WalkerState
@@ -138,7 +139,7 @@ def freeze_equivariant_layers(ansatz: keras.Model) -> None:
 def _load(run_dir: str, member: Mapping[str, Any] | None) -> keras.Model:
     """Returns the ansatz of a run folder, or of a member of a family; errors name the setting transfer_from."""
     try:
-        run = read_run(RunFolder.finished(run_dir, "transfer_from"))
+        run = read_run(finished_source(run_dir))
         return (run.at(**member) if member else run).ansatz
     except SettingsError as error:
         raise TransferError(str(error)) from error
@@ -220,7 +221,7 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     Raises:
         TransferError: their file cannot be read.
     """
-    source = RunFolder(run_dir, "transfer_from")
+    source = transfer_folder(run_dir)
     path = source.walkers
     n_walkers, n_particles = vmc.positions.shape
     if not path.is_file():
