@@ -136,7 +136,7 @@ def check_output(name: str) -> None:
         ) from error
 
 
-def member(signatures: dict[str, Callable], options: argparse.Namespace) -> dict[str, tf.Tensor]:
+def member(signatures: dict[str, Any], options: argparse.Namespace) -> dict[str, tf.Tensor]:
     """Returns which member of a family is meant, name -> value; nothing for the export of a single system."""
     inputs, given = signatures["sample"].structured_input_signature[1], {}
     for name in OF_FAMILY:

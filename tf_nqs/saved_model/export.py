@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def _compare(compared: Sequence[Compared], folder: Path) -> dict[str, float]:
     return {name: max(one[name] for one in found) for name in found[0]}
 
 
-def _deviations(loaded: Mapping[str, Callable], functions: Functions, arguments: Mapping[str, Any]) -> dict[str, float]:
+def _deviations(loaded: Mapping[str, Any], functions: Functions, arguments: Mapping[str, Any]) -> dict[str, float]:
     """Returns signature -> largest deviation of a reloaded model for one system."""
     dtype = loaded["log_psi"].structured_outputs["log_abs_psi"].dtype
     given = {

@@ -175,11 +175,6 @@ class VariationalMonteCarlo(ModelWithWalkers):
         how = self.sampler, self.laplacian, self.sampling_dtype, self.compilation, gradient
         return [make_phases(self.ansatz, group.system, *how, group.conditions) for group in self.groups]
 
-    @property
-    def all_phases(self) -> list[Phases]:
-        """The phases of the walkers with each number of particles; one for a single system."""
-        return [self.phases, *self.other_phases]
-
     def _gradient(self, layer: NaturalGradient | None) -> Gradient:
         """The plain gradient, or the natural one that a layer makes, by the weights that are trainable now."""
         return make_gradient(self.ansatz, self.optimizer, self.step_factor, layer, self.compilation)

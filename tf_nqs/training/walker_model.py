@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sample_reuse import SampleReuse
+from tf_nqs.trainer import Phases
 from tf_nqs.training.keras_model import ModelWithoutData
 from tf_nqs.training.record import CONDITION_COLUMNS, columns_of_last_call, empty_record, with_row, with_systems
 from tf_nqs.training.state import restore, state_of, values_of
@@ -36,6 +37,7 @@ class ModelWithWalkers(ModelWithoutData):
     """
 
     groups: tuple[WalkerGroup, ...]
+    other_phases: tuple[Phases, ...]
     sampler: SamplerProtocol
     reuse: SampleReuse
     condition_record: keras.Variable | None
@@ -107,6 +109,11 @@ class ModelWithWalkers(ModelWithoutData):
     def _assign_walkers(self, state: WalkerState) -> None:
         for variable, value in zip((self.positions, self.seed, self.proposal_width), state, strict=True):
             variable.assign(value)
+
+    @property
+    def all_phases(self) -> list[Phases]:
+        """The phases of the walkers with each number of particles; one for a single system."""
+        return [self.phases, *self.other_phases]
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""
