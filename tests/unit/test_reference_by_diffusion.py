@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import types
 
+import numpy as np
 import pytest
 
+import tf_nqs
 from tf_nqs.config import settings_from
+from tf_nqs.diffusion import DiffusionEnergy
 from tf_nqs.exact import Reference
-from tf_nqs.experiment import diffusion
+from tf_nqs.experiment import diffusion, diffusion_guide
 from tf_nqs.experiment.opening import reference_line
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.run_folder import RunFolder
@@ -60,3 +63,19 @@ def test_a_diffusion_that_fails_leaves_the_run_without_a_reference(
 )
 def test_why_there_is_no_reference_yet(reference, line):
     assert reference_line(NONE, settings_with(reference)) == line
+
+
+def test_a_system_without_a_run_has_one_too(monkeypatch):
+    """With the guide that fits: that of an ansatz without other nodes, else free fermions."""
+    guides = []
+
+    def energy(guide, positions, **options):
+        guides.append((positions.dtype.name, options["target_error"]))
+        return DiffusionEnergy(2.5, 0.01, [])
+
+    monkeypatch.setattr(diffusion_guide, "diffusion_energy", energy)
+    system = tf_nqs.TrappedFermions(2, 0.0)
+    for ansatz in (tf_nqs.JastrowAnsatz(2, n_features=4), tf_nqs.FermionAnsatz(2, n_features=4), None):
+        found = diffusion_guide.diffused_reference(system, ansatz, 0.02, walkers=np.eye(2), jit_compile=False)
+        assert found == FOUND
+    assert guides == [("float32", 0.02), ("float64", 0.02), ("float64", 0.02)]

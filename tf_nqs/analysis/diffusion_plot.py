@@ -1,9 +1,10 @@
-"""The plot of a diffusion: energy against time step."""
+"""The plot of a diffusion: energy against time step, and the density."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -12,14 +13,23 @@ from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.plots import ACCENT, DARK, LEGEND_STYLE, LIGHT
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Point = tuple[float, float, float]
 """A time step in 1/omega, the energy there and its error in hbar*omega."""
 
 
 def plot_diffusion(
-    path: Path, title: str, points: Sequence[Point], fit: Sequence[float], error: float, reference: float | None
+    path: Path,
+    title: str,
+    points: Sequence[Point],
+    fit: Sequence[float],
+    error: float,
+    reference: float | None,
+    density: Mapping[str, Any],
 ) -> None:
-    """Writes a plot of energies against time steps, with their extrapolation to zero.
+    """Writes a plot of energies against time steps, with their extrapolation to zero, and of the density.
 
     Args:
         path: file to write; its suffix is the format.
@@ -28,11 +38,34 @@ def plot_diffusion(
         fit: coefficients by rising powers of the time step; the first is the energy.
         error: of the first coefficient.
         reference: energy in hbar*omega that is known from elsewhere, or None.
+        density: x, forward, forward_error and mixed of `diffusion.json`; None in them for what is not known.
     """
-    steps, energies, errors = np.transpose(points)
-    figure = new_figure(6.4, 4.2)
+    figure = new_figure(11.0, 4.4)
     figure.suptitle(mathematics(title), fontsize=12)
-    panel = figure.subplots()
+    left, right = figure.subplots(1, 2)
+    _draw_energies(left, points, fit, error, reference)
+    _draw_density(right, density)
+    for panel in (left, right):
+        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, **LEGEND_STYLE)
+        decorate(panel)
+    figure.savefig(path, dpi=160)
+
+
+def _draw_density(panel: Axes, density: Mapping[str, Any]) -> None:
+    x, forward, error, mixed = (
+        np.array(density[name], np.float64) for name in ("x", "forward", "forward_error", "mixed")
+    )
+    panel.plot(x, mixed, color=LIGHT, lw=1.4, label="mixed with the guide")
+    panel.errorbar(x, forward, yerr=error, color=DARK, lw=1.4, elinewidth=0.8, label="exact, by forward walking")
+    panel.set_xlabel("x (a_ho)")
+    panel.set_ylabel("Density (1/a_ho)")
+    panel.set_ylim(bottom=0.0)
+
+
+def _draw_energies(
+    panel: Axes, points: Sequence[Point], fit: Sequence[float], error: float, reference: float | None
+) -> None:
+    steps, energies, errors = np.transpose(points)
     curve = np.linspace(0, 1.05 * steps.max(), 100)
     panel.plot(curve, polynomial.polyval(curve, fit), color=LIGHT, lw=1.6)
     panel.errorbar(steps, energies, yerr=errors, color=DARK, fmt="o", ms=5, capsize=3, label="at a time step")
@@ -43,6 +76,3 @@ def plot_diffusion(
     panel.set_xlabel("Time step (1/ω)")
     panel.set_ylabel("Energy (ħω)")
     panel.ticklabel_format(axis="y", useOffset=False)
-    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, **LEGEND_STYLE)
-    decorate(panel)
-    figure.savefig(path, dpi=160)

@@ -44,6 +44,7 @@ def diffusion_table(entries: Mapping[str, Any]) -> str:
     if entries["run_energy"] is not None:
         above, trained = entries["run_energy"] - energy, entries["run_energy_error"]
         rows.append(("Run's energy", f"{format_with_error(entries['run_energy'], trained)} ħω, {above:+.6f} ħω"))
+    rows += _observed(entries)
     guide = entries["guide"].replace("_", " ")
     rows += [
         ("Guide", guide + (f" ({entries['guide_reason']})" if entries["guide_reason"] else "")),
@@ -51,3 +52,22 @@ def diffusion_table(entries: Mapping[str, Any]) -> str:
         ("Seconds", f"{entries['seconds']:.1f}"),
     ]
     return terminal_table([rows], n_left=2)
+
+
+OBSERVED = {
+    "rms_radius": ("Rms radius", "a_ho"),
+    "pair_distance": ("Mean distance of pairs", "a_ho"),
+    "trap": ("Trap", "ħω"),
+    "interaction": ("Interaction", "ħω"),
+}
+"""Key of an observable -> how the table calls it, and its unit."""
+
+
+def _observed(entries: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows of what the walkers' descendants say about the ground state."""
+    found = entries.get("observables", {})
+    return [
+        (words, f"{format_with_error(found[key]['forward'], found[key]['forward_error'])} {unit} (forward walking)")
+        for key, (words, unit) in OBSERVED.items()
+        if key in found and found[key]["forward"] is not None
+    ]

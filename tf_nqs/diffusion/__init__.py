@@ -11,6 +11,7 @@ from tf_nqs.diffusion.guides import (
     free_fermion_guide,
     free_fermion_positions,
 )
+from tf_nqs.diffusion.observables import Look, Observed, look_at, observed_by
 from tf_nqs.diffusion.pair_factor import PairFactor, pair_factor
 from tf_nqs.diffusion.walk import Guide, GuideValues
 
@@ -18,6 +19,8 @@ __all__ = [
     "DiffusionEnergy",
     "Guide",
     "GuideValues",
+    "Look",
+    "Observed",
     "PairFactor",
     "Progress",
     "Stiffness",
@@ -31,5 +34,7 @@ __all__ = [
     "diffusion_energy",
     "free_fermion_guide",
     "free_fermion_positions",
+    "look_at",
+    "observed_by",
     "pair_factor",
 ]

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.diffusion.extrapolation import TimeStepEnergy, extrapolated
-from tf_nqs.diffusion.time_step import Walk, WalkState, compiled_generations
+from tf_nqs.diffusion.extrapolation import TimeStepEnergy, extrapolated, observables_at_zero
+from tf_nqs.diffusion.time_step import Observe, Walk, WalkState, compiled_generations
 from tf_nqs.diffusion.walk import Guide
-from tf_nqs.types import Tensor
+from tf_nqs.types import Estimate, Tensor
 
 _ROUND = 8.0
 """Imaginary time between two looks at the error, in 1/omega."""
@@ -32,11 +32,15 @@ class DiffusionEnergy(NamedTuple):
         energy: in hbar*omega.
         energy_error: standard error.
         time_steps: what it is extrapolated from.
+        mixed, forward: what was observed, extrapolated too: by the walkers as they are, see `Walk.observables`, and by
+            their descendants, which is exact; None if nothing was.
     """
 
     energy: float
     energy_error: float
     time_steps: list[TimeStepEnergy]
+    mixed: Estimate | None = None
+    forward: Estimate | None = None
 
 
 class Progress(NamedTuple):
@@ -66,6 +70,7 @@ def diffusion_energy(
     keep: Callable[[Callable[[], Progress]], None] = lambda progress: None,
     earlier: Progress | None = None,
     jit_compile: bool = True,
+    observe: Observe | None = None,
 ) -> DiffusionEnergy:
     """Returns the ground-state energy of fermions on a line by diffusion Monte Carlo.
 
@@ -83,6 +88,7 @@ def diffusion_energy(
         keep: called often, with a function that returns the progress so far.
         earlier: progress of a diffusion with the same arguments, which this one continues.
         jit_compile: whether XLA compiles the walk.
+        observe: what else to measure, such as `tf_nqs.diffusion.look_at`: positions -> means over the walkers.
 
     Raises:
         ValueError: an argument is out of its range, the energy of the guide is finite on no walker, or
@@ -103,7 +109,7 @@ def diffusion_energy(
     states = earlier.states if earlier else [None] * len(time_steps)
     generations = compiled_generations(guide, jit_compile)
     walks = [
-        Walk(guide, positions, step, seed, index, generations, state)
+        Walk(guide, positions, step, seed, index, generations, state, observe)
         for index, (step, state) in enumerate(zip(time_steps, states, strict=True))
     ]
     while True:
@@ -113,7 +119,13 @@ def diffusion_energy(
         report(result)
         is_long = min(walk.counted_time for walk in walks) >= _SHORTEST
         if is_late or (is_long and result.energy_error <= target_error):
-            return result
+            return result if observe is None else _with_observables(result, walks)
+
+
+def _with_observables(result: DiffusionEnergy, walks: Sequence[Walk]) -> DiffusionEnergy:
+    steps = [walk.time_step for walk in walks]
+    mixed, forward = zip(*(walk.observables() for walk in walks), strict=True)
+    return result._replace(mixed=observables_at_zero(steps, mixed), forward=observables_at_zero(steps, forward))
 
 
 def _advance(walks: Sequence[Walk], end: float, keep: Callable[[Callable[[], Progress]], None], started: float) -> bool:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import polynomial
 
+from tf_nqs.types import Estimate
+
 _LEAST_ERROR = 1e-12
 
 _FEWEST_BLOCKS = 16
@@ -52,33 +54,41 @@ def growth_corrected_mean(energies: np.ndarray, log_growths: np.ndarray, memory:
 
     Reference: UNR, Eq. 20.
     """
-    sums = np.concatenate([[0.0], np.cumsum(log_growths)])
-    ends = np.arange(1, len(energies) + 1)
-    products = sums[ends] - sums[np.maximum(ends - memory, 0)]
-    mean_growth = sums[-1] / len(energies)
-    products -= mean_growth * np.minimum(ends, memory)  # the first products have fewer factors
-    weights = np.exp(products - products.max())
-    weights /= weights.mean()
+    weights = growth_weights(log_growths, memory)
     energy = float(np.mean(weights * energies))
     influence = weights * (energies - energy)
-    return energy, blocked_error(influence)
+    return energy, float(blocked_error(influence))
 
 
-def blocked_error(series: np.ndarray) -> float:
+def growth_weights(log_growths: np.ndarray, memory: int) -> np.ndarray:
+    """Returns the weights of generations in `growth_corrected_mean`, of mean 1, shape (n_generations,)."""
+    sums = np.concatenate([[0.0], np.cumsum(log_growths)])
+    ends = np.arange(1, len(log_growths) + 1)
+    products = sums[ends] - sums[np.maximum(ends - memory, 0)]
+    mean_growth = sums[-1] / len(log_growths)
+    products -= mean_growth * np.minimum(ends, memory)  # the first products have fewer factors
+    weights = np.exp(products - products.max())
+    return weights / weights.mean()
+
+
+def blocked_error(series: np.ndarray) -> np.ndarray:
     """Returns the standard error of the mean of a correlated series of mean zero: the largest over block lengths.
 
     Blocks are doubled while at least 16 of them are left.
 
     Args:
-        series: shape (n,).
+        series: shape (n, ...).
+
+    Returns:
+        Shape (...); infinity where the series is too short.
 
     Reference: Flyvbjerg, Petersen, J. Chem. Phys. 91, 461 (1989).
     """
-    errors = []
+    errors = np.full(series.shape[1:], math.inf if len(series) < _FEWEST_BLOCKS else 0.0)
     while len(series) >= _FEWEST_BLOCKS:
-        errors.append(series.std(ddof=1) / math.sqrt(len(series)))
+        errors = np.maximum(errors, series.std(axis=0, ddof=1) / math.sqrt(len(series)))
         series = 0.5 * (series[0 : len(series) // 2 * 2 : 2] + series[1::2])
-    return float(max(errors, default=math.inf))
+    return errors
 
 
 def extrapolated(results: Sequence[TimeStepEnergy]) -> tuple[float, float]:
@@ -107,3 +117,19 @@ def fitted_polynomial(results: Sequence[TimeStepEnergy]) -> tuple[np.ndarray, fl
     coefficients = polynomial.polyfit(steps, energies, order, w=1 / errors)
     design = np.vander(steps / steps.max(), order + 1, increasing=True) / errors[:, None]
     return coefficients, float(np.linalg.norm(np.linalg.pinv(design)[0]))
+
+
+def observables_at_zero(time_steps: Sequence[float], found: Sequence[Estimate]) -> Estimate:
+    """Returns observables at time step zero with their standard errors.
+
+    The fit is that of the energy, but all time steps weigh the same: all walks are about equally long. So the result is
+    the same combination of the time steps for every observable, and a density keeps its integral.
+
+    Args:
+        time_steps: two or more different ones.
+        found: at each of them, arrays of one shape.
+    """
+    steps = np.asarray(time_steps) / max(time_steps)
+    shares = np.linalg.pinv(np.vander(steps, min(2, len(steps) - 1) + 1, increasing=True))[0]
+    values, errors = (np.stack([np.asarray(getattr(one, name)) for one in found]) for name in ("value", "error"))
+    return Estimate(np.tensordot(shares, values, 1), np.sqrt(np.tensordot(shares**2, errors**2, 1)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_nqs.config.errors import SettingsError, brief, shown
 from tf_nqs.diffusion.energy import Progress
-from tf_nqs.diffusion.time_step import ROW_LENGTH, WalkState
+from tf_nqs.diffusion.time_step import N_CARRIED, ROW_LENGTH, WalkState
 from tf_nqs.storage.files import replace_file
 
 
@@ -79,10 +79,13 @@ def _states(arrays: Mapping[str, np.ndarray], n_walks: int) -> list[WalkState]:
 
 def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -> None:
     walkers = identity["n_walkers"], identity["system"]["n_particles"]
-    wanted = [walkers, walkers[:1], walkers, walkers[:1], ()]
+    wanted = {"positions": walkers, "log_abs_psi": walkers[:1], "gradient": walkers, "local_energy": walkers[:1]}
     for state in progress.states:
-        found = [np.shape(part) for part in state]
+        n_calls, is_known = len(state.rows) // 10, np.shape(state.carried)[1:] == walkers
+        is_known &= all(np.shape(getattr(state, name)) == shape for name, shape in wanted.items())
+        is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, N_CARRIED)
         is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % 10 == 0
-        is_finite = all(np.all(np.isfinite(part)) for part in (state.positions, state.rows, state.first_trial_energy))
-        if found[:-1] != wanted or not (is_whole and is_finite):
+        numbers = (state.positions, state.rows, state.first_trial_energy, state.carried)
+        is_finite = all(np.all(np.isfinite(part)) for part in numbers)
+        if not (is_known and is_whole and is_finite and state.first_trial_energy.shape == ()):
             raise SettingsError(f"{path}: holds numbers that no diffusion has; must be deleted to begin again")

@@ -10,9 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.diffusion.extrapolation import TimeStepEnergy, growth_corrected_mean
-from tf_nqs.diffusion.walk import Generation, Guide, GuideValues, Population, one_generation, start_population
-from tf_nqs.types import Tensor
+from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, growth_corrected_mean, growth_weights
+from tf_nqs.diffusion.walk import (
+    Generation,
+    Guide,
+    GuideValues,
+    Population,
+    new_population,
+    one_generation,
+    start_population,
+)
+from tf_nqs.types import Estimate, Tensor
 
 _GENERATION = 0.1
 """Imaginary time between two branchings, in 1/omega."""
@@ -27,8 +35,15 @@ _EQUILIBRATION = 6.0
 _PER_CALL = 10
 """Generations in one call of the compiled walk."""
 
+N_CARRIED = 4
+"""Calls, each of about 1/omega, after which the positions of ancestors are looked at: a walker's number of living
+descendants then makes its mixed probability |Psi Phi| that of the ground state, Phi^2."""
+
 ROW_LENGTH = len(Generation._fields)
 """Numbers that are kept of a generation."""
+
+Observe = Callable[[np.ndarray], np.ndarray]
+"""Positions (n_walkers, n_particles) in a_ho -> means over the walkers, (n_observables,)."""
 
 Generations = Callable[..., tuple[Population, Tensor]]
 """(population, trial_energy, seed, time_step, n_steps) -> the population, and a row for each of its generations."""
@@ -40,6 +55,10 @@ class WalkState(NamedTuple):
     Attributes:
         positions, log_abs_psi, gradient, local_energy: of the walkers, see `Population`.
         first_trial_energy: scalar, in hbar*omega.
+        carried: positions of the walkers' ancestors at the ends of the last calls, oldest first, shape (n_calls,
+            n_walkers, n_particles); empty if nothing is observed.
+        observed: means over the walkers at the end of each call, and over their ancestors, shape (n_calls, 2,
+            n_observables).
         rows: `Generation` of each generation so far, shape (n_generations, n_fields).
     """
 
@@ -48,6 +67,8 @@ class WalkState(NamedTuple):
     gradient: np.ndarray
     local_energy: np.ndarray
     first_trial_energy: np.ndarray
+    carried: np.ndarray
+    observed: np.ndarray
     rows: np.ndarray
 
 
@@ -65,6 +86,8 @@ def compiled_generations(guide: Guide, jit_compile: bool = True) -> Generations:
     def generations(
         population: Population, trial_energy: Tensor, seed: Tensor, time_step: Tensor, n_steps: Tensor
     ) -> tuple[Population, Tensor]:
+        population = population._replace(ancestors=tf.range(population.positions.shape[0]))
+
         def body(index: Tensor, population: Population, rows: Tensor) -> tuple:
             key = tf.random.experimental.stateless_fold_in(seed, index)
             population, row = one_generation(guide, population, time_step, trial_energy, n_steps, key)
@@ -90,6 +113,7 @@ class Walk:
         index: number of the walk among those with this seed.
         generations: of `compiled_generations`; None makes one.
         state: of an earlier walk with the same arguments, which this one continues; None starts a new one.
+        observe: positions (n_walkers, n_particles) -> means over the walkers, (n_observables,); None for nothing.
     """
 
     def __init__(
@@ -101,30 +125,36 @@ class Walk:
         index: int = 0,
         generations: Generations | None = None,
         state: WalkState | None = None,
+        observe: Observe | None = None,
     ):
         self.time_step = float(time_step)
         self._key = tf.random.experimental.stateless_fold_in(tf.constant([seed % 2**31, 0]), index)
         self._n_steps = max(1, round(_GENERATION / time_step))
-        self._generations = generations or compiled_generations(guide)
+        self._generations, self._observe = generations or compiled_generations(guide), observe
         if state is None:
             self._population = start_population(guide, positions)
             energies = np.asarray(self._population.guide.local_energy, np.float64)
             self._first_trial_energy = float(np.mean(energies[np.isfinite(energies)]))
             self._rows: list[np.ndarray] = []
+            self._carried: list[np.ndarray] = []
+            self._observed: list[np.ndarray] = []
         else:
             guide_values = GuideValues(*map(tf.constant, (state.log_abs_psi, state.gradient, state.local_energy)))
-            self._population = Population(tf.constant(state.positions), guide_values, tf.zeros_like(guide_values[0]))
+            self._population = new_population(tf.constant(state.positions), guide_values)
             self._first_trial_energy = float(state.first_trial_energy)
             self._rows = list(state.rows.reshape(-1, _PER_CALL, ROW_LENGTH))
+            self._carried, self._observed = list(state.carried), list(state.observed)
 
     @property
     def state(self) -> WalkState:
         """All that a later walk needs to go on where this one is."""
-        positions, guide, _ = self._population
-        log_abs_psi, gradient, local_energy = map(np.asarray, guide)
+        positions = np.asarray(self._population.positions)
         rows = np.concatenate([np.zeros((0, ROW_LENGTH)), *self._rows])
+        carried = np.reshape(self._carried, (-1, *positions.shape)).astype(positions.dtype)
+        observed = np.stack(self._observed) if self._observed else np.zeros((0, 2, 0), np.float32)
         energy = np.asarray(self._first_trial_energy)
-        return WalkState(np.asarray(positions), log_abs_psi, gradient, local_energy, energy, rows)
+        log_abs_psi, gradient, local_energy = map(np.asarray, self._population.guide)
+        return WalkState(positions, log_abs_psi, gradient, local_energy, energy, carried, observed, rows)
 
     @property
     def counted(self) -> Generation:
@@ -171,6 +201,18 @@ class Walk:
         self._rows.append(np.asarray(rows, np.float64))
         if not np.all(np.isfinite(self._rows[-1])):
             raise ValueError("the local energy is finite on no walker any more")
+        if self._observe is not None:
+            self._look(self._observe)
+
+    def _look(self, observe: Observe) -> None:
+        """Observes the walkers, and the ancestors that they had some calls ago."""
+        positions, ancestors = (np.asarray(one) for one in (self._population.positions, self._population.ancestors))
+        self._carried = [*(earlier[ancestors] for earlier in self._carried), positions]
+        mixed = observe(positions)
+        forward = np.full_like(mixed, np.nan)
+        if len(self._carried) > N_CARRIED:
+            forward = observe(self._carried.pop(0))
+        self._observed.append(np.stack([mixed, forward]).astype(np.float32))
 
     def _constant(self, value: Any) -> Tensor:
         return tf.constant(value, self._population.positions.dtype)
@@ -196,6 +238,29 @@ class Walk:
             n_non_finite=int(columns.n_non_finite.sum()),
             drift_in_sigma=_drift_in_sigma(columns, memory),
         )
+
+    def observables(self) -> tuple[Estimate, Estimate]:
+        """Returns the mixed and the forward-walking means of what is observed, with standard errors.
+
+        The mixed ones, <Psi|O|Phi>/<Psi|Phi>, have an error of first order in that of the guide. In the others each
+        walker counts with the number of its descendants some time later, which gives the ground state's own.
+        """
+        observed, growths = np.stack(self._observed).astype(np.float64), np.concatenate(self._rows)[:, 1]
+        memory = round(_MEMORY / (self._n_steps * self.time_step))
+        found = []
+        for which, n_calls in enumerate((0, N_CARRIED)):
+            first = self._n_equilibration + n_calls
+            weights = growth_weights(growths[self._n_equilibration * _PER_CALL :], memory + n_calls * _PER_CALL)
+            weights = weights[n_calls * _PER_CALL + _PER_CALL - 1 :: _PER_CALL, np.newaxis]
+            values = observed[first:, which]
+            if not len(values):
+                nothing = np.full(values.shape[1:], np.nan)
+                found.append(Estimate(nothing, nothing))
+                continue
+            mean = np.sum(weights * values, axis=0) / weights.sum()
+            influence = weights * (values - mean) / weights.mean()
+            found.append(Estimate(mean, blocked_error(influence)))
+        return found[0], found[1]
 
 
 def _drift_in_sigma(columns: Generation, memory: int) -> float:

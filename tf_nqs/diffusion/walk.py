@@ -48,11 +48,13 @@ class Population(NamedTuple):
         positions: in ascending order in each row, shape (n_walkers, n_particles), in a_ho.
         guide: the guide at these positions.
         log_weights: shape (n_walkers,).
+        ancestors: int32, shape (n_walkers,): of which of the earlier walkers, by number, each is a copy.
     """
 
     positions: Tensor
     guide: GuideValues
     log_weights: Tensor
+    ancestors: Tensor
 
 
 class Generation(NamedTuple):
@@ -83,7 +85,12 @@ def start_population(guide: Guide, positions: Tensor) -> Population:
         positions: shape (n_walkers, n_particles), in any order; samples of |Psi|^2 shorten the equilibration.
     """
     positions = tf.sort(positions, axis=1)
-    return Population(positions, guide(positions), tf.zeros_like(positions[:, 0]))
+    return new_population(positions, guide(positions))
+
+
+def new_population(positions: Tensor, guide_values: GuideValues) -> Population:
+    """Returns walkers with equal weights, each its own ancestor."""
+    return Population(positions, guide_values, tf.zeros_like(positions[:, 0]), tf.range(positions.shape[0]))
 
 
 def limited_drift(gradient: Tensor, time_step: Tensor) -> Tensor:
@@ -142,7 +149,7 @@ def diffusion_step(
     largest = _CUT * tf.sqrt(tf.cast(before.shape[1], before.dtype) / time_step)
     growth = _finite_or(-math.inf, tf.minimum(trial_energy - mean_energy, largest))
     log_weights = population.log_weights + tf.where(tf.math.is_inf(growth), growth, effective_step * growth)
-    moved = Population(_chosen(is_accepted, proposed, before), after, log_weights)
+    moved = Population(_chosen(is_accepted, proposed, before), after, log_weights, population.ancestors)
     n_crossed = tf.reduce_sum(tf.cast(~in_order, tf.int32))
     return moved, tf.reduce_mean(tf.cast(is_accepted, before.dtype)), n_crossed
 
@@ -163,10 +170,8 @@ def branch(population: Population, seed: Tensor) -> Population:
     offset = tf.random.stateless_uniform((), seed, dtype=weights.dtype)
     teeth = (tf.range(n_walkers, dtype=weights.dtype) + offset) * (ends[-1] / n_walkers)
     parents = tf.minimum(tf.searchsorted(ends, teeth, side="right"), n_walkers - 1)
-    positions, guide = tf.nest.map_structure(
-        lambda rows: tf.gather(rows, parents), (population.positions, population.guide)
-    )
-    return Population(positions, guide, tf.zeros_like(weights))
+    copied: Population = tf.nest.map_structure(lambda rows: tf.gather(rows, parents), population)
+    return copied._replace(log_weights=tf.zeros_like(weights))
 
 
 def one_generation(

@@ -17,12 +17,13 @@ from tf_nqs.analysis.diffusion_plot import plot_diffusion
 from tf_nqs.analysis.diffusion_report import diffusion_table, time_steps_table
 from tf_nqs.analysis.notation import finite_or_none, format_with_error
 from tf_nqs.config import Settings, SettingsError
-from tf_nqs.diffusion import DiffusionEnergy, Progress, TooShortError, diffusion_energy
+from tf_nqs.diffusion import DiffusionEnergy, Look, Progress, TooShortError, diffusion_energy, look_at
 from tf_nqs.diffusion.energy import check_energies
 from tf_nqs.diffusion.extrapolation import fitted_polynomial
 from tf_nqs.diffusion.saved import read_progress, write_progress
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import result as make_result
+from tf_nqs.experiment.diffusion_entries import observable_entries
 from tf_nqs.experiment.diffusion_guide import ChosenGuide, choose_guide, last_walkers
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.runtime.exit_status import WorkFailedError
@@ -99,8 +100,9 @@ def diffuse(
     identity = _identity(chosen, settings, options)
     earlier = read_progress(folder.diffusion_state, identity)
     _announce(folder, settings, chosen, earlier)
-    result, seconds = _diffuse(folder, settings, chosen, options.time_steps, identity, earlier)
-    entries = _entries(settings, chosen, result, reference)
+    look = look_at(system, np.asarray(chosen.positions))
+    result, seconds = _diffuse(folder, settings, chosen, options.time_steps, identity, earlier, look)
+    entries = _entries(settings, chosen, result, reference) | observable_entries(look, result)
     entries |= {
         "run_energy": measured.get("energy"),
         "run_energy_error": measured.get("energy_error"),
@@ -176,6 +178,7 @@ def _diffuse(
     time_steps: Sequence[float],
     identity: dict[str, Any],
     earlier: Progress | None,
+    look: Look,
 ) -> tuple[DiffusionEnergy, float]:
     """Returns the energy and the seconds that it took, those of an earlier part included; saves its state meanwhile."""
     target, max_seconds = settings.evaluation.target_error, settings.evaluation.evaluation_max_seconds
@@ -201,10 +204,10 @@ def _diffuse(
             energy = format_with_error(so_far.energy, so_far.energy_error)
             logger.info(f"energy {energy}  error {so_far.energy_error:.1e}, target {target:.1e}")
 
-    jit_compile = settings.training.jit_compile
     arguments = (chosen.guide, chosen.positions, time_steps, target, max_seconds, settings.run.seed)
+    more: dict[str, Any] = {"earlier": earlier, "jit_compile": settings.training.jit_compile, "observe": look}
     try:
-        result = diffusion_energy(*arguments, report=report, keep=keep, earlier=earlier, jit_compile=jit_compile)
+        result = diffusion_energy(*arguments, report=report, keep=keep, **more)
     except TooShortError as error:
         save()
         raise WorkFailedError(
@@ -263,11 +266,11 @@ def _write(folder: RunFolder, settings: Settings, entries: dict[str, Any], resul
     """Writes the two files, and deletes the state that a diffusion which was cut short would go on from."""
     points = [(one.time_step, one.energy, one.energy_error) for one in result.time_steps]
     fit = [float(one) for one in fitted_polynomial(result.time_steps)[0]]
-    title, reference = settings.system.title(), entries["reference_energy"]
+    title, reference, density = settings.system.title(), entries["reference_energy"], entries["density"]
     with folder_errors("run_dir", folder.path):
         replace_file(
             folder.diffusion_plot,
-            lambda path: plot_diffusion(path, title, points, fit, result.energy_error, reference),
+            lambda path: plot_diffusion(path, title, points, fit, result.energy_error, reference, density),
         )
         replace_text(folder.diffusion, json.dumps(entries, indent=2, allow_nan=False) + "\n")
         folder.diffusion_state.unlink(missing_ok=True)

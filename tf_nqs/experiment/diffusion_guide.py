@@ -20,9 +20,11 @@ from tf_nqs.diffusion import (
     best_guide,
     best_stiffness,
     check_nodes,
+    diffusion_energy,
     free_fermion_positions,
 )
 from tf_nqs.diffusion.start import metropolis_positions
+from tf_nqs.exact import Reference
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.types import Tensor
@@ -83,6 +85,42 @@ def choose_guide(
                 raise SettingsError(f"guide = 'run': {reason}; must be auto or free_fermions") from error
     found = best_guide(system, n_walkers, seed, jit_compile)
     return ChosenGuide(found.guide, "free_fermions", reason, found.stiffness, found.pair_frequency, "", found.positions)
+
+
+def diffused_reference(
+    system: TrappedFermions,
+    ansatz: keras.Model | None,
+    target_error: float = defaults.TARGET_ERROR,
+    max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
+    seed: int = defaults.SEED,
+    walkers: np.ndarray | None = None,
+    jit_compile: bool = True,
+) -> Reference:
+    """Returns the energy of a system by diffusion as a reference, without a run folder: for the points of a curve.
+
+    Args:
+        system: the Hamiltonian, in a trap.
+        ansatz: trained wave function, such as a member of a family; one that cannot guide, or None, is replaced by the
+            free fermions' guide.
+        target_error: standard error at which the diffusion ends, in hbar*omega.
+        max_seconds: wall time after which it ends.
+        seed: of the random numbers.
+        walkers: samples of the wave function, if there are any.
+        jit_compile: whether XLA compiles it.
+
+    Raises:
+        ValueError: no walker has a finite energy, or max_seconds is too short for any result.
+    """
+    chosen = choose_guide(system, ansatz, seed=seed, walkers=walkers, jit_compile=jit_compile)
+    found = diffusion_energy(
+        chosen.guide,
+        chosen.positions,
+        target_error=target_error,
+        max_seconds=max_seconds,
+        seed=seed,
+        jit_compile=jit_compile,
+    )
+    return Reference(found.energy, "diffusion", found.energy_error)
 
 
 def _guide_of(

@@ -9,7 +9,8 @@ import tensorflow as tf
 from benchmarks import diffusion
 from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
-from tf_nqs.diffusion.guides import free_fermion_guide
+from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
+from tf_nqs.diffusion.observables import look_at, observed_by
 from tf_nqs.diffusion.time_step import Walk
 from tf_nqs.physics import TrappedFermions
 
@@ -18,25 +19,57 @@ def start(n_particles, n_walkers):
     return 1.2 * tf.random.stateless_normal((n_walkers, n_particles), (0, 1), dtype=tf.float64)
 
 
+KAPPA, OMEGA = 0.3, np.sqrt(1.9)
+"""Stiffness of three springs, and the frequency of the internal motion."""
+
+
 @pytest.fixture(scope="module")
 def measured():
     """Three particles bound by springs, from a guide that knows nothing of them."""
-    kappa = 0.3
-    system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * kappa * r**2)
+    system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * KAPPA * r**2)
+    look = look_at(system, start(3, 256))
     results = diffusion_energy(
-        free_fermion_guide(system), start(3, 256), (0.08, 0.04), target_error=4e-3, max_seconds=60.0, seed=7
+        free_fermion_guide(system), start(3, 256), (0.08, 0.04), 4e-3, max_seconds=900.0, seed=7, observe=look
     )
-    return 0.5 + np.sqrt(1 + 3 * kappa) * 4, *results
+    return 0.5 + OMEGA * 4, look, *results
+
+
+def test_forward_walking_gives_what_the_walkers_themselves_do_not(measured):
+    """Exact: a Gaussian of stiffness Omega. The walkers are distributed halfway between it and that of the guide."""
+    _, look, *_, mixed, forward = measured
+    found, walkers = observed_by(look, forward), observed_by(look, mixed)
+    square = 0.5 + 4 / OMEGA  # of all particles
+    x = free_fermion_positions(20_000, 3, Stiffness(OMEGA, 1.0), seed=5)
+    distance = np.mean([x[:, 1] - x[:, 0], x[:, 2] - x[:, 1], x[:, 2] - x[:, 0]])
+    exact = {
+        "rms_radius": np.sqrt(square / 3),
+        "trap": square / 2,
+        "interaction": KAPPA / 2 * 3 * 4 / OMEGA,
+        "pair_distance": distance,
+    }
+    for name, value in exact.items():
+        one, mixed_one = getattr(found, name), getattr(walkers, name)
+        assert abs(one.value - value) < 3.5 * one.error < 0.05 * value, name
+        assert abs(mixed_one.value - value) > 5 * mixed_one.error, name
+    spacing = found.x[1] - found.x[0]
+    assert spacing * found.density.value.sum() == pytest.approx(3, abs=1e-3)
+    expected = np.histogram(x, bins=len(found.x), range=(-look.edge, look.edge))[0] / (len(x) * spacing)
+    expected = 0.5 * (expected + expected[::-1])
+    is_dense = expected > 0.05
+    pulls = (found.density.value - expected)[is_dense] / found.density.error[is_dense]
+    assert np.sqrt(np.mean(pulls**2)) < 1.5
+    too_wide = (walkers.density.value - expected)[is_dense] / walkers.density.error[is_dense]
+    assert np.sqrt(np.mean(too_wide**2)) > 3
 
 
 def test_a_poor_guide_gives_the_exact_energy(measured):
-    exact, energy, error, _ = measured
+    exact, _, energy, error, *_ = measured
     assert error <= 4e-3 and abs(energy - exact) < 3 * error
 
 
 def test_a_time_step_without_extrapolation_is_above(measured):
     """Or the extrapolation would have nothing to do."""
-    exact, _, _, results = measured
+    exact, _, _, _, results, *_ = measured
     assert results[0].energy - exact > 5 * results[0].energy_error
     assert 0.3 < (results[1].energy - exact) / (results[0].energy - exact) < 0.8
 
