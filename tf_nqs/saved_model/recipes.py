@@ -155,7 +155,7 @@ a number, or one for each walker, so that walkers of several systems can be eval
 import numpy as np
 
 model = tf.saved_model.load(folder)
-strengths = np.linspace(*trained["interaction_strength"], len(positions))
+strengths = np.linspace(*trained["interaction_strength"], len(positions), dtype=positions.dtype.as_numpy_dtype)
 values = model.log_psi(positions, strengths, interaction_range)
 sign, log_abs_psi = values["sign"], values["log_abs_psi"]
 ```
