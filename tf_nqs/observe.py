@@ -11,7 +11,7 @@ import sys
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
 from tf_nqs.commands.flags import choice_flag
-from tf_nqs.commands.member_flags import member_flags
+from tf_nqs.commands.several_members import several_member_flags, work_on_members
 
 SETTINGS = ("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
 
@@ -24,13 +24,17 @@ Measures densities, correlations and natural occupations of a finished run, with
 
 usage: python -m tf_nqs.observe --run_dir=RUN_FOLDER [--setting=value ...]
 example: python -m tf_nqs.observe --run_dir=runs/a4 --evaluation_max_seconds=60
-         python -m tf_nqs.observe --run_dir=runs/family --interaction_strength=7.3""",
+         python -m tf_nqs.observe --run_dir=runs/family --interaction_strength=7.3
+         python -m tf_nqs.observe --run_dir=runs/family --interaction_strength=-10,0,10""",
     flags=lambda: [
         *run_flags(SETTINGS),
-        *member_flags(),
+        *several_member_flags(),
         choice_flag("format", "Format of the plots.", ("png", "pdf", "svg")),
     ],
-    work=work_on_run("tf_nqs.commands.observe_run:observe_run", lambda folder: folder.observable_plots),
+    work=work_on_members(
+        "tf_nqs.commands.observe_members_run:observe_members",
+        work_on_run("tf_nqs.commands.observe_run:observe_run", lambda folder: folder.observable_plots),
+    ),
     outcome=lambda: (
         """\
 Burns walkers in until they are in equilibrium, then measures for evaluation_max_seconds. Writes
@@ -39,7 +43,8 @@ distribution_of_distance, rms_size, entropy, kinetic, trap and interaction, each
 natural_orbitals, occupations_left_out, n_iterations, in_equilibrium, and exact_... where there is an exact solution
 (A = 2 to 4, and free fermions; --reference_max_seconds=0 leaves it out). Writes a plot of each into
 RUN_FOLDER/observables/ and replaces earlier plots of any format. Of a member of a family file and folder are named
-observables_A4_V7.3_s0.5. See docs/observables.md."""
+observables_A4_V7.3_s0.5. Of several members, each is measured for evaluation_max_seconds; their densities and
+occupations are also in one picture, observables_A4_V-10to10_s0.5.png, and in a table. See docs/observables.md."""
     ),
 )
 

@@ -11,6 +11,7 @@ from tf_nqs.commands import export, opened_run
 from tf_nqs.commands.command import main, read
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import member_of
+from tf_nqs.commands.several_members import _SPELLED
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.members import member_label
 from tf_nqs.experiment import transfer
@@ -85,7 +86,7 @@ def test_labels_tell_members_apart(system, label):
             "interaction_range = 2.0: was not trained; must be from 0.25 to 1, or be asked for with --extrapolate or "
             "extrapolate=True",
         ),
-        (("--interaction_strength=-20:20",), "interaction_strength = '-20:20': must be a finite number"),
+        (("--interaction_strength=-20:20",), "interaction_strength = '-20:20': must be a finite number{several}"),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
@@ -95,6 +96,7 @@ def test_members_that_there_are_not(command, flags, line, family, tmp_path, caps
     before = sorted(tmp_path.rglob("*"))
     output = [f"--output={tmp_path / 'exported'}"] if command == "export" else []
     assert main(COMMANDS[command], ["", f"--run_dir={family}", *output, *flags]) == 2
+    line = line.format(several=f", {_SPELLED['interaction_strength']}" if command == "observe" else "")
     assert capsys.readouterr() == ("", f"error: {line}\n")
     assert sorted(tmp_path.rglob("*")) == before
 

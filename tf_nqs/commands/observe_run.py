@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.opened_run import OpenedRun, open_run
 from tf_nqs.exact import exact_observables, wave_function_bytes
+from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.execution.compilation import warm_up
 from tf_nqs.experiment.build import find_reference
-from tf_nqs.observables import NothingMeasuredError, file_entries, measure_observables, observables_table, plots
+from tf_nqs.observables import (
+    NothingMeasuredError,
+    Observables,
+    file_entries,
+    measure_observables,
+    observables_table,
+    plots,
+)
+from tf_nqs.observables.measure import Orbitals
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.files import folder_errors, replace_file
 
@@ -26,6 +35,22 @@ _LARGEST_REMAINDER = 1e-2
 """Largest distance of the diagonalised state's energy from the reference, in hbar*omega, as for that one."""
 
 
+class ObservedRun(NamedTuple):
+    """What was measured of a run, and written into its folder.
+
+    Attributes:
+        observed: the observables.
+        exact: those of the exact ground state; None where they are unknown, or not wanted.
+        n_plots: number of pictures.
+        why_not: why there are no exact ones; empty where this is no surprise.
+    """
+
+    observed: Observables
+    exact: ExactObservables | None
+    n_plots: int
+    why_not: str
+
+
 def observe_run(request: Request) -> None:
     """Measures the observables of a run, writes file and plots into its folder, prints a table.
 
@@ -36,10 +61,35 @@ def observe_run(request: Request) -> None:
     run = open_run(request)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
     logger.info(f"measuring the observables of {request.subject()} for {max_seconds:g} seconds ...")
+    warm_up_observables(run)
+    found = measure_and_write(request, run)
+    logger.info(observables_table(found.observed, found.exact))
+    say_written(request, found)
+
+
+def warm_up_observables(run: OpenedRun) -> None:
+    """Traces and compiles sampling and energy of a run side by side; changes no state."""
     warm_up(((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,))))
+
+
+def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | None = None) -> ObservedRun:
+    """Measures the observables of a run, and writes file and plots into its folder.
+
+    Args:
+        request: what was asked for.
+        run: opened.
+        orbitals: as of `measure_observables`.
+
+    Raises:
+        SettingsError: the folder cannot be written.
+        WorkFailedError: no sample is finite.
+    """
     try:
         observed = measure_observables(
-            run.vmc, max_seconds, report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s")
+            run.vmc,
+            run.settings.evaluation.evaluation_max_seconds,
+            report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s"),
+            orbitals=orbitals,
         )
     except NothingMeasuredError as error:
         raise WorkFailedError(str(error)) from error
@@ -56,10 +106,15 @@ def observe_run(request: Request) -> None:
         replace_file(request.folder.observables, write)
         folder, file_format = request.folder.observable_plots, request.own.get("format", "png")
         paths = plots.plot_observables(observed, exact, folder, run.title(), file_format)
-    logger.info(observables_table(observed, exact))
-    logger.info(f"{observed.n_samples:,} samples; written: {request.folder.observables}, {len(paths)} plots")
-    if why_not:
-        logger.info(f"warning: {why_not}")
+    return ObservedRun(observed, exact, len(paths), why_not)
+
+
+def say_written(request: Request, found: ObservedRun) -> None:
+    """Prints how much was measured, where it is, and warnings."""
+    observed = found.observed
+    logger.info(f"{observed.n_samples:,} samples; written: {request.folder.observables}, {found.n_plots} plots")
+    if found.why_not:
+        logger.info(f"warning: {found.why_not}")
     if not observed.in_equilibrium:
         why_too_small = "the walkers were not in equilibrium, or their chains have not mixed"
         logger.info(f"warning: {why_too_small}: the errors are too small")

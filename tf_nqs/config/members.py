@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_nqs.config.errors import SettingsError, must_be_given
@@ -59,6 +59,23 @@ def member_label(system: SystemSettings) -> str:
     values = system.resolved()
     numbers = [f"A{system.n_particles}", f"V{_short(system.interaction_strength)}"]
     return "_".join(numbers + ([f"s{_short(width)}"] if (width := values["interaction_range"]) is not None else []))
+
+
+def members_label(systems: Sequence[SystemSettings]) -> str:
+    """Returns what several members are called in names of files: A4_V-10to10_s0.5, by the smallest and the largest.
+
+    Args:
+        systems: of the members, of one family.
+    """
+    parts = [f"A{_span(system.n_particles for system in systems)}"]
+    parts.append(f"V{_span(system.interaction_strength for system in systems)}")
+    widths = [system.resolved()["interaction_range"] for system in systems]
+    return "_".join(parts + ([] if None in widths else [f"s{_span(widths)}"]))
+
+
+def _span(values: Iterable[float]) -> str:
+    found = sorted(set(values))
+    return _short(found[0]) if len(found) == 1 else f"{_short(found[0])}to{_short(found[-1])}"
 
 
 def _short(value: float) -> str:

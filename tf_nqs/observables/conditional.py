@@ -23,14 +23,14 @@ def conditional_orbital(psi: keras.Model, positions: Tensor, x: Tensor) -> Tenso
     Args:
         psi: positions -> (sign, log_abs_psi).
         positions: walkers in a_ho, shape (n_walkers, n_particles); their first particle is the one that is moved.
-        x: the grid in a_ho, shape (n_places,).
+        x: the grid in a_ho, shape (n_places,), or (n_walkers, n_places) with a copy for each walker.
 
     Returns:
         Shape (n_walkers, n_places); nan where Psi vanishes on the whole grid.
     """
-    n_places, n_particles = x.shape[0], positions.shape[1]
+    n_places, n_particles = x.shape[-1], positions.shape[1]
     rests = tf.repeat(positions[:, tf.newaxis, 1:], n_places, axis=1)
-    places = tf.tile(x[tf.newaxis, :, tf.newaxis], (tf.shape(positions)[0], 1, 1))
+    places = tf.broadcast_to(x, (tf.shape(positions)[0], n_places))[:, :, tf.newaxis]
     sign, log_abs = psi(tf.reshape(tf.concat([places, rests], axis=2), (-1, n_particles)))
     sign, log_abs = (tf.reshape(one, (-1, n_places)) for one in (sign, log_abs))
     values = sign * tf.exp(log_abs - tf.reduce_max(log_abs, axis=1, keepdims=True))

@@ -33,8 +33,8 @@ class NothingMeasuredError(RuntimeError):
     """A wave function gives no finite number; the message is one line."""
 
 
-def choose_grid(vmc: Trainer) -> np.ndarray:
-    """Returns places in a_ho, symmetric about 0, evenly spaced, 4 m + 1 of them; moves the trainer's walkers.
+def choose_grid(vmc: Trainer, multiple: int = 4) -> np.ndarray:
+    """Returns places in a_ho, symmetric about 0 and evenly spaced; moves the trainer's walkers.
 
     They reach beyond the farthest particle that some sampling calls have shown, but not to one further out than 25
     times the median distance from 0. They are 0.1 a_ho apart, or closer where orbitals need it, but never more than
@@ -42,6 +42,8 @@ def choose_grid(vmc: Trainer) -> np.ndarray:
 
     Args:
         vmc: a compiled trainer whose walkers are in equilibrium.
+        multiple: the number of places is 1 more than a multiple of this, which is a multiple of 4. Grids of several
+            states have the same number of places more often if it is larger.
 
     Raises:
         NothingMeasuredError: the wave function is not finite, or zero, at all walkers.
@@ -53,9 +55,9 @@ def choose_grid(vmc: Trainer) -> np.ndarray:
         distances = np.abs(np.asarray(vmc.walkers.positions))
         farthest = max(farthest, float(distances.max(initial=0.0, where=distances <= _LOST * np.median(distances))))
     half_width = farthest + _MARGIN
-    spacing = max(_FIRST_SPACING, 2.0 * half_width / (_MOST_PLACES - 5))
+    spacing = max(_FIRST_SPACING, 2.0 * half_width / (_MOST_PLACES - 1 - multiple))
     while True:
-        x = even_grid(half_width, spacing)
+        x = even_grid(half_width, spacing, multiple)
         positions = vmc.walkers.positions[:_N_LOOKED_AT]
         squares = np.asarray(conditional_orbital(vmc.ansatz, positions, tf.constant(x, positions.dtype))) ** 2
         if np.isnan(squares).any(axis=1).all():
@@ -66,7 +68,7 @@ def choose_grid(vmc: Trainer) -> np.ndarray:
         spacing /= 2
 
 
-def even_grid(half_width: float, spacing: float) -> np.ndarray:
-    """Returns 4 m + 1 places from -half_width to half_width or a little more, spacing apart."""
-    quarter = math.ceil(half_width / (2.0 * spacing))
-    return spacing * np.arange(-2 * quarter, 2 * quarter + 1)
+def even_grid(half_width: float, spacing: float, multiple: int = 4) -> np.ndarray:
+    """Returns multiple * m + 1 places from -half_width to half_width or a little more, spacing apart."""
+    half = multiple // 2 * math.ceil(2.0 * half_width / (multiple * spacing))
+    return spacing * np.arange(-half, half + 1)

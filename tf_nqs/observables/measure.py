@@ -22,7 +22,7 @@ from tf_nqs.observables.pairs import distribution_of_distance, pair_distribution
 from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.physics.relations import is_even
 from tf_nqs.trainer import Trainer
-from tf_nqs.types import Estimate, LocalEnergy
+from tf_nqs.types import Estimate, LocalEnergy, Tensor
 
 _MAX_GROUPS = 64
 """Largest number of groups of walkers: an error from 64 groups is itself known to 9 %."""
@@ -30,6 +30,13 @@ _MAX_GROUPS = 64
 _LEAST_ROWS = 20
 _SHARE_OF_BURN_IN = 0.3
 _SECONDS_BETWEEN_REPORTS = 2.0
+
+_SHARED_MULTIPLE = 32
+"""With grids of 32 m + 1 places 0.1 a_ho apart, states whose widths differ by less than 3.2 a_ho mostly have the same
+number of places, and hardly any places are wasted."""
+
+Orbitals = Callable[[Tensor, Tensor], Tensor]
+"""(positions (n_walkers, n_particles), grids (n_walkers, n_places)) -> orbitals (n_walkers, n_places)."""
 
 
 class Observables(NamedTuple):
@@ -81,11 +88,23 @@ class _Sums(NamedTuple):
     parts: np.ndarray
 
 
+def compiled_orbitals(vmc: Trainer) -> Orbitals:
+    """Returns (positions, grid of each walker) -> `conditional_orbital`, compiled once for each number of places.
+
+    The weights are data of it: after they have changed it is that of the new wave function.
+
+    Args:
+        vmc: a compiled trainer.
+    """
+    return phase_of_rows(lambda positions, x: conditional_orbital(vmc.ansatz, positions, x), *vmc.compilation)
+
+
 def measure_observables(
     vmc: Trainer,
     max_seconds: float = defaults.EVALUATION_MAX_SECONDS,
     max_samples: float = np.inf,
     report: Callable[[int, float], None] | None = None,
+    orbitals: Orbitals | None = None,
 ) -> Observables:
     """Measures with frozen parameters and frozen proposal width, after a burn-in that is checked.
 
@@ -97,6 +116,9 @@ def measure_observables(
         max_seconds: wall-clock time; at least 20 sampling calls are looked at all the same.
         max_samples: number of samples that are enough.
         report: called every few seconds with the number of samples and the seconds so far.
+        orbitals: `compiled_orbitals` of this trainer, for one that measures several wave functions, one after the
+            other. The number of places of the grid is then 1 more than a multiple of 32, so that little is compiled
+            again. None to compile them for this measurement.
 
     Raises:
         RuntimeError: the trainer was not compiled.
@@ -106,9 +128,9 @@ def measure_observables(
         raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
     started = reported = time.monotonic()
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
-    x = choose_grid(vmc)
-    grid = tf.constant(x, vmc.compute_dtype)
-    orbital = phase_of_rows(lambda positions: conditional_orbital(vmc.ansatz, positions, grid), *vmc.compilation)
+    x = choose_grid(vmc) if orbitals is None else choose_grid(vmc, _SHARED_MULTIPLE)
+    orbitals = orbitals or compiled_orbitals(vmc)
+    grids = tf.repeat(tf.constant(x, vmc.compute_dtype)[tf.newaxis], vmc.sampler.n_walkers, axis=0)
     local_energy = walkers_energy(vmc) if vmc.zone else vmc.phases.local_energy
     exponent = vmc.system.contact_exponent
     sums, n_rows = _empty(vmc.sampler.n_walkers, len(x)), 0
@@ -118,7 +140,7 @@ def measure_observables(
         vmc.place_walkers(walkers)
         # Particles are alike: each in turn is the one that is moved over the grid.
         positions = tf.roll(vmc.walkers.positions, n_rows, axis=1)
-        _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbital(positions))))
+        _add(sums, x, *(np.asarray(one, np.float64) for one in (positions, orbitals(positions, grids))))
         energy = local_energy(positions)
         _add_parts(sums, with_contact_energy(energy, positions, exponent))
         chains.add(np.asarray(energy.total, np.float64)[np.newaxis])

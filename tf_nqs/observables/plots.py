@@ -31,7 +31,9 @@ _SCALARS = {
     "rms_size": f"rms size ({A_HO})",
     "entropy": "entropy",
 }
-_PLACE = f"$x$ ({A_HO})"
+PLACE = f"$x$ ({A_HO})"
+"""What axes of places are called."""
+
 _N_ORBITALS = 6
 _LEAST_SHOWN = 1e-3
 """Share of the largest density at which the axes of places end."""
@@ -103,10 +105,9 @@ def _panel(title: str, size: tuple[float, float] = (7.0, 4.2)) -> tuple[Figure, 
     return figure, panel
 
 
-def _extent(observed: Observables) -> float:
-    """Returns how far from the centre there is anything to see, in a_ho."""
-    density = observed.density.value
-    return float(np.abs(observed.x[density > _LEAST_SHOWN * density.max()]).max())
+def extent_of(x: np.ndarray, density: np.ndarray) -> float:
+    """Returns how far from the centre there is anything of a density to see, in a_ho."""
+    return float(np.abs(x[density > _LEAST_SHOWN * density.max()]).max())
 
 
 def _density(observed: Observables, exact: ExactObservables | None, title: str) -> Figure:
@@ -128,8 +129,8 @@ def _density(observed: Observables, exact: ExactObservables | None, title: str) 
         panels[1].legend(**LEGEND_STYLE)
     else:
         panels[0].fill_between(fine, curve - 2 * band, curve + 2 * band, color=LIGHT, label="± 2 errors")
-    extent = 1.1 * _extent(observed)
-    panels[-1].set(xlabel=_PLACE, xlim=(-extent, extent))
+    extent = 1.1 * extent_of(observed.x, observed.density.value)
+    panels[-1].set(xlabel=PLACE, xlim=(-extent, extent))
     panels[0].legend(loc="upper right", ncols=2, **LEGEND_STYLE)
     for panel in panels:
         decorate(panel)
@@ -181,8 +182,8 @@ def _natural_orbitals(observed: Observables, exact: ExactObservables | None, tit
         for number in range(kept):
             label = "exact" if number == 0 else "_"  # matplotlib leaves such labels out of the legend
             panel.plot(*smooth(exact.x, known[number]), color=DARK, ls=":", lw=1.1, label=label)
-    extent = 1.2 * _extent(observed)
-    panel.set(xlabel=_PLACE, ylabel=r"Natural orbital ($a_\mathrm{ho}^{-1/2}$)", xlim=(-extent, extent))
+    extent = 1.2 * extent_of(observed.x, observed.density.value)
+    panel.set(xlabel=PLACE, ylabel=r"Natural orbital ($a_\mathrm{ho}^{-1/2}$)", xlim=(-extent, extent))
     panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND_STYLE)
     return figure
 
@@ -203,9 +204,9 @@ def _map(name: str, observed: Observables, exact: ExactObservables | None, title
     for panel, (label, values) in zip(panels, maps.items(), strict=True):
         grid = (observed.x, observed.x, values)
         image = panel.pcolormesh(*grid, cmap=colours, vmin=lowest, vmax=largest, shading="nearest", rasterized=True)
-        extent = 1.1 * _extent(observed)
+        extent = 1.1 * extent_of(observed.x, observed.density.value)
         limits = {"xlim": (-extent, extent), "ylim": (-extent, extent)}
-        panel.set(title=label, xlabel=_PLACE, ylabel=f"$x'$ ({A_HO})", aspect="equal", **limits)
+        panel.set(title=label, xlabel=PLACE, ylabel=f"$x'$ ({A_HO})", aspect="equal", **limits)
     figure.colorbar(image, ax=panels, shrink=0.85, label=words)
     return figure
 

@@ -25,7 +25,8 @@ def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:
 
     Args:
         work: does the work of the command; returns the exit status, None for 0.
-        interrupted: message after Ctrl-C or a terminating signal: the state of the files, and how to continue.
+        interrupted: message after Ctrl-C or a terminating signal: the state of the files, and how to continue. The
+            text of a `KeyboardInterrupt`, or the advice of a `Terminated`, takes its place.
     """
     encode_anything()
     try:
@@ -34,8 +35,8 @@ def exit_status_of(work: Callable[[], int | None], interrupted: str) -> int:
     except (SettingsError, WorkFailedError) as error:
         complain(f"error: {error}")
         return BAD_INPUT if isinstance(error, SettingsError) else EXIT_STATUS["failed"]
-    except KeyboardInterrupt:
-        complain(f"interrupted; {interrupted}")
+    except KeyboardInterrupt as end:
+        complain(f"interrupted; {str(end) or interrupted}")
         return EXIT_STATUS["interrupted"]
     except Terminated as end:
         complain(f"terminated by {end.signal_name}; {end.advice or interrupted}")

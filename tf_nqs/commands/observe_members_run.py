@@ -1,0 +1,105 @@
+"""The work of `python -m tf_nqs.observe` on several members of a family. Loads TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+
+from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.member_flags import settings_of_member
+from tf_nqs.commands.observe_run import measure_and_write, say_written, warm_up_observables
+from tf_nqs.commands.opened_run import OpenedRun
+from tf_nqs.commands.several_members import MembersRequest
+from tf_nqs.config import Settings, settings_from
+from tf_nqs.experiment.build import read_run
+from tf_nqs.experiment.members import MemberTrainers
+from tf_nqs.observables import compiled_orbitals
+from tf_nqs.observables.measure import Orbitals
+from tf_nqs.observables.members import MemberSummary, members_table, summary_of
+from tf_nqs.observables.members_plot import plot_members
+from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.runtime.signals import Terminated
+from tf_nqs.storage.files import folder_errors
+from tf_nqs.storage.weights_file import iterations_of_run
+
+logger = logging.getLogger(__name__)
+
+
+class MembersObserver:
+    """Measures one member after the other; those with the same number of particles by one compiled trainer.
+
+    Args:
+        request: the members.
+    """
+
+    def __init__(self, request: MembersRequest):
+        self._n_iterations = iterations_of_run(request.folder)
+        some = _settings(request.requests[0])
+
+        def override(member: Settings) -> Settings:
+            return member.model_copy(update={"run": some.run, "evaluation": some.evaluation})
+
+        self._trainers = MemberTrainers(read_run(request.folder), override)
+        self._orbitals: dict[int, Orbitals] = {}
+
+    def __call__(self, request: Request) -> MemberSummary:
+        """Measures a member and writes its files, as `observe_run` does.
+
+        Args:
+            request: of the member.
+
+        Raises:
+            SettingsError: the folder cannot be written.
+            WorkFailedError: no sample is finite.
+        """
+        settings = _settings(request)
+        system, width = settings.system, settings.system.resolved()["interaction_range"]
+        vmc = self._trainers.at(system.n_particles, system.interaction_strength, width)
+        run = OpenedRun(settings, vmc, self._n_iterations)
+        if system.n_particles not in self._orbitals:
+            warm_up_observables(run)
+            self._orbitals[system.n_particles] = compiled_orbitals(vmc)
+        try:
+            found = measure_and_write(request, run, self._orbitals[system.n_particles])
+        except WorkFailedError as error:
+            raise WorkFailedError(f"{request.subject()}: {error}") from error
+        say_written(request, found)
+        return summary_of(system.title(), system.n_particles, found.observed, found.exact)
+
+
+def observe_members(request: MembersRequest) -> None:
+    """Measures the observables of members of a family, writes their files and a picture of all, prints a table.
+
+    Raises:
+        SettingsError: the run folder holds no run that can be read, or cannot be written.
+        WorkFailedError: no sample of a member is finite.
+    """
+    members = _observed(request)
+    with folder_errors("run_dir", request.folder.path):
+        plot_members(request.picture, members)
+    logger.info(members_table(members))
+    logger.info(f"written: {request.picture}")
+
+
+def _observed(request: MembersRequest) -> list[MemberSummary]:
+    """Measures all members; an interruption says of how many there are files already."""
+    observe = MembersObserver(request)
+    members: list[MemberSummary] = []
+    max_seconds = _settings(request.requests[0]).evaluation.evaluation_max_seconds
+    try:
+        for number, one in enumerate(request.requests, start=1):
+            which = f"{one.subject()} ({number} of {len(request.requests)})"
+            logger.info(f"measuring the observables of {which} for {max_seconds:g} seconds ...")
+            members.append(observe(one))
+    except (KeyboardInterrupt, Terminated) as end:
+        written = f"{len(members)} of {len(request.requests)} members were measured and have files; there is no picture"
+        if members and isinstance(end, Terminated):
+            end.advice = written
+        elif members:
+            end.args = (written,)
+        raise
+    return members
+
+
+def _settings(request: Request) -> Settings:
+    """The settings of a member, overridden by those of the command line."""
+    return settings_of_member(settings_from(request.folder.config, request.overrides), request.member)
