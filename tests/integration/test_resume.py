@@ -363,6 +363,8 @@ FAMILY = {
     "iterations": 24,
     "iterations_per_call": 4,
     "checkpoint_iterations": 7,
+    "early_stopping": "thesis",
+    "window": 10,
     "quiet": True,
     "jit_compile": False,
 }
@@ -374,13 +376,15 @@ def run_family(folder, callbacks=(), resume=False):
 
 @pytest.mark.slow
 def test_a_family_is_resumed_bit_by_bit(tmp_path):
-    """Its systems, the widths of their moves, and the average of the weights that it ends with."""
+    """Its systems, the widths of their moves, early stopping, and the average of the weights that it ends with."""
     whole, folder = tmp_path / "whole", tmp_path / "broken"
-    run_family(whole)
+    expected = run_family(whole)
     with pytest.raises(Killed):
         run_family(folder, [At(16, kill)])
     result = run_family(folder, resume=True)
     assert rows_of(folder / "metrics.csv") == rows_of(whole / "metrics.csv")
+    assert rows_of(folder / "windows.csv") == rows_of(whole / "windows.csv")
+    assert result.stop_explanation == expected.stop_explanation and "largest at A = " in result.stop_explanation
     ours, theirs = weights_of(folder), weights_of(whole)
     assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []
     assert result.energy is None

@@ -26,6 +26,20 @@ _ROWS_PER_COEFFICIENT = 5
 """Shorter windows are fitted by a constant."""
 
 
+def scaled_deviations(energies: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Returns sqrt(variance)/max(abs(energy), 1): how far systems are from their ground states, in comparable numbers.
+
+    It is 0 for an eigenstate, and does not follow the energy where a system drifts. Energies of a family differ by
+    orders of magnitude, and so do their deviations; the 1, a quantum of the trap, is for energies near 0.
+
+    Args:
+        energies: in hbar*omega.
+        variances: of the local energy, of the same shape.
+    """
+    with np.errstate(invalid="ignore"):  # of a training that diverges
+        return np.sqrt(variances) / np.maximum(np.abs(energies), 1.0)
+
+
 def smoothed_conditions(rows: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """Returns the energy of each system at its mean place in a window of iterations.
 

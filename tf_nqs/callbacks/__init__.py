@@ -3,6 +3,7 @@
 from tf_nqs.callbacks.checkpoint import WeightsCheckpoint, save_weights
 from tf_nqs.callbacks.conditions_log import ConditionsLog
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
+from tf_nqs.callbacks.family_stopping import FamilyEarlyStopping
 from tf_nqs.callbacks.freezing import FreezeLayers, ReleaseLayers, set_trainable
 from tf_nqs.callbacks.iterations import IterationCallback
 from tf_nqs.callbacks.limits import StopOnSignal, TimeLimit
@@ -18,6 +19,7 @@ __all__ = [
     "METRICS_COLUMNS",
     "ConditionsLog",
     "EnergyEarlyStopping",
+    "FamilyEarlyStopping",
     "FreezeLayers",
     "IterationCallback",
     "ProgressLine",

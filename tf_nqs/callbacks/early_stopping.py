@@ -85,9 +85,18 @@ class EnergyEarlyStopping(WindowCallback):
         }
 
     def on_window(self, window: Window) -> None:
+        self.judge(window, window)
+
+    def judge(self, window: Window, judged: Window) -> None:
+        """Looks at a window, writes down the verdict, and stops training if it is the last one needed.
+
+        Args:
+            window: its energies, which are written down.
+            judged: the numbers of the same iterations that must converge: here the energies too.
+        """
         if self.has_stopped:
             return
-        self.windows.append(window)
+        self.windows.append(judged)
         self.last_checks = self.criterion.checks(self.windows)
         for name in self.blocking_criteria:
             self.n_blocked[name] += 1
@@ -127,6 +136,10 @@ class EnergyEarlyStopping(WindowCallback):
         words = ", ".join(_words(check) for check in blocking)
         return f"not converged: {words} in the last window; of {len(self.windows) - 1} windows were blocked {counts}"
 
+    def summary(self) -> str:
+        """Returns more about the last window for the terminal, with a comma at its end; here nothing."""
+        return ""
+
     def _log(self, window: Window) -> None:
         """Writes the verdict on a window to the file and to the terminal."""
         passed = int(not self.blocking_criteria) if self.last_checks else ""
@@ -148,7 +161,7 @@ class EnergyEarlyStopping(WindowCallback):
             )
             logger.info(
                 f"window of iterations {window.first_iteration} to {window.last_iteration}: "
-                f"energy {format_with_error(window.energy, window.energy_error)}, {found}"
+                f"energy {format_with_error(window.energy, window.energy_error)}, {self.summary()}{found}"
                 + (counted if self.criterion.n_successes > 1 else "")
             )
 

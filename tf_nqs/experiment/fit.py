@@ -12,6 +12,7 @@ from tf_nqs.analysis import make_criterion
 from tf_nqs.callbacks import (
     ConditionsLog,
     EnergyEarlyStopping,
+    FamilyEarlyStopping,
     ProgressLine,
     ReleaseLayers,
     RepairTraining,
@@ -61,8 +62,7 @@ def train(
         Terminated: a signal such as SIGTERM ended training, after a checkpoint.
     """
     training, stopping = settings.training, settings.stopping
-    criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
-    early_stopping = EnergyEarlyStopping(stopping.window, criterion, folder.path) if criterion else None
+    early_stopping = _early_stopping(settings, folder)
     ends_with_average = settings.is_family and settings.family.average_decay > 0
     best = RestoreBestWeights(stopping.window) if stopping.restore_best and not ends_with_average else None
     if early_stopping and training.iterations < early_stopping.earliest_iteration:
@@ -97,6 +97,17 @@ def train(
         n_rejected=int(vmc.natural_gradient.n_rejected) if vmc.natural_gradient else 0,
         members=conditions and conditions.members,
     )
+
+
+def _early_stopping(settings: Settings, folder: RunFolder) -> EnergyEarlyStopping | None:
+    """Returns the callback that ends training once a system, or a family of them, has converged; None for none."""
+    stopping = settings.stopping
+    criterion = make_criterion(**stopping.model_dump(exclude={"window", "restore_best"}))
+    if criterion is None:
+        return None
+    if settings.is_family:
+        return FamilyEarlyStopping(stopping.window, criterion, folder.path, settings.system.interaction)
+    return EnergyEarlyStopping(stopping.window, criterion, folder.path)
 
 
 def _releasing(

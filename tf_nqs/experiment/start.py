@@ -144,7 +144,7 @@ def find_start(settings: Settings, folder: RunFolder) -> Start:
     more = "measuring the energy again" if is_over else f"training to {settings.training.iterations}"
     logger.info(f"resumed after {facts['iteration']} iterations; {more}")
     if not is_over and facts["stop_reason"] == "early_stopping":  # more iterations are wanted all the same
-        facts["callbacks"]["EnergyEarlyStopping"] = {}
+        facts["callbacks"]["FamilyEarlyStopping" if settings.is_family else "EnergyEarlyStopping"] = {}
     return Start(checkpoint, is_over, facts["transfer"])
 
 
