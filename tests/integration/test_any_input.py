@@ -238,6 +238,8 @@ def is_allowed(leaf, value):
             and all(is_allowed(leaf, one) for one in value)
             and (value[0] < value[1] if is_range else len(set(value)) == len(value))
         )
+    if sentence.startswith("a range low:high"):
+        return isinstance(value, str) and re.fullmatch(r"\S+:\S+", value) is not None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if bounds := re.fullmatch(r"an integer from (-?\d+) to (\d+)", sentence):

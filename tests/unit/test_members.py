@@ -15,7 +15,7 @@ from tf_nqs.commands.several_members import _SPELLED
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.members import member_label
 from tf_nqs.experiment import transfer
-from tf_nqs.experiment.preflight import open_run, source_of, with_sizes_of_source
+from tf_nqs.experiment.preflight import open_run, source_of, with_units_of_source
 from tf_nqs.storage.outdated import put_away_results
 from tf_nqs.storage.run_folder import RunFolder
 
@@ -166,10 +166,10 @@ def test_a_run_starts_from_the_member_of_its_system(family, single):
     settings = start(family, interaction_range=0.3)
     values = {"n_particles": 4, "interaction_strength": 7.3, "interaction_range": 0.3, "extrapolate": True}
     assert source_of(settings)[1] == values
-    assert with_sizes_of_source(settings).ansatz.pair_length == 1.0  # the family's, not twice 0.3
-    assert with_sizes_of_source(start(family, pair_length=0.7)).ansatz.pair_length == 0.7
+    assert with_units_of_source(settings).ansatz.pair_length == 1.0  # the family's, not twice 0.3
+    assert with_units_of_source(start(family, pair_length=0.7)).ansatz.pair_length == 0.7
     assert source_of(start(family, interaction_strength=25.0))[1]["interaction_strength"] == 25.0
-    assert source_of(start(single))[1] is None and with_sizes_of_source(start(single)) == start(single)
+    assert source_of(start(single))[1] is None and with_units_of_source(start(single)) == start(single)
     assert source_of(start(family, **FAMILY))[1] is None
 
 

@@ -16,7 +16,7 @@ from benchmarks.references import Row
 from tf_nqs.config import SettingsError, load_toml, settings_from, to_toml
 from tf_nqs.config.resume import comparable
 from tf_nqs.experiment import transfer
-from tf_nqs.experiment.preflight import open_run, source_of, with_sizes_of_source
+from tf_nqs.experiment.preflight import open_run, source_of, with_units_of_source
 from tf_nqs.named_ansatze import ANSATZE
 from tf_nqs.storage.pretrained import CARD_FILE, finished_source, pretrained_folder, transfer_folder
 from tf_nqs.storage.run_folder import RunFolder
@@ -72,10 +72,10 @@ def test_a_run_takes_member_and_sizes_of_the_shipped_network(family):
     settings = start()
     folder, member = source_of(settings)
     assert folder.path == pretrained_folder() and member["interaction_range"] == 0.5
-    shipped, own = (one.ansatz.resolved(one.system) for one in (family.settings, with_sizes_of_source(settings)))
+    shipped, own = (one.ansatz.resolved(one.system) for one in (family.settings, with_units_of_source(settings)))
     assert own == shipped
-    assert with_sizes_of_source(start(n_features=5)).ansatz.n_features == 5
-    ansatz = tf_nqs.experiment.build.build_ansatz(with_sizes_of_source(settings))
+    assert with_units_of_source(start(n_features=5)).ansatz.n_features == 5
+    ansatz = tf_nqs.experiment.build.build_ansatz(with_units_of_source(settings))
     report = transfer.transfer_from("pretrained", ansatz, member=member)
     assert (report.source, report.kind, report.drawn) == ("pretrained", "family", {})
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, must_be, shown
@@ -21,6 +21,9 @@ from tf_nqs.whole_numbers import FEWEST_WALKERS
 VARIED = ("n_particles", "interaction_strength", "interaction_range")
 """Settings of the system that may have several values."""
 
+SCALES: Final = {"interaction_strength": "strength_scale", "interaction_range": "range_scale"}
+"""Setting of the system -> that of the range which the network's input is scaled by."""
+
 _SEVERAL: Final = {
     "n_particles": "or a list of at least two different ones",
     "interaction_strength": "or a range of two with the lower one first, or a list of at least three different ones",
@@ -31,6 +34,8 @@ _SPELLED: Final = {
     "interaction_strength": "or a range such as -20:20, or a list such as -20,0,5",
     "interaction_range": "or a range such as 0.3:1, or a list such as 0.25,0.5,1",
 }
+
+_SCALE: Final = "a range low:high of two finite numbers"
 
 
 class FamilySection(Section):
@@ -69,6 +74,43 @@ class FamilySection(Section):
         description="Family: decay per iteration of the average of the weights that is measured and saved; 0 for the "
         "last weights.",
     )
+    strength_scale: str | None = Field(
+        None,
+        json_schema_extra={"allowed": _SCALE},
+        description="Family: range of interaction_strength, as low:high, that the network's input is scaled by; "
+        "default: that of the family in transfer_from, or else the family's own.",
+    )
+    range_scale: str | None = Field(
+        None,
+        json_schema_extra={"allowed": f"{_SCALE} above 0"},
+        description="Family: the same for interaction_range.",
+    )
+
+    @field_validator("strength_scale", "range_scale")
+    @classmethod
+    def _must_be_a_range(cls, text: str | None, info: ValidationInfo) -> str | None:
+        """Refuses a scale that is no range of finite numbers, and spells the others in one way."""
+        if text is None:
+            return None
+        name, ends = str(info.field_name), _ends(text)
+        lowest = 0.0 if name == "range_scale" else -math.inf
+        if ends is None or not lowest < ends[0] < ends[1] < math.inf:
+            raise must_be(name, text, field_allowed(cls.model_fields[name]))
+        return f"{ends[0]!r}:{ends[1]!r}"
+
+    def scale(self, leaf: str) -> tuple[float, float] | None:
+        """Returns the two ends of strength_scale or range_scale; None where it is not given."""
+        text = getattr(self, leaf)
+        return None if text is None else _ends(text)
+
+
+def _ends(text: str) -> tuple[float, float] | None:
+    """Returns the two numbers of low:high; None where the text is something else."""
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        return None
+    return low, high
 
 
 class FamilySettings(FamilySection):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, shown_setting
-from tf_nqs.config.family import VARIED
+from tf_nqs.config.family import SCALES, VARIED
 from tf_nqs.config.section import CountOrZero, Section
 
 PRETRAINED = "pretrained"
@@ -24,7 +24,8 @@ class TransferSettings(Section):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Folder of the run whose weights training starts from: all weights for the same number of "
         "particles, otherwise those whose shape does not depend on it; of a family those of the member with the run's "
-        "system; pretrained for the family that the package ships; default: random weights.",
+        "system, or of all members for another family; pretrained for the family that the package ships; default: random "
+        "weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
@@ -54,9 +55,12 @@ def member_to_start_from(source: Any, settings: Any) -> dict[str, Any] | None:
         The arguments of `Settings.member`; None where both are single systems, or both families.
 
     Raises:
-        SettingsError: a family would start from a single system, or the systems differ in what no family varies.
+        SettingsError: a family would start from a single system, or the systems differ in what no family varies; or
+            the network of a family is not told of its systems as that of the other one.
     """
     if source.is_family == settings.is_family:
+        if settings.is_family:
+            _check_families(source, settings)
         return None
     if settings.is_family:
         raise SettingsError("is the run of a single system, which has no weights for others; must be that of a family")
@@ -68,6 +72,33 @@ def member_to_start_from(source: Any, settings: Any) -> dict[str, Any] | None:
     member = {leaf: now[leaf] for leaf in VARIED} | {"extrapolate": True}
     source.member(**member)
     return member
+
+
+def inputs_of_network(source: Any) -> dict[str, Any]:
+    """Returns setting -> value of what the weights of a family belong to: unit of distances, and scales of its inputs.
+
+    Args:
+        source: `Settings` of the run of a family.
+    """
+    found = {"pair_length": source.ansatz.resolved(source.system)["pair_length"]}
+    for leaf, scale in SCALES.items():
+        values = getattr(source.family, leaf)
+        own = f"{min(values)!r}:{max(values)!r}" if len(values) > 1 else None
+        found[scale] = getattr(source.family, scale) or own
+    return found
+
+
+def _check_families(source: Any, settings: Any) -> None:
+    """Refuses a family whose network could not be that of the other one: its members would not be the same."""
+    if len(source.family.n_particles) > 1 == len(settings.family.n_particles):
+        before, now = (shown_setting([*one.family.n_particles]) for one in (source, settings))
+        raise SettingsError(f"is a family with n_particles = {before}, the run has {now}; must be several as well")
+    given = {leaf: getattr(settings.family, leaf) for leaf in SCALES.values()}
+    given["pair_length"] = settings.ansatz.pair_length
+    for leaf, value in inputs_of_network(source).items():
+        if given[leaf] is not None and value is not None and given[leaf] != value:
+            before, now = shown_setting(value), shown_setting(given[leaf])
+            raise SettingsError(f"is a family with {leaf} = {before}, the run has {now}; must be the same, or left out")
 
 
 def check_release(transfer: TransferSettings, iterations: int, early_stopping: str) -> None:

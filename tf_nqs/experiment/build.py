@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,8 +139,12 @@ def build_ansatz(settings: Settings) -> keras.Model:
         SettingsError: it is a class of the user's own that cannot be imported or used.
     """
     system, sizes = settings.system.named(), settings.ansatz.resolved(settings.system)
-    built = build_system(settings) if settings.is_family else None
-    conditions = built.conditions if isinstance(built, FermionFamily) else None
+    built, family = build_system(settings) if settings.is_family else None, settings.family
+    conditions = None
+    if isinstance(built, FermionFamily):
+        conditions = replace(
+            built.conditions, strength_scale=family.scale("strength_scale"), range_scale=family.scale("range_scale")
+        )
     parts = system.n_particles, sizes["dtype"], system.contact_exponent, sizes
     try:
         return named_ansatz(sizes["ansatz"], *parts, conditions)

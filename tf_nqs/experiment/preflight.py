@@ -6,7 +6,8 @@ from typing import Any
 
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.chain import Chain
-from tf_nqs.config.transfer import member_to_start_from
+from tf_nqs.config.family import SCALES
+from tf_nqs.config.transfer import inputs_of_network, member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
 from tf_nqs.named_ansatze import ALL_SIZES
 from tf_nqs.storage.pretrained import finished_source
@@ -83,24 +84,38 @@ def source_of(settings: Settings) -> tuple[RunFolder, dict[str, Any] | None] | N
         raise SettingsError(f"{folder.name}: {error}") from error
 
 
-def with_sizes_of_source(settings: Settings) -> Settings:
-    """Returns the settings with the sizes of the network of the family that the run starts from, where they give none.
+def with_units_of_source(settings: Settings, resume: bool = False) -> Settings:
+    """Returns the settings with those that the weights of a family belong to, unless they are given.
 
-    The weights of a member belong to the family's network, and to its unit of distances, pair_length, not to those
-    of a run of its own.
+    The weights of a member belong to the family's network, and to its unit of distances (pair_length), not to those of
+    a run of its own; those of a whole family to the ranges that its network's inputs are scaled by, too.
+
+    Args:
+        settings: of a run that may start from another one.
+        resume: whether the run is resumed: it has its weights, and the other one need not exist any more.
 
     Raises:
         SettingsError: as `source_of`.
     """
     missing = [leaf for leaf in ALL_SIZES if getattr(settings.ansatz, leaf) is None]
-    if settings.transfer.transfer_from is None or not missing:
+    if settings.transfer.transfer_from is None or not (missing or settings.is_family):
         return settings
-    source = source_of(settings)
-    if source is None or source[1] is None:
+    try:
+        source = source_of(settings)
+    except SettingsError:
+        if resume:
+            return settings
+        raise
+    if source is None or not source[0].settings.is_family:
         return settings
     sizes = source[0].settings.resolved()
     found = {leaf: sizes[leaf] for leaf in missing if sizes.get(leaf) is not None}
-    return settings.model_copy(update={"ansatz": settings.ansatz.model_copy(update=found)})
+    ansatz, family = settings.ansatz.model_copy(update=found), settings.family
+    if settings.is_family:
+        inputs = inputs_of_network(source[0].settings)
+        scales = {leaf: text for leaf, text in inputs.items() if leaf in SCALES.values() and text is not None}
+        family = family.model_copy(update=scales)
+    return settings.model_copy(update={"ansatz": ansatz, "family": family})
 
 
 def config_of_run(run_dir: str | None) -> str:

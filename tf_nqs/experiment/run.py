@@ -29,7 +29,7 @@ from tf_nqs.experiment.diffusion import reference_by_diffusion
 from tf_nqs.experiment.ending import closing_lines, closing_lines_of_family, find_other_states, judged
 from tf_nqs.experiment.fit import train
 from tf_nqs.experiment.opening import opening_lines, reference_line
-from tf_nqs.experiment.preflight import with_sizes_of_source
+from tf_nqs.experiment.preflight import with_units_of_source
 from tf_nqs.experiment.profiling import profile_run
 from tf_nqs.experiment.result import make_result
 from tf_nqs.experiment.start import Start, find_start
@@ -75,7 +75,7 @@ def run_in(
     """Does the work of `run` in a folder that this process has locked."""
     started = time.monotonic()
     check_contact_zones(settings)
-    settings = with_sizes_of_source(settings)
+    settings = with_units_of_source(settings, resume)
     start = find_start(settings, folder) if resume else Start()
     replace_text(folder.config, to_toml(settings.filled()))
     vmc = _build(settings)

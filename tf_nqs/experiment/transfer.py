@@ -16,6 +16,7 @@ from tf_nqs.callbacks import set_trainable
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown
 from tf_nqs.experiment.build import read_run
+from tf_nqs.experiment.copied_weights import CopiedWeight, TransferError, between_families, weight_name
 from tf_nqs.storage.files import replace_file
 from tf_nqs.storage.pretrained import finished_source, transfer_folder
 from tf_nqs.storage.run_folder import RunFolder
@@ -28,19 +29,16 @@ _MAY_DIFFER = ("n_particles", "name", "dtype", "trainable", "length", "contact_e
 The last two follow the interaction, and no weight depends on them."""
 
 
-class TransferError(SettingsError):
-    """Weights or walkers that cannot be transferred; its text is one line for the user."""
-
-
 class Transfer(NamedTuple):
     """Report of a transfer; weights are named as in the ansatz, e.g. `equivariant_1/kernel`.
 
     Attributes:
         source: the run folder, or the class of the model, that the weights come from.
         kind: "interaction" for the same number of particles, where all weights are copied, "family" for those of a
-            member of a family, else "particle".
+            family, or of a member of one, else "particle".
         copied: weight -> number of its parameters, for those copied.
-        drawn: the same for those that keep the random start values of the ansatz, because their shape depends on A.
+        drawn: the same for those that keep the random start values of the ansatz, because their shape depends on A, and
+            for those of features that only the new family has, which start at 0.
         frozen: the same for those, copied or not, that are not trainable.
         walkers: "carried over", or why they are new; None between two models, which have no walkers.
     """
@@ -75,6 +73,9 @@ def transfer_from(
     equivariant layers, in `JastrowAnsatz` all. The others keep their present values. Nothing is copied if anything is
     refused.
 
+    Between two families the members of the source are those of the new family as well; what only the new one has starts
+    from zero, or, for more orbitals, from random values.
+
     Args:
         source: the folder of a run, or a model.
         ansatz: the model that the weights are copied to; if layers are to be frozen, not yet compiled in a trainer.
@@ -87,7 +88,7 @@ def transfer_from(
     Raises:
         TransferError: the source is no run or holds weights that are not finite; it has another class, another
             configuration but for what follows the system (number of particles, length, contact_exponent), or a higher
-            precision;
+            precision; the features of two families are scaled by other ranges;
             or the ansatz has no equivariant layers to freeze.
 
     Example:
@@ -107,15 +108,17 @@ def transfer_from(
         raise TransferError(f"transfer_from = {shown(name)}: {error}") from None
     if freeze_equivariant:
         freeze_equivariant_layers(ansatz)
-    for old, new in copied:
-        new.assign(old)
-    taken = {id(new) for _, new in copied}
+    for one in copied:
+        one.weight.assign(one.value)
+    taken = {weight_name(one.weight): one.size for one in copied}
     trainable = {id(weight) for weight in ansatz.trainable_variables}
+    others = {name: size - taken.get(name, 0) for name, size in _sizes(ansatz.weights).items()}
+    is_family = member or _is_family(ansatz)
     return Transfer(
         source=name,
-        kind="family" if member else "particle" if _differ_in_particles(model, ansatz) else "interaction",
-        copied=_sizes(weight for weight in ansatz.weights if id(weight) in taken),
-        drawn=_sizes(weight for weight in ansatz.weights if id(weight) not in taken),
+        kind="family" if is_family else "particle" if _differ_in_particles(model, ansatz) else "interaction",
+        copied=taken,
+        drawn={name: size for name, size in others.items() if size},
         frozen=_sizes(weight for weight in ansatz.weights if id(weight) not in trainable),
     )
 
@@ -145,8 +148,8 @@ def _load(run_dir: str, member: Mapping[str, Any] | None) -> keras.Model:
         raise TransferError(str(error)) from error
 
 
-def _matching(source: keras.Model, ansatz: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Returns the pairs of weights of equal shape, after checking that the models differ only in A."""
+def _matching(source: keras.Model, ansatz: keras.Model) -> list[CopiedWeight]:
+    """Returns the weights that are copied, after checking that the models differ only in their systems."""
     if type(source) is not type(ansatz):
         raise TransferError(
             f"is a {type(source).__name__}, the ansatz a {type(ansatz).__name__}; must be the same class"
@@ -158,15 +161,22 @@ def _matching(source: keras.Model, ansatz: keras.Model) -> list[tuple[keras.Vari
     if len(source.weights) != len(ansatz.weights):
         raise TransferError(f"has {len(source.weights)} weights, the ansatz {len(ansatz.weights)}; must be as many")
     pairs = list(zip(source.weights, ansatz.weights, strict=True))
+    are_families = _is_family(source) and _is_family(ansatz)
     for old, new in pairs:
         shapes = f"{weight_name(old)} of shape {tuple(old.shape)}, the ansatz {tuple(new.shape)}"
-        if old.shape != new.shape and not _differ_in_particles(source, ansatz):
+        if old.shape != new.shape and not are_families and not _differ_in_particles(source, ansatz):
             raise TransferError(f"has {shapes}, for as many particles; must be equal")
         if not np.can_cast(old.dtype, new.dtype, "safe"):
             raise TransferError(f"has weights in {old.dtype}, the ansatz in {new.dtype}, which would lose digits")
         if not np.all(np.isfinite(old.numpy())):
             raise TransferError(f"{weight_name(old)} is not finite everywhere; the training has failed")
-    return [(old, new) for old, new in pairs if old.shape == new.shape]
+    if are_families:
+        return between_families(source, ansatz)
+    return [CopiedWeight(new, old, math.prod(new.shape)) for old, new in pairs if old.shape == new.shape]
+
+
+def _is_family(model: keras.Model) -> bool:
+    return getattr(model, "conditions", None) is not None
 
 
 def _differ_in_particles(source: keras.Model, ansatz: keras.Model) -> bool:
@@ -180,11 +190,6 @@ def _numbers_of_config(model: keras.Model) -> dict[str, object]:
     except NotImplementedError:
         return {}
     return {k: v for k, v in config.items() if k not in _MAY_DIFFER and isinstance(v, bool | int | float | str)}
-
-
-def weight_name(weight: keras.Variable) -> str:
-    """Returns the path of a weight within its model."""
-    return weight.path.partition("/")[2]
 
 
 def _sizes(weights: Iterable[Any]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -28,6 +28,9 @@ class ConditionSpace:
         n_particles: numbers of fermions A, ascending.
         interaction_strength: lowest and highest one; twice the same if it does not vary.
         interaction_range: shortest and longest one, in a_ho; twice the same if it does not vary.
+        strength_scale: the range of the strength that `features` are scaled by; None for its own. A network that starts
+            from the weights of another family keeps the scales of that family: else it would be another function.
+        range_scale: likewise for the range of the interaction, in a_ho.
 
     Raises:
         ValueError: n_particles is empty, not ascending or below 1, or a range is not finite, reversed, or of lengths
@@ -37,6 +40,8 @@ class ConditionSpace:
     n_particles: tuple[int, ...]
     interaction_strength: tuple[float, float]
     interaction_range: tuple[float, float] = (defaults.INTERACTION_RANGE, defaults.INTERACTION_RANGE)
+    strength_scale: tuple[float, float] | None = None
+    range_scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         numbers = tuple(whole_number("n_particles", one, 1) for one in self.n_particles)
@@ -50,6 +55,17 @@ class ConditionSpace:
             object.__setattr__(self, name, (low, high))
         if not self.interaction_range[0] > 0:
             raise ValueError(f"interaction_range = {list(self.interaction_range)}: must be above 0")
+        self._check_scale("strength_scale", self.interaction_strength, -math.inf)
+        self._check_scale("range_scale", self.interaction_range, 0.0)
+
+    def _check_scale(self, name: str, own: tuple[float, float], above: float) -> None:
+        """Refuses a scale that is no range; one that is the parameter's own range becomes None."""
+        if (scale := getattr(self, name)) is None:
+            return
+        low, high = map(float, scale)
+        if not above < low < high < math.inf:
+            raise ValueError(f"{name} = [{low:g}, {high:g}]: must be two finite numbers above {above:g}, ascending")
+        object.__setattr__(self, name, None if (low, high) == own else (low, high))
 
     @classmethod
     def from_config(cls, config: dict[str, Any] | ConditionSpace) -> ConditionSpace:
@@ -59,31 +75,52 @@ class ConditionSpace:
         return cls(**{name: tuple(one) for name, one in config.items()})
 
     def config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, as lists."""
-        return {name: list(one) for name, one in asdict(self).items()}
+        """Returns the arguments of the constructor, as lists, without scales that are the parameters' own ranges."""
+        return {name: list(one) for name, one in asdict(self).items() if one is not None}
 
     @property
-    def varied(self) -> tuple[str, ...]:
-        """Names of the parameters of the interaction that vary."""
-        names = ("interaction_strength", "interaction_range")
-        return tuple(name for name in names if getattr(self, name)[0] < getattr(self, name)[1])
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Parameter of the interaction -> range that its features are scaled by, of those that have features."""
+        found = {
+            "interaction_strength": self.strength_scale or self.interaction_strength,
+            "interaction_range": self.range_scale or self.interaction_range,
+        }
+        return {name: scale for name, scale in found.items() if scale[0] < scale[1]}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The parameter that each of the `features` belongs to."""
+        scales = self.scales
+        strength, width = ("interaction_strength" in scales) * 2, ("interaction_range" in scales) * 1
+        numbers = 2 * (len(self.n_particles) > 1)
+        return ("interaction_strength",) * strength + ("interaction_range",) * width + ("n_particles",) * numbers
 
     @property
     def n_features(self) -> int:
         """How many numbers `features` returns for each walker."""
-        return (
-            2 * ("interaction_strength" in self.varied) + ("interaction_range" in self.varied) + 2 * self._has_several
-        )
+        return len(self.feature_names)
 
-    @property
-    def _has_several(self) -> bool:
-        return len(self.n_particles) > 1
+    def with_own_scales(self) -> ConditionSpace:
+        """Returns the same systems, with features that are scaled by their own ranges."""
+        return replace(self, strength_scale=None, range_scale=None)
+
+    def scaled_as(self, source: ConditionSpace) -> ConditionSpace:
+        """Returns the same systems for a network that starts from the weights of another family.
+
+        Args:
+            source: the systems that these weights were trained for.
+        """
+        scales = source.scales
+        return replace(
+            self, strength_scale=scales.get("interaction_strength"), range_scale=scales.get("interaction_range")
+        )
 
     def features(self, n_particles: int, strength: Tensor, width: Tensor) -> Tensor:
         """Returns what the network is told of a system: numbers of about -1 to 1.
 
         With m and h the middle and half of the range of V_0: (V_0 - m)/h and V_0/sqrt(V_0^2 + (h/4)^2); ln sigma_0
-        scaled to [-1, 1]; (A - 3.5)/1.5, and 1 for odd A, -1 for even A. Parameters that do not vary are left out.
+        scaled to [-1, 1]; (A - 3.5)/1.5, and 1 for odd A, -1 for even A. Parameters that do not vary are left out. The
+        ranges are `scales`: systems outside of them have larger features.
 
         Args:
             n_particles: number of fermions A.
@@ -93,15 +130,15 @@ class ConditionSpace:
         Returns:
             Shape (n_walkers, n_features).
         """
-        columns = []
-        if "interaction_strength" in self.varied:
-            low, high = self.interaction_strength
+        columns, scales = [], self.scales
+        if "interaction_strength" in scales:
+            low, high = scales["interaction_strength"]
             half = (high - low) / 2
             columns = [(strength - (low + high) / 2) / half, strength / tf.sqrt(strength**2 + (_KINK * half) ** 2)]
-        if "interaction_range" in self.varied:
-            low, high = map(math.log, self.interaction_range)
+        if "interaction_range" in scales:
+            low, high = map(math.log, scales["interaction_range"])
             columns.append((tf.math.log(width) - (low + high) / 2) / ((high - low) / 2))
-        if self._has_several:
+        if len(self.n_particles) > 1:
             of_number = ((n_particles - _MIDDLE_NUMBER) / _NUMBER_SCALE, 1.0 if n_particles % 2 else -1.0)
             columns += [one * tf.ones_like(strength) for one in of_number]
         return tf.concat(columns, axis=1)

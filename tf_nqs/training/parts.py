@@ -29,7 +29,8 @@ def check_parts(
     """
     check_sampler(sampler)
     conditions = getattr(ansatz, "conditions", None)
-    if conditions != (None if family is None else family.conditions):
+    systems = None if conditions is None else conditions.with_own_scales()
+    if systems != (None if family is None else family.conditions):
         raise ValueError(
             "conditions of the ansatz: must be those of the family"
             if family
