@@ -49,6 +49,8 @@ NOT_IN_DEFAULTS = {
     "damping_min",
     "momentum",
     "leverage_bound",
+    "strength_scale",
+    "range_scale",
     "run_dir",
     "quiet",
     "profile",
@@ -249,6 +251,8 @@ def test_defaults_reach_the_settings():
         "profile": False,
         "max_seconds": None,
         "transfer_from": None,
+        "strength_scale": None,
+        "range_scale": None,
     }
 
 
