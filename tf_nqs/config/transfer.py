@@ -24,8 +24,8 @@ class TransferSettings(Section):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Folder of the run whose weights training starts from: all weights for the same number of "
         "particles, otherwise those whose shape does not depend on it; of a family those of the member with the run's "
-        "system, or of all members for another family; pretrained for the family that the package ships; default: random "
-        "weights.",
+        "system, or of all members for another family; pretrained for the family that the package ships; default: "
+        "random weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
