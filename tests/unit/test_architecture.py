@@ -172,6 +172,7 @@ WITH_TENSORFLOW = {
     "tf_nqs.commands.export_run",
     "tf_nqs.commands.family_curve_run",
     "tf_nqs.commands.known_reference",
+    "tf_nqs.commands.observe_members_run",
     "tf_nqs.commands.observe_run",
     "tf_nqs.commands.opened_run",
     "tf_nqs.storage.checkpoints",

@@ -25,7 +25,7 @@ NARROW, WIDE = (-5.0, 5.0), (-40.0, 10.0)
 def spread(ansatz, seed):
     """Changes all weights, so that the members differ."""
     for number, weight in enumerate(ansatz.weights):
-        weight.assign_add(0.3 * tf.random.stateless_normal(weight.shape, (seed, number), dtype=weight.dtype))
+        weight.assign_add(0.3 * tf.random.stateless_normal(weight.shape, (int(seed), number), dtype=weight.dtype))
     return ansatz
 
 

@@ -29,6 +29,8 @@ _SEVERAL: Final = {
     "interaction_strength": "or a range of two with the lower one first, or a list of at least three different ones",
     "interaction_range": "or a range of two with the lower one first, or a list of at least three different ones",
 }
+_SCALE_PATTERN: Final = r"^{0}:{0}$".format(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
 _SPELLED: Final = {
     "n_particles": "or a list such as 2,3,4",
     "interaction_strength": "or a range such as -20:20, or a list such as -20,0,5",
@@ -76,12 +78,14 @@ class FamilySection(Section):
     )
     strength_scale: str | None = Field(
         None,
+        pattern=_SCALE_PATTERN,
         json_schema_extra={"allowed": _SCALE},
         description="Family: range of interaction_strength, as low:high, that the network's input is scaled by; "
         "default: that of the family in transfer_from, or else the family's own.",
     )
     range_scale: str | None = Field(
         None,
+        pattern=_SCALE_PATTERN,
         json_schema_extra={"allowed": f"{_SCALE} above 0"},
         description="Family: the same for interaction_range.",
     )

@@ -54,7 +54,7 @@ def between_families(source: keras.Model, ansatz: keras.Model) -> list[CopiedWei
         raise TransferError(f"has length = {lengths[0]:g}, the ansatz length = {lengths[1]:g}; must be equal")
     copied = []
     for old, new in zip(source.weights, ansatz.weights, strict=True):
-        value = new.numpy()
+        value = np.array(new.numpy())
         size = _copy(source, ansatz, old, value)
         if not size:
             shapes = f"{weight_name(old)} of shape {tuple(old.shape)}, the ansatz {tuple(new.shape)}"
