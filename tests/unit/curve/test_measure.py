@@ -21,6 +21,7 @@ class ExactState(keras.Model):
     def __init__(self, system):
         super().__init__(dtype="float64")
         self._psi = closed_form_state(system)
+        self.contact_exponent = system.contact_exponent
         self.nothing = self.add_weight(shape=(), initializer="zeros")
         self.built = True
 
