@@ -42,16 +42,10 @@ class RunSource:
         self.system = NamedSystem(**settings.system.resolved())
         self.target_error = settings.evaluation.target_error
         self.max_seconds = settings.evaluation.evaluation_max_seconds
-        weights = b"".join(np.ascontiguousarray(one).tobytes() for one in run.ansatz.get_weights())
         self.identity: dict[str, Any] = {
-            "system": list(self.system),
+            **identity_of_measurement(settings),
             "ansatz": settings.ansatz.resolved(settings.system),
-            "weights": hashlib.sha256(weights).hexdigest(),
-            "sampling": settings.sampling.model_dump(),
-            "laplacian": settings.training.laplacian,
-            "seed": settings.run.seed,
-            "target_error": self.target_error,
-            "max_seconds": self.max_seconds,
+            "weights": digest_of_weights(run),
         }
         self.reference_identity: dict[str, Any] = {
             "system": list(self.system),
@@ -72,6 +66,24 @@ class RunSource:
         """Returns what the run's energy is compared with."""
         evaluation = self._settings.evaluation.model_copy(update={"reference": self._reference})
         return reference_of(Request(self._folder, {}, {}), self._settings.model_copy(update={"evaluation": evaluation}))
+
+
+def identity_of_measurement(settings: Settings) -> dict[str, Any]:
+    """Returns what a measurement depends on beside the wave function: the system, and how it is sampled."""
+    return {
+        "system": list(NamedSystem(**settings.system.resolved())),
+        "sampling": settings.sampling.model_dump(),
+        "laplacian": settings.training.laplacian,
+        "seed": settings.run.seed,
+        "target_error": settings.evaluation.target_error,
+        "max_seconds": settings.evaluation.evaluation_max_seconds,
+    }
+
+
+def digest_of_weights(run: Run) -> str:
+    """Returns what tells the weights of a run from others."""
+    weights = b"".join(np.ascontiguousarray(one).tobytes() for one in run.ansatz.get_weights())
+    return hashlib.sha256(weights).hexdigest()
 
 
 def _modified(folder: RunFolder) -> float | None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tf_nqs.commands.curve_flags import FamilyCurveRequest
-from tf_nqs.commands.curve_run import say_curves
+from tf_nqs.commands.curve_run import digest_of_weights, identity_of_measurement, say_curves
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import brief
 from tf_nqs.config.members import member_label
@@ -53,15 +50,7 @@ class MemberSource:
         self.system = NamedSystem(**settings.system.resolved())
         self.target_error = settings.evaluation.target_error
         self.max_seconds = settings.evaluation.evaluation_max_seconds
-        self.identity: dict[str, Any] = {
-            "system": list(self.system),
-            "family": weights,
-            "sampling": settings.sampling.model_dump(),
-            "laplacian": settings.training.laplacian,
-            "seed": settings.run.seed,
-            "target_error": self.target_error,
-            "max_seconds": self.max_seconds,
-        }
+        self.identity: dict[str, Any] = {**identity_of_measurement(settings), "family": weights}
         self.reference_identity: dict[str, Any] = {
             "system": list(self.system),
             "reference": None if reference is None else list(reference),
@@ -90,8 +79,7 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
     """
     run = read_run(request.folder)
     known = _references(request)
-    weights = b"".join(np.ascontiguousarray(one).tobytes() for one in run.ansatz.get_weights())
-    digest = hashlib.sha256(weights).hexdigest()
+    digest = digest_of_weights(run)
     settings = {place: request.settings(place) for place in request.places}
     overrides = {"run", "evaluation"}
     some = settings[request.places[0]]

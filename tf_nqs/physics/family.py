@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_nqs import defaults
-from tf_nqs.named_systems import INTERACTIONS, NamedSystem, resolved_range
+from tf_nqs.named_systems import INTERACTIONS, resolved_range
 from tf_nqs.physics.conditions import ConditionSpace, numbers_of_particles
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.hamiltonian import TrappedFermions
@@ -135,10 +135,6 @@ class FermionFamily:
         except ValueError:
             return False
         return True
-
-    def named(self, n_particles: int) -> NamedSystem:
-        """Returns the representative system of a number of particles by its names and parameters."""
-        return next(one.named for one in self.systems if one.n_particles == n_particles)
 
     def _check_ends(self) -> None:
         """Refuses a family with a system at an end of a range that cannot be, or that needs samples of its own."""

@@ -13,10 +13,11 @@ from tf_nqs.training.natural_gradient import NaturalGradient
 _FORMS = {"sr": "auto", "minsr": "sample", "spring": "auto"}
 
 
-class _WarmAverage:
+class _WarmAverage(keras.optimizers.Optimizer):
     """Lets Keras' average of the weights begin without a memory of its start: its decay is min(d, (1 + t)/(10 + t))."""
 
-    iterations: keras.Variable
+    def __init__(self, learning_rate: Any, average_decay: float, **kwargs: Any):
+        super().__init__(learning_rate, use_ema=True, ema_momentum=average_decay, **kwargs)
 
     @property
     def ema_momentum(self) -> Any:
@@ -28,9 +29,9 @@ class _WarmAverage:
     def ema_momentum(self, value: float) -> None:
         self._largest_decay = value
 
-    def _config(self, config: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: config[name] for name in ("name", "learning_rate")}
-        return kept | {"average_decay": self._largest_decay}
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {name: config[name] for name in ("name", "learning_rate")} | {"average_decay": self._largest_decay}
 
 
 @keras.saving.register_keras_serializable("tf_nqs")
@@ -43,12 +44,6 @@ class AveragedSGD(_WarmAverage, keras.optimizers.SGD):
         **kwargs: name.
     """
 
-    def __init__(self, learning_rate: Any, average_decay: float, **kwargs: Any):
-        super().__init__(learning_rate, use_ema=True, ema_momentum=average_decay, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        return self._config(super().get_config())
-
 
 @keras.saving.register_keras_serializable("tf_nqs")
 class AveragedAdam(_WarmAverage, keras.optimizers.Adam):
@@ -59,12 +54,6 @@ class AveragedAdam(_WarmAverage, keras.optimizers.Adam):
         average_decay: d, largest decay of the average per iteration.
         **kwargs: name.
     """
-
-    def __init__(self, learning_rate: Any, average_decay: float, **kwargs: Any):
-        super().__init__(learning_rate, use_ema=True, ema_momentum=average_decay, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        return self._config(super().get_config())
 
 
 def make_optimizer(
