@@ -77,13 +77,13 @@ def variant(name: str) -> type:
         return tf_nqs.JastrowAnsatz
 
     class Mean(PairMessages):
-        def call(self, positions, pair_features):
-            n_others = max(pair_features.shape[2], 1)
-            return super().call(positions, pair_features / n_others)
+        def call(self, positions, sums):
+            n_others = max(positions.shape[1] - 1, 1)
+            return super().call(positions, sums / n_others)
 
     class Relative(PairMessages):
-        def call(self, positions, pair_features):
-            return super().call(positions - tf.reduce_mean(positions, axis=1, keepdims=True), pair_features)
+        def call(self, positions, sums):
+            return super().call(positions - tf.reduce_mean(positions, axis=1, keepdims=True), sums)
 
     class Variant(tf_nqs.JastrowAnsatz):
         def build(self, input_shape):

@@ -142,8 +142,8 @@ class JastrowAnsatz(ConditionedAnsatz):
         self.vandermonde.build(input_shape)
         self.gaussian.build(input_shape)
         self.pair_network.build(pairs)
-        *_, n_pair_outputs = pair_features = self.pair_network.compute_output_shape(pairs)
-        self.messages.build(input_shape, pair_features)
+        *_, n_pair_outputs = self.pair_network.compute_output_shape(pairs)
+        self.messages.build(input_shape, (*input_shape, n_pair_outputs))
         for layer, n_inputs in zip(
             self.particle_layers, [1 + n_pair_outputs] + [self.n_features] * self.n_layers, strict=False
         ):
@@ -160,9 +160,10 @@ class JastrowAnsatz(ConditionedAnsatz):
 
     def psi(self, positions: Tensor, shifts: Shifts) -> SignedLog:
         """Returns Psi with shifts."""
-        pairs = with_shift(self.pair_network, differences_to_others(positions), shifts.get(self.pair_network.name))
-        features = self.messages(positions, pairs)
-        exponent = self.pair_head(features[..., 1:])
+        network = self.pair_network
+        sums = with_shift(network.sums, differences_to_others(positions), shifts.get(network.name))
+        features = self.messages(positions, sums)
+        exponent = self.pair_head(sums)
         for layer in self.particle_layers:
             features = with_shift(layer, features, shifts.get(layer.name))
         return self._with_other_factors(positions, exponent + self.particle_head(features), shifts)

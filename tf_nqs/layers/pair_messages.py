@@ -21,17 +21,17 @@ class PairMessages(keras.layers.Layer):
 
     Call arguments:
         positions: x in a_ho, shape (n_walkers, n_particles).
-        pair_features: t, shape (n_walkers, n_particles, n_particles - 1, features).
+        sums: sum_(j != i) t(x_i - x_j), shape (n_walkers, n_particles, features).
 
     Returns:
         h, shape (n_walkers, n_particles, 1 + features).
     """
 
-    def build(self, positions_shape: Shape, pair_features_shape: Shape) -> None:
+    def build(self, positions_shape: Shape, sums_shape: Shape) -> None:
         """Makes no weights."""
 
-    def call(self, positions: Tensor, pair_features: Tensor) -> Tensor:
-        return tf.concat([positions[:, :, None], tf.reduce_sum(pair_features, axis=2)], axis=-1)
+    def call(self, positions: Tensor, sums: Tensor) -> Tensor:
+        return tf.concat([positions[:, :, None], sums], axis=-1)
 
     def forward_laplacian(self, positions: Tensor, pairs: PairJet) -> Jet:
         """Returns h and its derivatives by the positions.
@@ -50,7 +50,7 @@ class PairMessages(keras.layers.Layer):
         jacobian = tf.concat([own, tf.transpose(by_others, (0, 2, 1, 3))], axis=-1)
         laplacian = 2 * tf.reduce_sum(pairs.second, axis=2)
         laplacian = tf.concat([tf.zeros_like(positions)[:, :, None], laplacian], axis=-1)
-        return Jet(self(positions, pairs.value), jacobian, laplacian)
+        return Jet(self(positions, tf.reduce_sum(pairs.value, axis=2)), jacobian, laplacian)
 
     def derivatives_along(self, positions: Tensor, pairs: PairJet, direction: Tensor) -> Jet:
         """Returns h with its first and second derivative along one direction d of all positions.
@@ -70,7 +70,7 @@ class PairMessages(keras.layers.Layer):
         second = tf.reduce_sum(pairs.second * opening**2, axis=2)
         jacobian = tf.concat([direction[:, :, None], first], axis=-1)[:, None]
         laplacian = tf.concat([tf.zeros_like(positions)[:, :, None], second], axis=-1)
-        return Jet(self(positions, pairs.value), jacobian, laplacian)
+        return Jet(self(positions, tf.reduce_sum(pairs.value, axis=2)), jacobian, laplacian)
 
-    def compute_output_shape(self, positions_shape: Shape, pair_features_shape: Shape) -> Shape:
-        return (*positions_shape, 1 + pair_features_shape[-1])
+    def compute_output_shape(self, positions_shape: Shape, sums_shape: Shape) -> Shape:
+        return (*positions_shape, 1 + sums_shape[-1])

@@ -87,17 +87,43 @@ class PairNetwork(keras.layers.Layer):
             self.kernels.append(self.add_weight(shape=shape, initializer=start, name=f"kernel_{layer + 1}"))
 
     def call(self, distances: Tensor, shift: Tensor | None = None) -> Tensor:
-        scaled = distances / self.length
-        first_bias, *biases = self._biases(shift, distances)
-        features = tf.tanh(scaled[..., None] * self.scale + first_bias)
-        for kernel, bias in zip(self.kernels, biases, strict=True):
-            features = features + tf.tanh(tf.tensordot(features, kernel, 1) + bias)
-        return tf.concat([features, _tails(scaled).value], axis=-1)
+        parts = self._features(distances, shift), _tails(distances / self.length).value
+        return tf.concat(parts, axis=-1)
 
-    def _biases(self, shift: Tensor | None, distances: Tensor) -> list[Tensor]:
+    def sums(self, distances: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Returns the sum of t over the last axis of the distances: the same as that of `call`, but faster.
+
+        Args:
+            distances: r in a_ho, shape (n_walkers, n_particles, n_others).
+            shift: as in `call`.
+
+        Returns:
+            Shape (n_walkers, n_particles, n_features + 2).
+        """
+        parts = self._features(distances, shift), _tails(distances / self.length).value
+        return tf.concat([tf.reduce_sum(one, axis=-2) for one in parts], axis=-1)
+
+    def _features(self, distances: Tensor, shift: Tensor | None) -> Tensor:
+        """The tanh features, shape (..., n_features)."""
+        rows = self._rows(distances, shift)
+        first_bias, *biases = self._biases(shift)
+        features = tf.tanh(rows * self.scale + first_bias)
+        for kernel, bias in zip(self.kernels, biases, strict=True):
+            features = features + tf.tanh(_product(features, kernel) + bias)
+        return tf.reshape(features, (*_sizes(distances), self.n_features))
+
+    def _rows(self, distances: Tensor, shift: Tensor | None) -> Tensor:
+        """The scaled distances, one per row: (n_pairs, 1), or (n_walkers, pairs of a walker, 1) if there is a shift.
+
+        XLA multiplies rows by a kernel two to three times faster than arrays of more axes.
+        """
+        scaled = distances / self.length
+        return tf.reshape(scaled, (-1, 1) if shift is None else (_sizes(distances)[0], -1, 1))
+
+    def _biases(self, shift: Tensor | None) -> list[Tensor]:
         """The bias of each layer, one per walker if there is a shift."""
         shifts = [None] * self.n_layers if shift is None else tf.split(shift, self.n_layers, axis=1)
-        return [shifted(bias, one, distances.shape.rank + 1) for bias, one in zip(self.biases, shifts, strict=True)]
+        return [shifted(bias, one, 3) for bias, one in zip(self.biases, shifts, strict=True)]
 
     def derivatives(self, distances: Tensor, shift: Tensor | None = None) -> PairJet:
         """Returns the features and their derivatives by the distances.
@@ -108,19 +134,19 @@ class PairNetwork(keras.layers.Layer):
             distances: r in a_ho, any shape.
             shift: as in `call`.
         """
-        scaled = distances / self.length
-        first_bias, *biases = self._biases(shift, distances)
-        value = tf.tanh(scaled[..., None] * self.scale + first_bias)
+        first_bias, *biases = self._biases(shift)
+        value = tf.tanh(self._rows(distances, shift) * self.scale + first_bias)
         first = (1 - value**2) * self.scale
         second = -2 * value * first * self.scale
         for kernel, bias in zip(self.kernels, biases, strict=True):
-            output = tf.tanh(tf.tensordot(value, kernel, 1) + bias)
+            output = tf.tanh(_product(value, kernel) + bias)
             slope = 1 - output**2
-            inner = tf.tensordot(first, kernel, 1)
-            second += slope * (tf.tensordot(second, kernel, 1) - 2 * output * inner**2)
+            inner = _product(first, kernel)
+            second += slope * (_product(second, kernel) - 2 * output * inner**2)
             value, first = value + output, first + slope * inner
-        tails = _tails(scaled)
-        value, first, second = (tf.concat(parts, axis=-1) for parts in zip((value, first, second), tails, strict=True))
+        shape, tails = (*_sizes(distances), self.n_features), _tails(distances / self.length)
+        parts = zip((value, first, second), tails, strict=True)
+        value, first, second = (tf.concat([tf.reshape(one, shape), tail], axis=-1) for one, tail in parts)
         return PairJet(value, first / self.length, second / self.length**2)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -129,6 +155,20 @@ class PairNetwork(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = {"n_features": self.n_features, "n_layers": self.n_layers, "length": self.length}
         return {**super().get_config(), **own}
+
+
+def _sizes(distances: Tensor) -> list[int | Tensor]:
+    """The sizes of all axes, as integers where they are known."""
+    unknown = tf.shape(distances)
+    return [unknown[axis] if size is None else size for axis, size in enumerate(distances.shape)]
+
+
+def _product(features: Tensor, kernel: Tensor) -> Tensor:
+    """The features times a kernel, as a product of two matrices."""
+    if features.shape.rank == 2:
+        return tf.matmul(features, kernel)
+    rows = tf.matmul(tf.reshape(features, (-1, features.shape[-1])), kernel)
+    return tf.reshape(rows, (*_sizes(features)[:-1], kernel.shape[1]))
 
 
 def _tails(scaled: Tensor) -> PairJet:

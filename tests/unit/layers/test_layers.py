@@ -19,7 +19,7 @@ CASES = {
     "envelope": (layers.LogEnvelope, {"n_orbitals": A, "n_determinants": D}, [(N_WALKERS, A)]),
     "slater_determinant": (layers.SlaterDeterminant, {}, [MATRICES, MATRICES]),
     "pair_network": (layers.PairNetwork, {"n_features": H, "n_layers": 2, "length": 0.5}, [(N_WALKERS, A, A - 1)]),
-    "pair_messages": (layers.PairMessages, {}, [(N_WALKERS, A), (N_WALKERS, A, A - 1, H)]),
+    "pair_messages": (layers.PairMessages, {}, [(N_WALKERS, A), (N_WALKERS, A, H)]),
     "symmetric_head": (layers.SymmetricHead, {}, [(N_WALKERS, A, H)]),
     "gaussian": (layers.GaussianFactor, {}, [(N_WALKERS, A)]),
     "condition_shift": (layers.ConditionShift, {"sizes": {"equivariant_1": H, "gaussian": 2}}, [(N_WALKERS, 3)]),
