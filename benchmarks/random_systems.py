@@ -25,11 +25,13 @@ from tf_nqs.analysis import read_metrics
 from tf_nqs.runtime.startup import import_tensorflow
 
 ROOT = Path(__file__).parents[1]
-MEASUREMENT_SECONDS = 10.0
+MEASUREMENT_SECONDS = 20.0
 """Maximum seconds of the measurement of a final energy."""
 
 N_PARTICLES, STRENGTHS, RANGES = (2, 6), (-20.0, 20.0), (0.2, 1.0)
 RELATIVE_TOLERANCE, SIGMAS = 0.01, 4.0
+TIGHT_RELATIVE, TIGHT = 1e-3, 1e-3
+"""The tight tolerance is the larger one of this share of the energy, and of this energy in hbar*omega."""
 
 
 def draw_systems(n_runs: int) -> list[dict[str, Any]]:
@@ -126,12 +128,12 @@ class Trainings:
         }
 
 
-def train_alone(system: dict[str, Any], ansatz: str, flags: argparse.Namespace) -> dict[str, Any]:
+def train_alone(system: dict[str, Any], target_error: float, flags: argparse.Namespace) -> dict[str, Any]:
     """Trains one system by train.py, as a user does; the length of JastrowAnsatz is part of its compiled phases.
 
     Args:
         system: "n_particles", "interaction_strength", "interaction_range", "seed".
-        ansatz: wave function.
+        target_error: of the measurement, in hbar*omega.
         flags: flags of the command line.
 
     Returns:
@@ -141,7 +143,7 @@ def train_alone(system: dict[str, Any], ansatz: str, flags: argparse.Namespace) 
         RuntimeError: the run ends with another status than 0.
     """
     leaves = {name: system[name] for name in ("n_particles", "interaction_strength", "interaction_range", "seed")}
-    leaves |= {"ansatz": ansatz, "iterations": flags.iterations, "target_error": flags.target_error}
+    leaves |= {"ansatz": flags.ansatz, "iterations": flags.iterations, "target_error": target_error}
     leaves |= {"evaluation_max_seconds": MEASUREMENT_SECONDS, "reference_max_seconds": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -179,18 +181,30 @@ def judge(record: dict[str, Any]) -> dict[str, Any]:
     """Returns the verdicts on one run.
 
     `is_finite`: no energy was NaN or infinite. `is_below`: the energy is below reference - uncertainty by more than
-    four standard errors. `is_close`: it ends within 1 % of the reference. None without a reference.
+    four standard errors. `is_close`: it ends within 1 % of the reference. `is_within`: it ends within the tight
+    tolerance of it, downwards plus the uncertainty. None without a reference.
     """
     is_finite = math.isfinite(record["energy"]) and record["n_not_finite"] == 0
     if record["reference"] is None or not is_finite:
-        return {"is_finite": is_finite, "is_below": None, "is_close": None}
-    lowest = record["reference"] - record["reference_uncertainty"]
+        return {"is_finite": is_finite, "is_below": None, "is_close": None, "is_within": None}
+    tolerance, lowest = tight_tolerance(record), record["reference"] - record["reference_uncertainty"]
     deviation = record["energy"] - record["reference"]
     return {
         "is_finite": is_finite,
         "is_below": record["energy"] < lowest - SIGMAS * record["energy_error"],
         "is_close": abs(deviation) <= RELATIVE_TOLERANCE * abs(record["reference"]),
+        "is_within": lowest - tolerance <= record["energy"] <= record["reference"] + tolerance,
     }
+
+
+def tight_tolerance(record: dict[str, Any]) -> float:
+    """Returns the larger one of 0.1 % of the exact energy and 1e-3 hbar*omega."""
+    return max(TIGHT, TIGHT_RELATIVE * abs(record["reference"]))
+
+
+def target_error(record: dict[str, Any], default: float) -> float:
+    """Returns the error that an energy is measured to: a quarter of the tight tolerance where there is a reference."""
+    return default if record["reference"] is None else min(default, tight_tolerance(record) / 4)
 
 
 def measure(flags: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -204,7 +218,8 @@ def measure(flags: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[d
             n_particles = system["n_particles"]
             trainings = Trainings(n_particles, flags.iterations)
         record = system | reference_of(system, flags.reference_max_seconds)
-        record |= trainings.train(system, flags.target_error) if trainings else train_alone(system, flags.ansatz, flags)
+        error = target_error(record, flags.target_error)
+        record |= trainings.train(system, error) if trainings else train_alone(system, error, flags)
         yield record | judge(record)
 
 
@@ -215,12 +230,12 @@ def show(records: list[dict[str, Any]], ansatz: str) -> None:
         has_reference = r["reference"] is not None
         percent = 100 * (r["energy"] - r["reference"]) / abs(r["reference"]) if has_reference else None
         words = [name for name, bad in (("NaN", not r["is_finite"]), ("BELOW", r["is_below"])) if bad]
-        words += ["far"] if r["is_close"] is False else []
+        words += ["far"] if r["is_close"] is False else ["off"] if r["is_within"] is False else []
         cells = [r["run"], r["n_particles"], r["interaction_strength"], r["interaction_range"]]
         cells += [
-            f"{r['reference']:.4f}" if has_reference else "none",
-            f"{r['energy']:.4f}",
-            f"{r['energy_error']:.4f}",
+            f"{r['reference']:.5f}" if has_reference else "none",
+            f"{r['energy']:.5f}",
+            f"{r['energy_error']:.5f}",
         ]
         cells += [f"{r['variance']:.3g}", "" if percent is None else f"{percent:+.3f} %", " ".join(words)]
         rows.append([str(cell) for cell in cells])
@@ -230,7 +245,8 @@ def show(records: list[dict[str, Any]], ansatz: str) -> None:
     say(
         f"{len(records)} runs: {sum(not r['is_finite'] for r in records)} with NaN, "
         f"{sum(bool(r['is_below']) for r in records)} below the reference; of {len(with_reference)} with a reference "
-        f"{sum(r['is_close'] for r in with_reference)} end within {RELATIVE_TOLERANCE:.0%} of it"
+        f"{sum(r['is_close'] for r in with_reference)} end within {RELATIVE_TOLERANCE:.0%} of it, "
+        f"{sum(r['is_within'] for r in with_reference)} within {TIGHT_RELATIVE:.1%} or {TIGHT:g}"
     )
 
 

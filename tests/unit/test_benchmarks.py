@@ -128,7 +128,7 @@ def test_a_run_without_error_is_neither_below_nor_finite_without_energy():
     result |= {"n_rejected": 0, "n_repairs": 1}
     reference = {"reference": 1.2, "reference_uncertainty": 0.0}
     record = random_systems.of_result(result, np.ones(3)) | reference
-    assert random_systems.judge(record) == {"is_finite": True, "is_below": False, "is_close": False}
+    assert random_systems.judge(record) == {"is_finite": True, "is_below": False, "is_close": False, "is_within": False}
     lost = random_systems.of_result(result | {"energy": None}, np.ones(3)) | reference
     assert random_systems.judge(lost)["is_finite"] is False
     assert random_systems.of_result(result, np.array([1.0, math.nan]))["n_not_finite"] == 1
