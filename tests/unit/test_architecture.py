@@ -28,7 +28,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 
 LEVELS = (
-    {"defaults", "types", "whole_numbers"},
+    {"defaults", "family_values", "types", "whole_numbers"},
     {"named_systems"},
     {"named_ansatze"},
     {"config"},

@@ -48,7 +48,7 @@ def test_members_to_check_reach_both_ends_of_all_ranges():
     assert [number for number, *_ in places] == [2, 4, 5, 6]
     assert places[0][1:] == pytest.approx((-0.3, 0.7)) and places[-1][1:] == pytest.approx((0.1, 0.3))
     for place in places:
-        space.check_member(*place)
+        space.values_of_member(*place)
     assert len(list(places_to_check(tf_nqs.FermionFamily(4, (-20.0, 20.0))))) == 3
 
 

@@ -152,7 +152,7 @@ def test_a_member_is_a_single_run():
         ({"interaction_strength": math.nan}, "interaction_strength = nan: must be a finite number"),
         (
             {"interaction_strength": 1.0, "n_particles": 3},
-            "n_particles = 3: was not trained; must be 4",
+            "n_particles = 3: was not trained; must be 4, or be asked for with --extrapolate",
         ),
         (
             {"interaction_strength": 1.0, "interaction_range": 1.0},
@@ -168,6 +168,18 @@ def test_members_that_there_are_not(asked, line):
     with pytest.raises(SettingsError) as caught:
         family().member(**asked)
     assert str(caught.value).startswith(line)
+
+
+def test_numbers_of_particles_that_were_not_trained():
+    """slater has orbitals for as many particles as it was trained with, jastrow no weight that depends on them."""
+    several = {"n_particles": [2, 4], "interaction_strength": [-3.0, 3.0]}
+    asked = {"interaction_strength": 1.0, "extrapolate": True}
+    for ansatz in ("jastrow", "slater"):
+        found = settings_from(None, several | {"ansatz": ansatz}).member(n_particles=3, **asked)
+        assert (found.system.n_particles, found.is_family) == (3, False)
+    assert settings_from(None, several | {"ansatz": "jastrow"}).member(n_particles=7, **asked).system.n_particles == 7
+    with pytest.raises(SettingsError, match=r"^n_particles = 7: was not trained; must be at most 4, the number of "):
+        settings_from(None, several | {"ansatz": "slater"}).member(n_particles=7, **asked)
 
 
 def test_covered_values():

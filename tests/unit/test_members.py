@@ -60,6 +60,7 @@ def test_flags_pick_a_member(family, single):
     }
     far = picked(family, "--n_particles=2", "--interaction_strength=25", "--interaction_range=0.5", "--extrapolate")
     assert (far.label, far.values["extrapolate"]) == ("A2_V25_s0.5", True)
+    assert picked(family, "--n_particles=3", *A4[1:], "--extrapolate").label == "A3_V7.3_s0.5"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +80,11 @@ def test_labels_tell_members_apart(system, label):
     [
         ((), "n_particles: must be given; one of 2, 4"),
         (A4[:1], "interaction_strength: must be given; from -20 to 20"),
-        (("--n_particles=3", *A4[1:]), "n_particles = 3: was not trained; must be one of 2, 4"),
-        (("--n_particles=3", *A4[1:], "--extrapolate"), "n_particles = 3: was not trained; must be one of 2, 4"),
+        (
+            ("--n_particles=3", *A4[1:]),
+            "n_particles = 3: was not trained; must be one of 2, 4, or be asked for with --extrapolate or "
+            "extrapolate=True",
+        ),
         (
             (*A4[:2], "--interaction_range=2"),
             "interaction_range = 2.0: was not trained; must be from 0.25 to 1, or be asked for with --extrapolate or "

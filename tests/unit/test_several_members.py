@@ -91,7 +91,8 @@ A4 = ("--n_particles=4", "--interaction_range=0.5")
         (("--interaction_strength=0,1", "--interaction_range=0.5"), "n_particles: must be given; one of 2, 3, 4"),
         (
             ("--n_particles=2,5", "--interaction_strength=1", "--interaction_range=0.5"),
-            "n_particles = 5: was not trained; must be one of 2, 3, 4",
+            "n_particles = 5: was not trained; must be one of 2, 3, 4, or be asked for with --extrapolate or "
+            "extrapolate=True",
         ),
         (
             ("--n_particles=2", "--interaction_strength=1,2", "--interaction_range=0.5,0.6"),

@@ -27,6 +27,9 @@ class ConditionedAnsatz(keras.Model):
 
     conditions: ConditionSpace | None
 
+    most_particles: int | None = None
+    """Largest number of particles that a member can have; None where no weight depends on it."""
+
     @abc.abstractmethod
     def shift_sizes(self) -> dict[str, int]:
         """Returns layer -> number of shifts that it takes."""
@@ -43,7 +46,7 @@ class ConditionedAnsatz(keras.Model):
     def member(
         self, n_particles: int, interaction_strength: float, interaction_range: float, extrapolate: bool = False
     ) -> ConditionedAnsatz:
-        """Returns the wave function of one system of the family, see `check_member`."""
+        """Returns the wave function of one system of the family, see `ConditionSpace.values_of_member`."""
 
     def _build_conditions(self) -> None:
         """Builds the shift layer of a family."""
@@ -93,8 +96,8 @@ class ConditionedAnsatz(keras.Model):
         """The shifts of one system, shape (1, size), once it is known to belong to the family."""
         if self.conditions is None:
             raise ValueError("member: this wave function belongs to one system, not to a family")
-        if n_particles not in self.conditions.n_particles or not extrapolate:
-            self.conditions.check_member(n_particles, strength, width)
+        most = self.most_particles
+        n_particles, strength, width = self.conditions.values_of_member(n_particles, strength, width, extrapolate, most)
         return self.shifts(n_particles, *(tf.constant([[one]], self.compute_dtype) for one in (strength, width)))
 
     def _check_shape(self, shape: Shape) -> None:

@@ -64,6 +64,7 @@ class FermionAnsatz(ConditionedAnsatz):
     ):
         super().__init__(**{**kwargs, "dtype": chosen_dtype(kwargs.get("dtype"))})
         self.n_particles = n_particles = whole_number("n_particles", n_particles, 1)
+        self.most_particles = n_particles  # of a member: each has orbitals of its own
         self.n_features = n_features = whole_number("n_features", n_features, 1)
         self.n_layers = n_layers = whole_number("n_layers", n_layers, 1)
         self.n_determinants = n_determinants = whole_number("n_determinants", n_determinants, 1)
@@ -168,7 +169,8 @@ class FermionAnsatz(ConditionedAnsatz):
             n_particles: A.
             interaction_strength: of the system.
             interaction_range: of the system, in a_ho.
-            extrapolate: whether the system may lie outside the ranges that the family was trained for.
+            extrapolate: whether the system may lie outside of what the family was trained for, with fewer particles
+                too; for more there are no orbitals.
 
         Raises:
             ValueError: the system is outside the family, or this is no family.

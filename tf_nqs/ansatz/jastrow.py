@@ -230,7 +230,8 @@ class JastrowAnsatz(ConditionedAnsatz):
             n_particles: A.
             interaction_strength: of the system.
             interaction_range: of the system, in a_ho.
-            extrapolate: whether the system may lie outside the ranges that the family was trained for.
+            extrapolate: whether the system may lie outside of what the family was trained for; any number of
+                particles is possible.
 
         Raises:
             ValueError: the system is outside the family, or this is no family.

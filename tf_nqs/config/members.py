@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tf_nqs.config.errors import SettingsError, must_be_given
+from tf_nqs.config.errors import SettingsError
 from tf_nqs.config.family import VARIED
 from tf_nqs.config.fields import checked_value
 from tf_nqs.config.system import SystemSettings
+from tf_nqs.family_values import value_of_member
 
 
 def covered_values(system: SystemSettings, varied: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -24,33 +25,31 @@ def covered_values(system: SystemSettings, varied: Mapping[str, Any]) -> dict[st
 
 
 def member_values(
-    covered: Mapping[str, tuple[Any, ...]], asked: Mapping[str, Any], extrapolate: bool
+    covered: Mapping[str, tuple[Any, ...]],
+    asked: Mapping[str, Any],
+    extrapolate: bool,
+    most_particles: int | None = None,
 ) -> dict[str, Any]:
     """Returns setting -> value of one member of a family.
 
     Args:
         covered: setting -> its values, one, the ends of a range, or some numbers; empty if the system has none.
         asked: setting -> the value asked for, None for the only one that there is.
-        extrapolate: whether strength and range may lie outside of what is covered.
+        extrapolate: whether the values may lie outside of what is covered.
+        most_particles: largest number of particles that the wave function can have; None for any.
 
     Raises:
         SettingsError: a value is missing, or not covered.
     """
     found = {}
     for leaf, values in covered.items():
-        value, field = asked.get(leaf), SystemSettings.model_fields[leaf]
-        if value is None and len(values) > 1:
-            raise must_be_given(leaf, _described(leaf, values))
-        if value is None:
-            found[leaf] = values[0] if values else None
-            continue
-        value = found[leaf] = checked_value(leaf, value, field)
-        is_number = leaf == "n_particles"
-        is_inside = value in values if is_number else bool(values) and min(values) <= value <= max(values)
-        if not is_inside and (is_number or not values or not extrapolate):
-            allowed = f"must be {_described(leaf, values)}" if values else "must be left out"
-            further = "" if is_number or not values else ", or be asked for with --extrapolate or extrapolate=True"
-            raise SettingsError(f"{leaf} = {value}: was not trained; {allowed}{further}")
+        value = asked.get(leaf)
+        if value is not None:
+            value = checked_value(leaf, value, SystemSettings.model_fields[leaf])
+        try:
+            found[leaf] = value_of_member(leaf, value, values, extrapolate, most_particles)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
     return found
 
 
@@ -81,11 +80,3 @@ def _span(values: Iterable[float]) -> str:
 def _short(value: float) -> str:
     """A number with all of its digits, but without ".0" at its end, or the sign of 0."""
     return repr(value + 0.0).removesuffix(".0")
-
-
-def _described(leaf: str, values: tuple[Any, ...]) -> str:
-    if len(values) == 1:
-        return f"{values[0]}"
-    if leaf == "n_particles":
-        return f"one of {', '.join(map(str, sorted(values)))}"
-    return f"from {min(values):g} to {max(values):g}"

@@ -226,13 +226,16 @@ class Settings(Section):
             n_particles: A; None where the family has only one.
             interaction_strength: as the interaction has it; None where the family has only one.
             interaction_range: in a_ho; None where the family has only one.
-            extrapolate: whether strength and range may lie outside of what the family covers.
+            extrapolate: whether the system may lie outside of what the family covers; slater has orbitals for
+                no more particles than it was trained with.
 
         Raises:
             SettingsError: a value is missing, not covered by the family, or not allowed.
         """
         asked = dict(zip(VARIED, (n_particles, interaction_strength, interaction_range), strict=True))
-        found = member_values(covered_values(self.system, self.family.varied()), asked, extrapolate)
+        covered = covered_values(self.system, self.family.varied())
+        most_particles = max(covered["n_particles"]) if self.ansatz.ansatz == "slater" else None
+        found = member_values(covered, asked, extrapolate, most_particles)
         sections = self.model_dump() | {"family": {}}
         sections["system"] |= found
         sections["ansatz"]["pair_length"] = self.ansatz.resolved(self.system)["pair_length"]

@@ -10,6 +10,7 @@ from tf_nqs import defaults
 from tf_nqs.config.errors import SettingsError, shown_setting
 from tf_nqs.config.family import SCALES, VARIED
 from tf_nqs.config.section import CountOrZero, Section
+from tf_nqs.family_values import described
 
 PRETRAINED = "pretrained"
 """Value of transfer_from for the network that the package ships."""
@@ -69,6 +70,10 @@ def member_to_start_from(source: Any, settings: Any) -> dict[str, Any] | None:
         if leaf not in VARIED and before[leaf] != value:
             was, is_now = shown_setting(before[leaf]), shown_setting(value)
             raise SettingsError(f"is a family with {leaf} = {was}, the run has {is_now}; must be the same")
+    numbers = source.family.n_particles
+    if now["n_particles"] not in numbers:
+        must_be = described("n_particles", numbers)
+        raise SettingsError(f"n_particles = {now['n_particles']}: was not trained; must be {must_be}")
     member = {leaf: now[leaf] for leaf in VARIED} | {"extrapolate": True}
     source.member(**member)
     return member

@@ -83,7 +83,7 @@ class Run(_Parts):
             n_particles: A; None where the family has only one.
             interaction_strength: as the interaction has it; None where the family has only one.
             interaction_range: in a_ho; None where the family has only one.
-            extrapolate: whether strength and range may lie outside of what was trained.
+            extrapolate: whether the member may lie outside of what was trained, see `Settings.member`.
 
         Raises:
             SettingsError: this is the run of a single system, or the family has no such member.

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.family_values import value_of_member
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
 
@@ -143,20 +144,33 @@ class ConditionSpace:
             columns += [one * tf.ones_like(strength) for one in of_number]
         return tf.concat(columns, axis=1)
 
-    def check_member(self, n_particles: int, strength: float, width: float) -> None:
-        """Refuses a system outside the ranges.
+    def values_of_member(
+        self,
+        n_particles: int | None = None,
+        strength: float | None = None,
+        width: float | None = None,
+        extrapolate: bool = False,
+        most_particles: int | None = None,
+    ) -> tuple[int, float, float]:
+        """Returns the parameters of one system of the family.
+
+        Args:
+            n_particles: number of fermions A; None for the only one.
+            strength: interaction_strength; None for the only one.
+            width: interaction_range in a_ho; None for the only one.
+            extrapolate: whether the system may lie outside of what is covered.
+            most_particles: largest A that a wave function can have; None for any.
 
         Raises:
-            ValueError: one line that names the parameter and its range.
+            ValueError: one line that names the parameter and what is covered.
         """
-        if n_particles not in self.n_particles:
-            allowed = ", ".join(map(str, self.n_particles))
-            raise ValueError(f"n_particles = {n_particles}: the family was trained for {allowed}")
-        for name, value in (("interaction_strength", strength), ("interaction_range", width)):
-            low, high = getattr(self, name)
-            if not low <= value <= high:
-                trained = f"{low:g} to {high:g}" if low < high else f"{low:g}"
-                raise ValueError(f"{name} = {value:g}: the family was trained for {trained}")
+        asked = {"n_particles": n_particles, "interaction_strength": strength, "interaction_range": width}
+        found = []
+        for name, value in asked.items():
+            covered = getattr(self, name)
+            covered = covered if name == "n_particles" else sorted(set(covered))
+            found.append(value_of_member(name, value, covered, extrapolate, most_particles))
+        return whole_number("n_particles", found[0], 1), float(found[1]), float(found[2])
 
 
 def numbers_of_particles(n_particles: int | Sequence[int]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ _LARGEST = 1e30
 
 _SMALLEST, _N_DISTANCES = 1e-6, 2000
 """Smallest distance looked at, as a share of the zone, and how many are looked at between."""
+
+_BISECTIONS = 10
+"""Of the logarithm of a range."""
 
 
 class ContactZone(NamedTuple):
@@ -70,3 +74,20 @@ def contact_zone(system: TrappedFermions) -> ContactZone | None:
     variance = (system.n_particles - 1) * math.pi**2 / (3.0 * spacing**3) * squares[-1]
     scale = float(r[np.searchsorted(squares, _SHARE * squares[-1])])
     return ContactZone(width, scale) if variance > _LEAST_VARIANCE and scale < _NARROW * width else None
+
+
+def smallest_range(system_of: Callable[[float], TrappedFermions], narrow: float) -> float:
+    """Returns the interaction_range, in a_ho, from which on systems have no contact zone, rounded up a little.
+
+    Args:
+        system_of: interaction_range -> the system.
+        narrow: one at which there is a zone.
+    """
+    wide = 2.0 * narrow
+    while contact_zone(system_of(wide)) is not None:
+        narrow, wide = wide, 2.0 * wide
+    for _ in range(_BISECTIONS):
+        middle = math.sqrt(narrow * wide)
+        is_narrow = contact_zone(system_of(middle)) is not None
+        narrow, wide = (middle, wide) if is_narrow else (narrow, middle)
+    return wide

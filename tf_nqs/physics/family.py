@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from tf_nqs import defaults
 from tf_nqs.named_systems import INTERACTIONS, resolved_range
 from tf_nqs.physics.conditions import ConditionSpace, numbers_of_particles
-from tf_nqs.physics.contact_zone import contact_zone
+from tf_nqs.physics.contact_zone import contact_zone, smallest_range
 from tf_nqs.physics.hamiltonian import TrappedFermions
 
 Values = float | Sequence[float]
 """A number, two for a range, or three and more for a list."""
+
+
+class TooNarrowError(ValueError):
+    """A family with an interaction so narrow that samples of |Psi|^2 hardly ever see it; its text is one line.
+
+    A single system with such an interaction has samples of near pairs of its own.
+
+    Args:
+        n_particles: number of fermions A.
+        width: interaction_range, in a_ho.
+        smallest: from which on it would be allowed.
+
+    Attributes:
+        why: continues the name of the setting and its value.
+        width: as given.
+    """
+
+    def __init__(self, n_particles: int, width: float, smallest: float):
+        self.width = width
+        self.why = (
+            f"must be above {smallest:.3g} for a family with n_particles = {n_particles}, or its samples hardly ever "
+            "hold two particles within the range"
+        )
+        super().__init__(f"interaction_range = {width}: {self.why}")
 
 
 class FermionFamily:
@@ -95,34 +120,18 @@ class FermionFamily:
     ) -> TrappedFermions:
         """Returns one system of the family; a parameter that does not vary may be left out.
 
-        Raises:
-            ValueError: a parameter that varies is left out, or the system is outside the family's ranges.
-        """
-        return self._system(*self.parameters(n_particles, interaction_strength, interaction_range, extrapolate))
+        Args:
+            n_particles: A.
+            interaction_strength: as the interaction has it.
+            interaction_range: in a_ho.
+            extrapolate: whether the system may lie outside the family.
 
-    def parameters(
-        self,
-        n_particles: int | None = None,
-        interaction_strength: float | None = None,
-        interaction_range: float | None = None,
-        extrapolate: bool = False,
-    ) -> tuple[int, float, float]:
-        """Returns A, strength and range of one system; see `member`."""
-        space = self.conditions
-        found = []
-        for name, value in (
-            ("n_particles", n_particles),
-            ("interaction_strength", interaction_strength),
-            ("interaction_range", interaction_range),
-        ):
-            allowed = getattr(space, name)
-            if value is None and allowed[0] != allowed[-1]:
-                raise ValueError(f"{name}: must be given, as it varies in the family")
-            found.append(allowed[0] if value is None else value)
-        number, strength, width = int(found[0]), float(found[1]), float(found[2])
-        if number not in space.n_particles or not extrapolate:
-            space.check_member(number, strength, width)
-        return number, strength, width
+        Raises:
+            ValueError: a parameter that varies is left out, or the system is outside the family.
+        """
+        return self._system(
+            *self.conditions.values_of_member(n_particles, interaction_strength, interaction_range, extrapolate)
+        )
 
     def _system(self, n_particles: int, strength: float, width: float) -> TrappedFermions:
         interaction_range = width if self.has_range else None
@@ -137,15 +146,13 @@ class FermionFamily:
         return True
 
     def _check_ends(self) -> None:
-        """Refuses a family with a system at an end of a range that cannot be, or that needs samples of its own."""
+        """Refuses a family with a system at an end of a range that cannot be, or whose interaction is too narrow."""
         for number in self.conditions.n_particles:
             for strength in self.conditions.interaction_strength:
                 for width in self.conditions.interaction_range:
-                    if contact_zone(self._system(number, strength, width)):
-                        raise ValueError(
-                            f"interaction_range = {width:g}: is too short for a family of n_particles = {number}; "
-                            "train such a system alone"
-                        )
+                    if self.has_range and contact_zone(self._system(number, strength, width)):
+                        smallest = smallest_range(functools.partial(self._system, number, strength), width)
+                        raise TooNarrowError(number, width, smallest)
 
 
 def _checked(name: str, values: Values) -> tuple[float, ...]:
