@@ -60,7 +60,10 @@ class Judge:
         return time.monotonic() - self._started - self._paused
 
     def record(self, energies: list[float]) -> bool:
-        """Takes the energies of the iterations since the last call; returns whether the training may end."""
+        """Takes the energies of the iterations since the last call; returns whether the training may end.
+
+        Before the first iteration there are none: the criterion "frozen" may be met at once.
+        """
         self._energies += [float(energy) for energy in energies]
         # The clock cannot resolve the iterations of one call: all have the time of its end.
         self._seconds += [self.elapsed()] * len(energies)
@@ -82,7 +85,7 @@ class Judge:
             if not self._measure and first <= len(self._energies):
                 found = {"iteration": first, "seconds": self._seconds[first - 1]}
             reached[f"{tolerance:g}"] = found
-        last = float(np.mean(self._energies[-self._window :]))
+        last = float(np.mean(self._energies[-self._window :])) if self._energies else None
         history = {"energy": self._energies, "seconds": self._seconds}
         return {"reached": reached, "last_running_mean": last, "seconds": self.elapsed(), "history": history}
 
@@ -110,5 +113,5 @@ class Judge:
                 if error <= smallest or not self._is_within(energy, tolerance + RULED_OUT * error):
                     break
             if error <= smallest and self._is_within(energy, tolerance):
-                found = {"iteration": len(self._energies), "seconds": self._seconds[-1]}
+                found = {"iteration": len(self._energies), "seconds": self._seconds[-1] if self._seconds else 0.0}
                 self._frozen[tolerance] = found | {"energy": energy, "energy_error": error}

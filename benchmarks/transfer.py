@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,24 @@ class Trainer:
         self.vmc.walkers = walkers
         return measurement.energy, measurement.energy_error
 
+    def fit_until(self, is_done: Callable[[list[float]], bool], iterations: int) -> None:
+        """Trains until a function of the energies since its last call, such as `Judge.record`, says so.
+
+        Args:
+            is_done: asked after every call of `iterations_per_call` iterations.
+            iterations: the largest number of them.
+        """
+        from tf_nqs.callbacks import IterationCallback
+
+        class Watch(IterationCallback):
+            """Asks after every call."""
+
+            def on_iterations(self, rows: dict[str, Any]) -> None:
+                if is_done(rows["energy"].tolist()):
+                    self.stop("judged")
+
+        self.vmc.fit(iterations, callbacks=[Watch()])
+
 
 class Trainings:
     """The trainings of source and target, each with one trainer for all seeds.
@@ -156,19 +175,10 @@ class Trainings:
         }
 
     def _until_reached(self):
-        from tf_nqs.callbacks import IterationCallback
-
-        class Watch(IterationCallback):
-            """Passes every iteration to the judge."""
-
-            def on_iterations(self, rows):
-                if judge.record(rows["energy"].tolist()):
-                    self.stop("judged")
-
         flags, target = self._flags, self._target
         reference = self.reference.energy, self.reference.uncertainty
         judge = Judge(*reference, [flags.tolerance], RUNNING_MEAN, 0, flags.max_seconds, target.measure)
-        target.vmc.fit(flags.max_iterations, callbacks=[Watch()])
+        target.fit_until(judge.record, flags.max_iterations)
         return judge.verdict()
 
 

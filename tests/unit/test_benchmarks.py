@@ -7,7 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import random_systems, references, reweighting, scaling, soak, time_to_solution, transfer
+from benchmarks import (
+    deviations,
+    family_starts,
+    judge,
+    random_systems,
+    references,
+    reweighting,
+    scaling,
+    single_runs,
+    soak,
+    time_to_solution,
+    transfer,
+)
 from tf_nqs.config import settings_from
 
 
@@ -139,6 +151,45 @@ def test_scaling_takes_a_system_with_a_name():
     leaves = scaling.settings_of(scaling.Size(24, 512), flags)
     assert (leaves["interaction"], leaves["interaction_strength"], leaves["ansatz"]) == ("harmonic", 0.2, "jastrow")
     assert scaling.settings_of(scaling.Size(4, 512), scaling.parse([]))["interaction_strength"] == 10.0
+
+
+def row(strength, n_particles=4):
+    return references.Row(n_particles, strength, 0.5, 8.0, 1e-5, "diagonalisation")
+
+
+def test_a_warm_chain_goes_outwards_from_the_weakest_interaction():
+    order = single_runs.outwards([row(strength) for strength in (3.0, -8.0, -1.0, 20.0, -20.0)])
+    steps = [(one.interaction_strength, source and source.interaction_strength) for one, source in order]
+    assert steps == [(-1.0, None), (3.0, -1.0), (20.0, 3.0), (-8.0, -1.0), (-20.0, -8.0)]
+
+
+def test_starts_are_looked_at_from_one_end_of_the_strengths_to_the_other():
+    rows = [row(strength, a) for a in (3, 2) for strength in range(9)]
+    found = [(one.n_particles, one.interaction_strength) for one in family_starts.chosen(rows, 3)]
+    assert found == [(2, 0), (2, 4), (2, 8), (3, 0), (3, 4), (3, 8)]
+    assert len(family_starts.chosen(rows, 100)) == 18
+
+
+def test_a_judge_may_be_satisfied_before_the_first_iteration():
+    """An error of a quarter of the tolerance decides; before that, a coarse one that rules nothing out is refined."""
+    wanted = []
+
+    def measure(target_error):
+        wanted.append(target_error)
+        return 8.0005, target_error
+
+    found = judge.Judge(8.0, 0.0, [1e-3], 20, 0, math.inf, measure)
+    assert found.record([]) and wanted == [1e-2, 1e-3, 2.5e-4]
+    assert found.verdict()["reached"]["0.001"]["iteration"] == 0
+    later = judge.Judge(8.1, 0.0, [1e-3], 20, 0, math.inf, measure)
+    assert not later.record([]) and later.verdict()["reached"]["0.001"] is None
+
+
+def test_the_table_of_ways_has_a_row_for_each_number_of_particles(capsys):
+    found = [deviations.Deviation(a, 1.0, 0.5, off, 1e-5, 0.0, 1e-3, 0.1, 1.0) for a, off in ((2, 1e-4), (4, 2e-3))]
+    deviations.show_arms([deviations.Arm(0, "jastrow, family", 60.0, 100, found)])
+    printed = capsys.readouterr().out
+    assert "1 of 1 (0.001)" in printed and "0 of 1 (0.001)" in printed and "+2.0e-03(1e-05)" in printed
 
 
 def test_the_sets_of_references_are_what_they_are_said_to_be():
