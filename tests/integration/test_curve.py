@@ -16,10 +16,12 @@ import pytest
 
 from tf_nqs import curve
 from tf_nqs.callbacks import save_weights
+from tf_nqs.commands import curve_source
 from tf_nqs.commands.command import main
 from tf_nqs.commands.curve_flags import MARK
-from tf_nqs.commands.curve_run import RunSource
+from tf_nqs.commands.curve_run import source_of_run
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.exact import Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import energy as measurement
 from tf_nqs.runtime import startup
@@ -33,6 +35,8 @@ from tf_nqs.types import Estimate
 ROOT = Path(__file__).parents[2]
 
 SHORT = ["--target_error=1", "--evaluation_max_seconds=5"]
+
+NO_SAMPLES = np.zeros((1, 1, 2))
 
 TINY = {"n_features": 8, "n_walkers": 64, "n_burn_in": 20, "jit_compile": False}
 
@@ -223,9 +227,19 @@ def test_bad_outputs(runs, tmp_path, capsys):
     assert refused([given, f"--output={file}"], capsys) == f"output = '{file}': is a file; {allowed}"
     assert file.read_text() == "mine"
     assert refused([given, f"--output={'x' * 300}"], capsys).endswith(allowed)
-    assert refused([given, "--output=new", "--reference=diffusion"], capsys) == (
-        "reference = 'diffusion': must be auto, exact or none"
+    assert refused([given, "--output=new", "--reference=diffused"], capsys) == (
+        "reference = 'diffused': must be auto, exact, diffusion or none"
     )
+
+
+@pytest.mark.usefixtures("no_tensorflow")
+def test_a_diffusion_needs_a_trap(tmp_path, capsys):
+    free = write_run(tmp_path / "free", trap="none")
+    line = refused([f"--run_dirs={free}", f"--output={tmp_path / 'new'}", "--reference=diffusion"], capsys)
+    assert line == (
+        f"reference = 'diffusion' contradicts trap = 'none' of run_dirs = '{free}': must be auto, exact or none"
+    )
+    assert not (tmp_path / "new").exists()
 
 
 def test_weights_that_cannot_be_read_leave_no_folder(runs, tmp_path, capsys):
@@ -253,10 +267,38 @@ def test_the_reference_of_a_result_is_used(runs):
     entries = {"reference_energy": 2.25, "reference_kind": "closed_form", "reference_uncertainty": 0.0}
     (runs[0] / "result.json").write_text(json.dumps(entries))
     folder = RunFolder.finished(runs[0])
-    source = RunSource(folder, builders.read_run(folder), folder.settings, "auto")
-    assert source.reference().energy == 2.25
+    source = source_of_run(folder, builders.read_run(folder), folder.settings, "auto")
+    assert source.reference(NO_SAMPLES).energy == 2.25
     diffusion = {"energy": 2.3, "energy_error": 0.1}
     (runs[0] / "diffusion.json").write_text(json.dumps(diffusion))
-    later = RunSource(folder, builders.read_run(folder), folder.settings, "auto")
+    later = source_of_run(folder, builders.read_run(folder), folder.settings, "auto")
     assert later.reference_identity != source.reference_identity and later.identity == source.identity
-    assert RunSource(folder, builders.read_run(folder), folder.settings, "none").reference().energy is None
+    none = source_of_run(folder, builders.read_run(folder), folder.settings, "none")
+    assert none.reference(NO_SAMPLES).energy is None
+    diffused = source_of_run(folder, builders.read_run(folder), folder.settings, "diffusion")
+    assert diffused.reference(NO_SAMPLES) == Reference(2.3, "diffusion", 0.1)
+
+
+def test_a_reference_by_diffusion_starts_from_the_samples_of_the_point(runs, monkeypatch, messages):
+    """With the weights, the time and the error of its measurement; without an energy there is no reference."""
+    folder, seen = RunFolder.finished(runs[0]), []
+
+    def diffused_reference(system, ansatz, target_error, max_seconds, seed, walkers, jit_compile):
+        assert (system.n_particles, max_seconds, jit_compile) == (
+            2,
+            folder.settings.evaluation.evaluation_max_seconds,
+            False,
+        )
+        seen.append(walkers)
+        if len(seen) == 2:
+            raise ValueError("max_seconds: must be longer")
+        return Reference(2.0, "diffusion", target_error)
+
+    monkeypatch.setattr(curve_source, "diffused_reference", diffused_reference)
+    source = source_of_run(folder, builders.read_run(folder), folder.settings, "diffusion")
+    samples = np.arange(12.0).reshape(3, 2, 2)
+    samples[1, 0] = np.nan
+    assert source.reference(samples) == Reference(2.0, "diffusion", folder.settings.evaluation.target_error)
+    np.testing.assert_array_equal(seen[0], [[0, 1], [2, 3], [6, 7], [8, 9], [10, 11]])
+    assert source.reference(samples).energy is None
+    assert messages[-1] == f"no reference by diffusion for {runs[0]}: max_seconds: must be longer"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 
 import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs import evaluate, observe
+from tf_nqs import curve, evaluate, observe
 from tf_nqs.analysis import read_metrics
 from tf_nqs.analysis.conditions import CONDITION_COLUMNS
 from tf_nqs.commands import export
 from tf_nqs.commands import train as cli
 from tf_nqs.commands.command import main
 from tf_nqs.config import load_toml
+from tf_nqs.diffusion import diffusion_energy, energy
+from tf_nqs.exact import two_particle_energy
+from tf_nqs.experiment import diffusion_guide
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +68,25 @@ def test_a_member_is_measured_in_files_of_its_own(family):
     assert not (family / "evaluation.json").exists() and (family / "result.json").read_bytes() == before
 
 
+def test_a_curve_has_references_by_diffusion(family, capsys, monkeypatch):
+    """Each guided by its member, from the samples that its energy was measured by."""
+    monkeypatch.setattr(diffusion_guide, "diffusion_energy", functools.partial(diffusion_energy, time_steps=(0.2, 0.1)))
+    monkeypatch.setattr(energy, "_SHORTEST", 24.0)
+    command = ["", f"--run_dir={family}", "--interaction_strength=-2:4:2", "--reference=diffusion"]
+    command += ["--target_error=0.05", "--evaluation_max_seconds=100"]
+    assert main(curve.COMMAND, command) == 0
+    assert capsys.readouterr().out.count("diffusion for A2_V") == 2
+    with (family / "curve.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row, strength in zip(rows, (-2.0, 4.0), strict=True):
+        exact, _ = two_particle_energy(strength, 0.5)
+        assert row["reference_kind"] == "diffusion" and float(row["reference_uncertainty"]) < 0.05
+        assert abs(float(row["reference_energy"]) - exact) < 4 * float(row["reference_uncertainty"])
+    before = (family / "curve.csv").read_bytes()
+    assert main(curve.COMMAND, command) == 0
+    assert "diffusion for" not in capsys.readouterr().out and (family / "curve.csv").read_bytes() == before
+
+
 def test_a_member_is_exported(family, tmp_path):
     output = tmp_path / "exported"
     assert main(export.COMMAND, ["", f"--run_dir={family}", MEMBER, f"--output={output}"]) == 0
@@ -77,9 +100,9 @@ def test_a_run_starts_from_the_member_of_its_system(family, tmp_path):
     transfer = result_of(folder)["transfer"]
     assert (transfer["kind"], transfer["drawn"], transfer["walkers"]) == ("family", {}, "new, burnt in")
     # One step from the member's own energy: that of random weights is off by far more.
-    energy = read_metrics(folder / "metrics.csv")["energy"][0]
+    after_one = read_metrics(folder / "metrics.csv")["energy"][0]
     member = tf_nqs.load(family).at(interaction_strength=1.5)
     trainer = tf_nqs.VariationalMonteCarlo(member.ansatz, member.system, tf_nqs.MetropolisHastings(n_walkers=64))
     trainer.compile("sgd", jit_compile=False)
     measured = trainer.evaluate_energy(target_error=0.05, max_seconds=3, relations=False)
-    assert abs(energy - measured.energy) < 0.3
+    assert abs(after_one - measured.energy) < 0.3

@@ -167,6 +167,7 @@ WITHOUT_TENSORFLOW = ("tf_nqs", "tf_nqs.commands", "tf_nqs.config", "tf_nqs.exac
 
 WITH_TENSORFLOW = {
     "tf_nqs.commands.curve_run",
+    "tf_nqs.commands.curve_source",
     "tf_nqs.commands.diffuse_run",
     "tf_nqs.commands.evaluate_run",
     "tf_nqs.commands.export_run",

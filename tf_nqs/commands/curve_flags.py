@@ -36,7 +36,7 @@ class FamilyCurveRequest(NamedTuple):
         places: n_particles, interaction_strength and interaction_range of each member; None for an interaction that has
             no range.
         overrides: name -> value of the settings that differ from those of the run.
-        reference: auto, exact or none.
+        reference: auto, exact, diffusion or none.
         references: CSV file of exact energies; None to compute them.
     """
 
@@ -58,7 +58,7 @@ class CurveRequest(NamedTuple):
         folders: of the runs.
         output: folder of the curve.
         overrides: name -> value of the settings that differ from those of the runs.
-        reference: auto, exact or none.
+        reference: auto, exact, diffusion or none.
     """
 
     folders: tuple[RunFolder, ...]
@@ -79,7 +79,9 @@ def curve_flags() -> list[Flag]:
     file = "File of exact energies, as benchmarks/reference_energies/paper.csv, looked up before any is computed."
     further = "Take members outside of what was trained too (true or false; default: false)."
     reference = (
-        "Energy that each measured one is compared with; auto is the run's exact one, or that in diffusion.json."
+        "Energy that each measured one is compared with: the exact one; one by diffusion Monte Carlo, guided by the "
+        "wave function of the point, which takes at most evaluation_max_seconds again for each; or none. auto is the "
+        "exact one, or else that in diffusion.json."
     )
     defaults = {"quiet": "false"}
     return [
@@ -88,7 +90,7 @@ def curve_flags() -> list[Flag]:
         Flag("run_dir", family, "the folder of a finished run of a family"),
         *parameter_flags(),
         switch_flag("extrapolate", further, "family", label="--[no]extrapolate"),
-        choice_flag("reference", reference, ("auto", "exact", "none")),
+        choice_flag("reference", reference, ("auto", "exact", "diffusion", "none")),
         Flag("references", file, "a CSV file with the columns of benchmarks/reference_energies"),
         *(setting_flag(name, default=defaults.get(name, "each run's own")) for name in SETTINGS),
     ]
@@ -212,7 +214,9 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     if file is not None and not file.is_file():
         raise SettingsError(f"references = {shown(references)}: is no file")
     overrides = {"quiet": False} | given.settings
-    request = FamilyCurveRequest(folder, tuple(places), overrides, given.own.get("reference", "auto"), file)
+    reference = given.own.get("reference", "auto")
+    _check_diffusion(reference, folder, "run_dir")
+    request = FamilyCurveRequest(folder, tuple(places), overrides, reference, file)
     check_measurement(request.settings(request.places[-1]))
     return request
 
@@ -228,6 +232,7 @@ def _runs_request(given: Given) -> CurveRequest:
     request = CurveRequest(folders, output, {"quiet": False} | given.settings, given.own.get("reference", "auto"))
     first = folders[0].settings.system
     for folder in folders:
+        _check_diffusion(request.reference, folder, "run_dirs")
         check_measurement(request.settings(folder))
         _ = folder.result_values  # refused if it cannot be used
         for name in ("interaction", "trap"):
@@ -237,6 +242,15 @@ def _runs_request(given: Given) -> CurveRequest:
                     f"run_dirs: {name} is {others} in {folders[0]} and {own} in {folder}; must be the same in all runs"
                 )
     return request
+
+
+def _check_diffusion(reference: str, folder: RunFolder, setting: str) -> None:
+    """Refuses references by diffusion without a trap, where the walkers may need longer than any fixed time."""
+    if reference == "diffusion" and folder.settings.system.trap == "none":
+        raise SettingsError(
+            f"reference = 'diffusion' contradicts trap = 'none' of {setting} = {shown(str(folder))}: must be auto, "
+            "exact or none"
+        )
 
 
 def _usable(output: str) -> Path:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
-from typing import Any
 
 from tf_nqs.commands.curve_flags import FamilyCurveRequest
-from tf_nqs.commands.curve_run import digest_of_weights, identity_of_measurement, say_curves
+from tf_nqs.commands.curve_run import say_curves
+from tf_nqs.commands.curve_source import NO_REFERENCE, Source, digest_of_weights
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import brief
 from tf_nqs.config.members import member_label
 from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import Run, find_reference, read_run
 from tf_nqs.experiment.members import MemberTrainers
-from tf_nqs.named_systems import NamedSystem
 from tf_nqs.studies.curve.folder import CurveFolder
 from tf_nqs.studies.curve.making import make_curves
-from tf_nqs.trainer import Trainer
 
 Place = tuple[int, float, float | None]
 
 
-class MemberSource:
-    """A point of a curve from a family; see `tf_nqs.studies.curve.points.PointSource`.
+def source_of_member(
+    place: Place, run: Run, trainers: MemberTrainers, settings: Settings, weights: str, reference: str, known: Reference
+) -> Source:
+    """Returns a member of a family as a point of a curve.
 
     Args:
         place: n_particles, interaction_strength and interaction_range of the member.
@@ -32,42 +32,20 @@ class MemberSource:
         trainers: of its members.
         settings: of the member, overridden by those of the command line.
         weights: digest of the family's weights.
-        reference: known one; None to compute it.
+        reference: auto, exact, diffusion or none.
+        known: an exact energy that need not be computed, with energy None if there is none.
     """
-
-    def __init__(
-        self,
-        place: Place,
-        run: Run,
-        trainers: MemberTrainers,
-        settings: Settings,
-        weights: str,
-        reference: Reference | None,
-    ):
-        self._place, self._run, self._trainers = place, run, trainers
-        self._settings, self._reference = settings, reference
-        self.name = member_label(settings.system)
-        self.system = NamedSystem(**settings.system.resolved())
-        self.target_error = settings.evaluation.target_error
-        self.max_seconds = settings.evaluation.evaluation_max_seconds
-        self.identity: dict[str, Any] = {**identity_of_measurement(settings), "family": weights}
-        self.reference_identity: dict[str, Any] = {
-            "system": list(self.system),
-            "reference": None if reference is None else list(reference),
-            "max_seconds": settings.evaluation.reference_max_seconds,
-        }
-
-    def trainer(self) -> Trainer:
-        """Returns a compiled trainer with the member's weights; its walkers come from the member measured before."""
-        return self._trainers.at(*self._place)
-
-    def wave_function(self) -> Any:
-        """Returns the member's wave function."""
-        return self._run.at(*self._place, extrapolate=True).ansatz
-
-    def reference(self) -> Reference:
-        """Returns what the member's energy is compared with."""
-        return find_reference(self._settings) if self._reference is None else self._reference
+    is_given = reference in ("none", "diffusion") or known.energy is not None
+    return Source(
+        member_label(settings.system),
+        settings,
+        {"family": weights},
+        lambda: trainers.at(*place),
+        lambda: run.at(*place, extrapolate=True).ansatz,
+        reference,
+        lambda: known if is_given else find_reference(settings),
+        {"reference": list(known) if is_given else None},
+    )
 
 
 def curve_of_family(request: FamilyCurveRequest) -> None:
@@ -89,7 +67,10 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
 
     trainers = MemberTrainers(run, override)
     sources = [
-        MemberSource(place, run, trainers, settings[place], digest, known.get(place)) for place in request.places
+        source_of_member(
+            place, run, trainers, settings[place], digest, request.reference, known.get(place, NO_REFERENCE)
+        )
+        for place in request.places
     ]
     folder = CurveFolder(request.folder.path)
     with request.folder.locked_when_finished():
@@ -98,9 +79,7 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
 
 
 def _references(request: FamilyCurveRequest) -> dict[Place, Reference]:
-    """The exact energies in the file of references; no reference for any member where none is wanted."""
-    if request.reference == "none":
-        return dict.fromkeys(request.places, Reference(None, "none", None))
+    """The exact energies in the file of references."""
     return {} if request.references is None else read_references(request.references)
 
 

@@ -9,6 +9,7 @@ from tf_nqs.config import Settings
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.storage.diffusion_result import read_diffusion
+from tf_nqs.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,20 @@ def reference_of(request: Request, settings: Settings) -> Reference:
     exact = exact_reference_of(request, settings) if wanted in ("auto", "exact") else _NONE
     if exact.energy is not None or wanted in ("exact", "none"):
         return exact
-    found = read_diffusion(request.folder)
-    if found is None:
+    found = diffused_earlier(request.folder)
+    if found.energy is None:
         logger.info(f"no exact reference: python -m tf_nqs.diffuse --run_dir={request.folder} can compute one")
-        return _NONE
-    return Reference(found[0], "diffusion", found[1])
+    return found
+
+
+def diffused_earlier(folder: RunFolder) -> Reference:
+    """Returns the energy in a run's `diffusion.json`, with energy None if there is no such file.
+
+    Raises:
+        RunFolderError: the file cannot be read.
+    """
+    found = read_diffusion(folder)
+    return _NONE if found is None else Reference(found[0], "diffusion", found[1])
 
 
 def exact_reference_of(request: Request, settings: Settings) -> Reference:

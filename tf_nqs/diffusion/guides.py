@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -164,8 +165,12 @@ def best_stiffness(system: TrappedFermions, with_interaction: bool = True) -> St
     return chosen(math.exp(minimize_scalar(mean_energy, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x))
 
 
+@functools.lru_cache(maxsize=1)
 def ansatz_guide(ansatz: keras.Model, system: TrappedFermions) -> Guide:
     """Returns a trained wave function as a guide.
+
+    The last one is remembered: with other weights, or another strength of the interaction, the same two objects are the
+    same guide, and nothing that was compiled for it is compiled again.
 
     Args:
         ansatz: Keras model, positions -> (sign, log_abs_psi), such as `JastrowAnsatz`.

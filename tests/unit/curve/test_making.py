@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.exact import reference_energy
+from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics.closed_form_states import closed_form_state
 from tf_nqs.studies.curve import making
@@ -51,7 +51,7 @@ class Source:
 
         return signed
 
-    def reference(self):
+    def reference(self, positions):
         return reference_energy(**self.system._asdict())
 
     def measured(self, target_error):
@@ -163,11 +163,33 @@ def test_another_reference_measures_nothing_again(made):
     sources = sources_of(KAPPAS)
     for source in sources:
         source.reference_identity = {"wanted": "another"}
-        source.reference = lambda: reference_energy(2, interaction="none")
+        source.reference = lambda positions: reference_energy(2, interaction="none")
     found = making.make_curves(sources, made[1], "title")
     assert sum(source.n_measured for source in sources) == 0
     assert {point.reference.energy for point in found.curves[0].points} == {2.0}
     making.make_curves(sources_of(KAPPAS), made[1], "title")  # as it was
+
+
+def test_a_reference_that_is_interrupted_loses_no_measurement(tmp_path):
+    """It may take longer than the energy, and starts from the samples that were kept."""
+    folder, source = CurveFolder(tmp_path), Source(0.2)
+    source.reference_identity = {"wanted": "diffusion"}
+    shapes = []
+
+    def interrupted(positions):
+        shapes.append(positions.shape)
+        raise KeyboardInterrupt
+
+    source.reference = interrupted
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            making.make_curves([source], folder, "title")
+    assert source.n_measured == 1 and shapes == [(8, 256, 2)] * 2
+    source.reference = lambda positions: Reference(2.0, "diffusion", 1e-3)
+    (curve,) = making.make_curves([source], folder, "title").curves
+    assert source.n_measured == 1 and curve.points[0].reference.energy == 2.0
+    (row,) = rows(folder)
+    assert (row["reference_kind"], float(row["reference_uncertainty"])) == ("diffusion", 1e-3)
 
 
 def test_the_order_of_the_runs_does_not_matter(made):

@@ -36,6 +36,19 @@ def test_an_untrained_jastrow_ansatz_is_the_free_fermions_guide():
     assert np.std(found.log_abs_psi - expected.log_abs_psi) < 1e-10  # they differ by their norms
 
 
+def test_other_weights_and_another_strength_are_the_same_guide():
+    """What is compiled for the members of a family is compiled once."""
+    system, ansatz = TrappedFermions(2, 10.0), tf_nqs.JastrowAnsatz(2, 4, 1, 4, 1, dtype="float64")
+    guide = ansatz_guide(ansatz, system)
+    system.assign(interaction_strength=-3.0)
+    ansatz.set_weights([0.1 + weight for weight in ansatz.get_weights()])
+    assert ansatz_guide(ansatz, system) is guide
+    found = guide(walkers(2)).local_energy
+    other = TrappedFermions(2, -3.0)
+    np.testing.assert_allclose(found, other.local_energy(walkers(2), ansatz.forward_laplacian(walkers(2))[1]).total)
+    assert ansatz_guide(ansatz, other) is not guide
+
+
 def test_a_trained_one_keeps_its_sign_between_the_particles():
     keras.utils.set_random_seed(0)
     ansatz = tf_nqs.JastrowAnsatz(3, dtype="float64")

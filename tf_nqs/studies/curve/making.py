@@ -58,12 +58,12 @@ def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str)
         RunFolderError: a file of an earlier call cannot be read.
     """
     folder.points.mkdir(exist_ok=True)
-    known = [source for source in sources if folder.point(source.identity).exists()]
-    if known:
-        logger.info(f"{len(known)} of {len(sources)} points were measured before")
-    points, n_left, spent = [], len(sources) - len(known), []
+    n_measured = sum(folder.point(source.identity).exists() for source in sources)
+    if n_measured:
+        logger.info(f"{n_measured} of {len(sources)} points were measured before")
+    points, n_left, spent = [], sum(not _is_known(source, folder) for source in sources), []
     for number, source in enumerate(sources, start=1):
-        started, is_new = time.monotonic(), not folder.point(source.identity).exists()
+        started, is_new = time.monotonic(), not _is_known(source, folder)
         points.append(_point(source, folder))
         if is_new:
             spent.append(time.monotonic() - started)
@@ -81,6 +81,12 @@ def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str)
     else:
         folder.differences.unlink(missing_ok=True)
     return MadeCurves(curves, susceptibilities, found)
+
+
+def _is_known(source: PointSource, folder: CurveFolder) -> bool:
+    """Whether a point was measured earlier, and compared with the reference that is wanted now."""
+    stored = read_point(folder.point(source.identity))
+    return stored is not None and stored.reference_identity == dict(source.reference_identity)
 
 
 def _in_words(point: CurvePoint) -> str:
@@ -101,7 +107,8 @@ def _point(source: PointSource, folder: CurveFolder) -> CurvePoint:
         logger.info(f"measuring {source.name} until the error is {target:g} ħω, at most {seconds:g} seconds ...")
         point, positions = measure_point(source.trainer(), source.name, source.system, target, seconds, _report(target))
         stored = StoredPoint(point, positions, {})
-    reference = source.reference()
+        write_point(file, stored)  # its reference may take longer than its energy
+    reference = source.reference(stored.positions)
     stored = stored._replace(
         point=stored.point._replace(name=source.name, reference=reference),
         reference_identity=dict(source.reference_identity),

@@ -44,8 +44,12 @@ class PointSource(Protocol):
     def wave_function(self) -> Any:
         """Returns the wave function alone, positions (n_walkers, n_particles) -> SignedLog."""
 
-    def reference(self) -> Reference:
-        """Returns the exact energy that the point is compared with."""
+    def reference(self, positions: np.ndarray) -> Reference:
+        """Returns the exact energy that the point is compared with.
+
+        Args:
+            positions: samples of the wave function, shape (n_samplings, n_walkers, n_particles), in a_ho.
+        """
 
 
 class CurvePoint(NamedTuple):
