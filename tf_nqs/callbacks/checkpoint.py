@@ -23,6 +23,8 @@ class WeightsCheckpoint(IterationCallback):
         seconds: time between two writes.
     """
 
+    on_chief_alone = True
+
     def __init__(self, path: str | Path, seconds: float = 60.0):
         super().__init__()
         self.path = Path(path)

@@ -39,15 +39,19 @@ class ConditionsLog(IterationCallback):
         ValueError: period is below 1.
     """
 
+    on_chief_alone = True
+
     def __init__(self, folder: str | Path, period: int = PERIOD):
         super().__init__()
         self.folder = Path(folder)
         self.period = whole_number("period", period, 1)
         self._file: TextIO | None = None
+        self._pending: dict[str, np.ndarray] = {}
+        self._last: list[dict[str, Any]] = []
 
     def begin(self, state: dict[str, Any] | None) -> None:
-        self._pending: dict[str, np.ndarray] = dict(state["pending"]) if state else {}
-        self._last: list[dict[str, Any]] = list(state["last"]) if state else []
+        self._pending = dict(state["pending"]) if state else {}
+        self._last = list(state["last"]) if state else []
         path = RunFolder(self.folder).conditions
         self._file = open(path, "w" if state is None else "a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)

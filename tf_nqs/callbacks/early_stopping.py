@@ -13,6 +13,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.convergence import Check, Counters, Criterion, ThesisCriterion, Window, count_verdict, make_window
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.callbacks.windows import WindowCallback
+from tf_nqs.execution.agreement import is_chief
 from tf_nqs.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -167,6 +168,8 @@ class EnergyEarlyStopping(WindowCallback):
 
     @staticmethod
     def _write(path: Path, mode: str, cells: list) -> None:
+        if not is_chief():
+            return
         # Opened again for each row: windows are rare, and nothing is left open by an interrupted training.
         with open(path, mode, newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(cells)

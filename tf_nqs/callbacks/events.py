@@ -132,10 +132,10 @@ def optimiser_values(model: Trainer) -> dict[str, float]:
     values = {}
     if (optimizer := getattr(model, "optimizer", None)) is not None:
         values["optimiser/learning_rate"] = float(np.asarray(optimizer.learning_rate))
-        values["optimiser/step_factor"] = float(model.step_factor)
+        values["optimiser/step_factor"] = float(model.step_factor.numpy())
     if (natural := getattr(model, "natural_gradient", None)) is not None:
         damping = natural.damping(natural.iteration) if callable(natural.damping) else natural.damping
-        values["optimiser/damping"] = float(natural.damping_factor) * float(damping)
+        values["optimiser/damping"] = float(natural.damping_factor.numpy()) * float(damping)
     return values
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
+
+from tf_nqs.execution.agreement import is_chief
 
 
 class IterationCallback(keras.callbacks.Callback):
@@ -17,9 +19,12 @@ class IterationCallback(keras.callbacks.Callback):
     Attributes:
         call_period: `VariationalMonteCarlo.fit` ends a call at every multiple of it, counted from its start; None for
             no such wish.
+        on_chief_alone: whether the callback does nothing but on the chief, where a training runs in several processes;
+            true of those that only write or show something.
     """
 
     call_period: int | None = None
+    on_chief_alone: ClassVar[bool] = False
     _resumed: dict[str, Any] | None = None
 
     def get_state(self) -> dict[str, Any]:
@@ -48,11 +53,18 @@ class IterationCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         del logs
         state, self._resumed = self._resumed, None
-        self.begin(state)
+        if self.acts:
+            self.begin(state)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the callback does anything in this process."""
+        return not self.on_chief_alone or is_chief()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch, logs
-        self.on_iterations(self.model.recent_iterations())
+        if self.acts:
+            self.on_iterations(self.model.recent_iterations())
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         """Called after each call of up to `iterations_per_call` iterations.

@@ -32,6 +32,8 @@ class ProgressLine(IterationCallback):
         done: how many of the iterations an earlier training, which is resumed, has done.
     """
 
+    on_chief_alone = True
+
     def __init__(self, iterations: int, reference_energy: float | None = None, done: int = 0):
         super().__init__()
         self.iterations = iterations

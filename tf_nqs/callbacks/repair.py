@@ -114,7 +114,7 @@ class RepairTraining(IterationCallback):
     def _rejected(self) -> int:
         """Solves of the natural gradient that have failed so far."""
         gradient = self.model.natural_gradient
-        return int(gradient.n_rejected) if gradient else 0
+        return int(gradient.n_rejected.numpy()) if gradient else 0
 
     def _tell_rejected(self, first: int, last: int) -> None:
         """Says how many solves have failed in a call, by its first and last iteration, if any has."""
@@ -139,7 +139,7 @@ class RepairTraining(IterationCallback):
         self._good = take_snapshot(self.model)._replace(iteration=self._good.iteration)
         if self.early_stopping:
             self.early_stopping.start_anew()
-        factor = float(self.model.step_factor)
+        factor = float(self.model.step_factor.numpy())
         logger.info(
             f"repair {self.n_repairs} of at most {self.max_repairs} after iteration {iteration}: {fault}; {back}, "
             f"steps from now on {factor:g} times as long"

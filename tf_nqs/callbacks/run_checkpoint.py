@@ -12,6 +12,8 @@ import numpy as np
 
 from tf_nqs import defaults
 from tf_nqs.callbacks.iterations import IterationCallback
+from tf_nqs.execution.agreement import is_chief
+from tf_nqs.execution.replicas import outside_scope
 from tf_nqs.storage.checkpoints import Checkpoint, restore_checkpoint, save_checkpoint
 from tf_nqs.training.state import state_of
 from tf_nqs.whole_numbers import whole_number
@@ -19,6 +21,8 @@ from tf_nqs.whole_numbers import whole_number
 
 class RunCheckpoint(IterationCallback):
     """Writes checkpoints of the trainer and of the other callbacks: at the start, now and then, and at the end.
+
+    Where a training runs in several processes, the chief alone writes; all of them read the checkpoint to resume from.
 
     Nothing is written of weights that are not finite: the last good checkpoint stays. Of a training that has failed the
     state is that which `RepairTraining` has gone back to, and it may be resumed.
@@ -63,11 +67,13 @@ class RunCheckpoint(IterationCallback):
         self._started = now - (self.resumed.facts["seconds"] if self.resumed else 0.0)
         self._last = now
         if self.resumed:
-            restore_checkpoint(self.resumed, state_of(self.model).saved)
+            resumed, saved, tidy = self.resumed, state_of(self.model).saved, is_chief()
+            outside_scope(lambda: restore_checkpoint(resumed, saved, tidy))
         else:
             self._save()
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
+        self.model.agree_to_stop()
         iteration = int(rows["iteration"][-1])
         is_last = self.model.stop_training or iteration >= self.iterations
         by_time = self.minutes and time.monotonic() - self._last >= 60 * self.minutes
@@ -76,15 +82,16 @@ class RunCheckpoint(IterationCallback):
 
     def _save(self, stop_reason: str | None = None) -> None:
         weights_are_finite = all(np.all(np.isfinite(weight)) for weight in self.model.ansatz.get_weights())
-        if not weights_are_finite:
+        if not weights_are_finite or not is_chief():
             return
         facts = {
-            "iteration": int(self.model.iteration),
+            "iteration": int(self.model.iteration.numpy()),
             "seconds": time.monotonic() - self._started,
             "stop_reason": None if stop_reason in ("interrupted", "terminated", "failed") else stop_reason,
             "callbacks": {name: callback.get_state() for name, callback in self._callbacks.items()},
         }
-        save_checkpoint(self.folder, state_of(self.model).saved, self._facts | facts, self.n_kept)
+        saved, facts = state_of(self.model).saved, self._facts | facts
+        outside_scope(lambda: save_checkpoint(self.folder, saved, facts, self.n_kept))
         self._last = time.monotonic()
 
 

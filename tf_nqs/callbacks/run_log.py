@@ -51,6 +51,8 @@ class RunLog(IterationCallback):
         settings: all settings as TOML, a text in TensorBoard; None for no text.
     """
 
+    on_chief_alone = True
+
     def __init__(self, folder: str | Path, reference_energy: float | None = None, settings: str | None = None):
         super().__init__()
         self.folder = Path(folder)

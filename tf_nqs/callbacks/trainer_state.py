@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tf_nqs.callbacks.checkpoint import save_weights
+from tf_nqs.execution.agreement import is_chief
 
 
 class TrainerState(keras.callbacks.Callback):
@@ -31,5 +32,5 @@ class TrainerState(keras.callbacks.Callback):
             self.model.load_weights(self.continued)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self.kept is not None:
+        if self.kept is not None and is_chief():
             save_weights(self.model, Path(self.kept))

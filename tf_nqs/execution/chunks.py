@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tf_nqs.execution.compilation import compiled_phase
 from tf_nqs.execution.memory import peak_bytes
+from tf_nqs.execution.replicas import spread_rows, spread_sums
 from tf_nqs.types import Tensor
 
 _WALKERS_PER_PART = 512
@@ -34,7 +35,8 @@ _SHARE_IN_GRAPH_MODE = 0.5
 def phase_of_rows(phase: Callable, jit_compile: bool, chunk_mebibytes: float) -> Callable:
     """Returns a compiled phase whose arguments and results have one row per walker.
 
-    The results stay in memory as a whole: the limit is on the working memory that computes them.
+    The results stay in memory as a whole: the limit is on the working memory that computes them. In the scope of a
+    `tf.distribute` strategy the rows are spread over its replicas.
 
     Args:
         phase: function of tensors (n_walkers, ...), to tensors (n_walkers, ...) in any structure.
@@ -59,11 +61,13 @@ def phase_of_rows(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
 
         return _over_chunks(add, results, rows, size)
 
-    return run
+    return spread_rows(run)
 
 
 def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) -> Callable:
     """Returns a compiled phase whose results are sums over walkers, each times its coefficient.
+
+    In the scope of a `tf.distribute` strategy each replica has the sums over its own walkers.
 
     Args:
         phase: function of (positions, coefficients, ...), shapes (n_walkers, n_particles), (n_walkers,) and
@@ -92,7 +96,7 @@ def phase_of_sums(phase: Callable, jit_compile: bool, chunk_mebibytes: float) ->
 
         return _over_chunks(add, sums, rows, size)
 
-    return run
+    return spread_sums(run)
 
 
 def walkers_per_chunk(

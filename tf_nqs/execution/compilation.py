@@ -47,6 +47,9 @@ def warm_up(
     the same name. So all numbers are given out by this thread: the others make no tensors or graphs, as these are
     numbered too.
 
+    In the scope of a `tf.distribute` strategy one function is compiled after the other, by calling them: its processes
+    must come to their messages to each other in the same order, and the scope is that of a thread.
+
     Args:
         calls: functions, each with the arguments of the call; those with the longest compilation first.
         meanwhile: Python code to run during the last compilations; it may use the functions.
@@ -60,6 +63,11 @@ def warm_up(
             n_done.assign_add(1, read_value=False)  # a graph skips what changes nothing and returns nothing
 
     calls = list(calls)
+    if tf.distribute.has_strategy():
+        for function, arguments in calls:
+            function(*arguments)
+        meanwhile()
+        return
     with collection_paused(), ThreadPoolExecutor(len(calls) or 1) as pool:
         _give_graphs(pool, len(calls))
         compilations = []

@@ -27,9 +27,10 @@ from tf_nqs.callbacks import (
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.config.resume import comparable
 from tf_nqs.exact import Reference
+from tf_nqs.execution.agreement import is_chief, numbers_together
 from tf_nqs.experiment.resume import clear_what_follows
 from tf_nqs.experiment.start import Start
-from tf_nqs.runtime.signals import StopSignals, Terminated
+from tf_nqs.runtime.signals import TERMINATING, StopSignals, Terminated
 from tf_nqs.storage.result import Convergence
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
@@ -78,8 +79,8 @@ def train(
         callbacks.append(ProgressLine(training.iterations, reference.energy, start.iteration))
     with StopSignals() as signals:
         _fit(vmc, settings, folder, start, [*callbacks, *more_callbacks, StopOnSignal(signals)])
-    if signals.terminated_by is not None:
-        raise Terminated(signals.terminated_by, f"{int(vmc.iteration)} iterations are done, --resume continues")
+    if (terminated_by := _terminated_by(signals)) is not None:
+        raise Terminated(terminated_by, f"{int(vmc.iteration.numpy())} iterations are done, --resume continues")
     if vmc.stop_reason == "interrupted":
         logger.info("interrupted, --resume can continue; Ctrl-C again skips the measurement")
     explanation = early_stopping and early_stopping.explanation()
@@ -94,9 +95,15 @@ def train(
         n_repairs=repair.n_repairs,
         n_restarted=repair.n_restarted,
         non_finite_share_training=repair.non_finite_share,
-        n_rejected=int(vmc.natural_gradient.n_rejected) if vmc.natural_gradient else 0,
+        n_rejected=int(vmc.natural_gradient.n_rejected.numpy()) if vmc.natural_gradient else 0,
         members=conditions and conditions.members,
     )
+
+
+def _terminated_by(signals: StopSignals) -> int | None:
+    """Returns the signal that has terminated this process or another one of the training; None if none has."""
+    found = numbers_together([signals.terminated_by == number for number in TERMINATING])
+    return next((number for number, count in zip(TERMINATING, found, strict=True) if count), None)
 
 
 def _early_stopping(settings: Settings, folder: RunFolder) -> EnergyEarlyStopping | None:
@@ -142,7 +149,8 @@ def _fit(
     )
     everything = [*callbacks, saving]
     if start.checkpoint:
-        clear_what_follows(folder, start.iteration, start.is_over)
+        if is_chief():
+            clear_what_follows(folder, start.iteration, start.is_over)
         vmc.place_walkers(vmc.walkers, burn_in=False)  # the checkpoint restores burnt-in walkers when training begins
         resume_callbacks(callbacks, start.checkpoint.facts["callbacks"])
     if start.checkpoint is None or not start.is_over:

@@ -54,7 +54,7 @@ def profile_run(
         n_iterations: how many to profile, see `profile_iterations`.
     """
     logger.info("profiling ...")
-    rows, trained = profile_iterations(vmc, n_iterations), int(vmc.iteration)
+    rows, trained = profile_iterations(vmc, n_iterations), int(vmc.iteration.numpy())
     write_profile(rows, folder.profile, trained)
     plot_profile(rows, folder.profile_plot, f"{title}, after {trained} iterations")
     logger.info(profile_table(rows))

@@ -89,7 +89,7 @@ def run_in(
     convergence = train(vmc, settings, folder, reference, start, callbacks)
     seconds_training = start.seconds + time.monotonic() - training_started
 
-    save_weights(vmc.ansatz, folder.weights, int(vmc.iteration))
+    save_weights(vmc.ansatz, folder.weights, int(vmc.iteration.numpy()))
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
         profile_run(vmc, folder, settings.title())
     measurement = None if settings.is_family else _measure(vmc, settings)
@@ -126,7 +126,7 @@ def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start) -> Re
 
 def _measure(vmc: VariationalMonteCarlo, settings: Settings) -> EnergyMeasurement:
     """Measures the energy of the trained wave function."""
-    stopped = f"stopped after {int(vmc.iteration)} iterations ({stop_words(vmc.stop_reason)})"
+    stopped = f"stopped after {int(vmc.iteration.numpy())} iterations ({stop_words(vmc.stop_reason)})"
     logger.info(f"{stopped}; measuring the energy ...")
     evaluation = settings.evaluation
     return vmc.evaluate_energy(evaluation.target_error, evaluation.evaluation_max_seconds, relations=False)

@@ -205,7 +205,7 @@ def save_walkers(vmc: VariationalMonteCarlo, folder: RunFolder) -> None:
     """
     positions, _, width = (np.array(value) for value in vmc.walkers)
     arrays: dict[str, Any] = {"positions": positions, "proposal_width": width, "sampler": np.array(vmc.sampler.name)}
-    arrays["n_iterations"] = np.array(int(vmc.iteration))
+    arrays["n_iterations"] = np.array(int(vmc.iteration.numpy()))
     replace_file(folder.walkers, lambda unfinished: np.savez_compressed(unfinished, **arrays))
 
 
@@ -242,7 +242,7 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
     if not _are_walkers(positions, width, n_particles):
         return f"new, because those of {run_dir} do not fit"
     if sampler != vmc.sampler.name:
-        width = float(vmc.proposal_width)
+        width = float(vmc.proposal_width.numpy())
     carried = np.resize(positions, (n_walkers, n_particles)).astype(vmc.compute_dtype)
     vmc.place_walkers(WalkerState(carried, vmc.seed, width), burn_in=len(positions) < n_walkers)
     return "carried over" + (", repeated and burnt in" if vmc.needs_burn_in else "")

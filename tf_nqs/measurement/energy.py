@@ -11,6 +11,7 @@ import numpy as np
 
 from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.analysis.statistics import SampledMean
+from tf_nqs.execution.agreement import chief_decides, of_chief
 from tf_nqs.measurement.walker_rows import Moments, combine_samples, refuse_infinite, typical_values, variance_moments
 from tf_nqs.physics.contact import has_finite_parts, with_contact_energy
 from tf_nqs.sampling.near_pairs import WeightedPositions
@@ -176,7 +177,7 @@ def measure_energy(
         record.add(row)
         acceptances += float(acceptance)
         now = time.monotonic()
-        is_late = now - started > max_seconds and record.n_rows >= _LEAST_CALLS
+        is_late = chief_decides(now - started > max_seconds and record.n_rows >= _LEAST_CALLS)
         if report and now - reported > _SECONDS_BETWEEN_REPORTS:
             report(record.estimate())
             reported = now
@@ -184,13 +185,13 @@ def measure_energy(
             continue
         estimate = record.estimate()
         is_reached = _is_reached(estimate, target_error, n_walkers) and record.is_mixed()
-        if is_late or not np.isfinite(estimate.error) or is_reached:
+        if chief_decides(is_late or not np.isfinite(estimate.error) or is_reached):
             mean_acceptance = acceptances / record.n_rows
             measurement = _measurement(record, mean_acceptance, observed, n_particles, origin)
             return measurement.without_unknown_errors(), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
         wanted = record.n_rows * (estimate.error / target_error) ** 2
-        next_look = math.ceil(np.clip(wanted, _LEAST_GROWTH * record.n_rows, 2 * record.n_rows))
+        next_look = math.ceil(of_chief(np.clip(wanted, _LEAST_GROWTH * record.n_rows, 2 * record.n_rows)))
 
 
 def _row(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_nqs.analysis.chain_sums import ChainSums
+from tf_nqs.execution.agreement import chief_decides
 from tf_nqs.types import LocalEnergy, Tensor, WalkerState
 
 _LEAST_ROWS = 20
@@ -62,12 +63,12 @@ def reach_equilibrium(
             walkers, _ = sample(walkers)
             positions = np.asarray(walkers.positions, np.float64)
             record.add(np.stack([local_energy(walkers.positions).total, np.sum(positions**2, axis=1)]))
-            if time.monotonic() - started > max_seconds and record.n_rows >= _LEAST_ROWS:
+            if chief_decides(time.monotonic() - started > max_seconds and record.n_rows >= _LEAST_ROWS):
                 break
         made += record.n_rows
-        if _is_stationary(record):
+        if chief_decides(_is_stationary(record)):
             return Equilibrium(walkers, made, True)
-        if time.monotonic() - started > max_seconds:
+        if chief_decides(time.monotonic() - started > max_seconds):
             return Equilibrium(walkers, made, False)
         n_calls *= 2
 

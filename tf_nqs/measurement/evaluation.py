@@ -69,7 +69,7 @@ def settle(vmc: Trainer, max_seconds: float) -> Equilibrium:
     """
     width = tf.identity(vmc.proposal_width)
     walkers = vmc.sampler.burn_in(vmc.phases.sample, vmc.walkers)
-    if int(vmc.iteration) > 0:
+    if int(vmc.iteration.numpy()) > 0:
         walkers = walkers._replace(proposal_width=width)
     n_calls = math.ceil(vmc.sampler.n_burn_in / vmc.sampler.n_steps)
     local_energy = walkers_energy(vmc) if vmc.zone else vmc.phases.local_energy

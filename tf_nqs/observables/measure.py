@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.analysis.chain_sums import ChainSums
 from tf_nqs.exact.observables import entropy_of
+from tf_nqs.execution.agreement import chief_decides
 from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.measurement.evaluation import settle, walkers_energy
 from tf_nqs.observables.conditional import conditional_orbital, spread_on_grid
@@ -149,7 +150,7 @@ def measure_observables(
         if report and now - reported > _SECONDS_BETWEEN_REPORTS:
             report(n_samples, now - started)
             reported = now
-        if n_rows >= _LEAST_ROWS and (now - started > max_seconds or n_samples >= max_samples):
+        if chief_decides(n_rows >= _LEAST_ROWS and (now - started > max_seconds or n_samples >= max_samples)):
             break
     if not sums.counts.sum(axis=0).all():
         raise NothingMeasuredError("no sample has a finite wave function and a finite energy")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -13,7 +15,13 @@ DILATIONS = (0.6, 1.0, 1.6)
 """Free fermions are dilated by one of these: an attraction makes the cloud smaller, a repulsion larger."""
 
 
-def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tensor:
+def propose(
+    seed: Tensor,
+    n_walkers: int,
+    n_particles: int,
+    dtype: str,
+    own: Callable[[Tensor], Tensor] = lambda rows: rows,
+) -> Tensor:
     """Returns independent positions of density q: free fermions dilated by one of `DILATIONS`.
 
     Args:
@@ -21,6 +29,7 @@ def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tenso
         n_walkers: number of walkers.
         n_particles: number of particles A.
         dtype: "float32" or "float64".
+        own: takes rows of tensors (n_walkers, ...), the positions that are wanted.
 
     Returns:
         Shape (n_walkers, n_particles), in a_ho.
@@ -28,7 +37,7 @@ def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str) -> Tenso
     draw, choice = tf.unstack(tf.random.split(seed, 2))
     index = tf.random.stateless_uniform((n_walkers,), choice, 0, len(DILATIONS), tf.int32)
     dilation = tf.gather(tf.constant(DILATIONS, dtype), index)
-    return dilation[:, None] * sample_free_fermions(draw, n_walkers, n_particles, dtype)
+    return own(dilation)[:, None] * sample_free_fermions(draw, n_walkers, n_particles, dtype, own)
 
 
 def log_density(positions: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ import keras
 import tensorflow as tf
 
 from tf_nqs.ansatz.conditioned import wave_function_at
+from tf_nqs.execution.replicas import strategy_in_scope
 from tf_nqs.sampling.protocol import SamplerProtocol
-from tf_nqs.sampling.sampling_call import Sample, sampling_call
+from tf_nqs.sampling.sampling_call import Parameters, Sample, sampling_call
+from tf_nqs.sampling.spread_sampling import spread_sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor
 
 SAMPLING_DTYPES = ("ansatz", "float32", "float64")
@@ -23,7 +25,7 @@ def sampling_in(
     ansatz: keras.Model,
     n_particles: int,
     compiled: Callable[[Callable], Callable] = lambda walk: walk,
-    parameters: Callable[[], tuple[Tensor, ...]] = tuple,
+    parameters: Parameters = tuple,
 ) -> Sample:
     """Returns the sampling call for an ansatz; it samples the wave function with the weights at the time of the call.
 
@@ -51,6 +53,8 @@ def sampling_in(
         psi = wave_function_at(ansatz, n_particles, *rows)
         return lambda positions: psi(positions)[1]
 
+    if strategy_in_scope():
+        return spread_sampling_call(sampler, current, dtype, compiled, parameters)
     return sampling_call(sampler, current, dtype, compiled=compiled, parameters=parameters)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_nqs.execution.agreement import tensors_of_chief
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.restart import count_unmoved, restart_lost
 from tf_nqs.sampling.reweighting import (
@@ -157,6 +158,8 @@ class SampleReuse(keras.layers.Layer):
             return self._always_new(self._draw(walkers, sample, adapt))
         state = self._recall()
         reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
+        (reason,) = tensors_of_chief([reuse.reason])  # on unlike machines a threshold may be passed on one alone
+        reuse = reuse._replace(reason=reason)
 
         def draw() -> tuple[_Drawn, ReuseState]:
             drawn = self._draw(walkers, sample, adapt)

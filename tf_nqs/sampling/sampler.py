@@ -139,6 +139,23 @@ class Sampler(abc.ABC):
         """Returns what a global move proposes, shape (n_walkers, n_particles); None for a sampler without."""
         return propose(seed, n_walkers, n_particles, dtype) if self.global_moves else None
 
+    def own_candidates(
+        self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: Callable[[Tensor], Tensor]
+    ) -> Tensor | None:
+        """Returns some rows of what `candidates` returns, without the work for the others.
+
+        Args:
+            seed: as of `candidates`, like those that follow.
+            n_walkers: number of all walkers.
+            n_particles: number of particles A.
+            dtype: "float32" or "float64".
+            own: takes the rows of a tensor (n_walkers, ...).
+        """
+        if type(self).candidates is Sampler.candidates and self.global_moves:
+            return propose(seed, n_walkers, n_particles, dtype, own)
+        candidates = self.candidates(seed, n_walkers, n_particles, dtype)
+        return None if candidates is None else own(candidates)
+
     def walk(
         self,
         log_abs_psi: LogAbsPsi,

@@ -121,12 +121,13 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def restore_checkpoint(checkpoint: Checkpoint, state: State) -> None:
+def restore_checkpoint(checkpoint: Checkpoint, state: State, tidy: bool = True) -> None:
     """Gives a trainer the state of a checkpoint, and deletes the damaged ones after it.
 
     Args:
         checkpoint: as `newest_checkpoint` returned it.
         state: variables of the same names and shapes.
+        tidy: whether to delete; of several processes that read it, one does.
 
     Raises:
         RunFolderError: it has others.
@@ -141,6 +142,8 @@ def restore_checkpoint(checkpoint: Checkpoint, state: State) -> None:
             f"run_dir = {shown(str(folder.parent))}: {checkpoint.path.name} does not fit, it may be of another version "
             f"of tf_nqs ({_reason(error)}); start a new run in another folder"
         ) from error
+    if not tidy:
+        return
     _delete_unfinished(folder)
     for path in _all_checkpoints(folder):
         if _number(path) > _number(checkpoint.path):

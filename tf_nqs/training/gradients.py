@@ -12,6 +12,7 @@ from tf_nqs.ansatz.check import is_from_package
 from tf_nqs.ansatz.conditioned import wave_function_at
 from tf_nqs.execution.chunks import phase_of_rows, phase_of_sums
 from tf_nqs.execution.per_walker import with_each_row_twice
+from tf_nqs.execution.replicas import in_each, of_first
 from tf_nqs.trainer import Batch, Compilation
 from tf_nqs.training.centred_system import compiled_centred_family, scores, unflatten
 from tf_nqs.training.conditions import Conditions, rows_of
@@ -54,18 +55,24 @@ def make_gradient(
     """
 
     def plain_update(batches: list[Batch]) -> None:
-        gradients = [sum_of(parts) for parts in zip(*(batch.derivatives for batch in batches), strict=True)]
+        gradients = in_each(_sums)(*(batch.derivatives for batch in batches))
         apply_shortened(optimizer, gradients, ansatz.trainable_variables, step_factor)
 
     def natural_update(batches: list[Batch]) -> None:
         assert natural_gradient
         variables = ansatz.trainable_variables
         direction = natural_direction(natural_gradient, batches, optimizer.learning_rate)
-        apply_shortened(optimizer, unflatten(-direction, variables), variables, step_factor)
+        step = in_each(lambda step: unflatten(of_first(step), variables))(-direction)
+        apply_shortened(optimizer, step, variables, step_factor)
 
     if natural_gradient:
         return Gradient(lambda conditions: scores_phase(ansatz, compilation, conditions), natural_update)
     return Gradient(lambda conditions: energy_gradient_phase(ansatz, compilation, conditions), plain_update)
+
+
+def _sums(*gradients: list[Tensor]) -> list[Tensor]:
+    """Returns the gradient of all batches from that of each."""
+    return [sum_of(parts) for parts in zip(*gradients, strict=True)]
 
 
 def sum_of(parts: tuple[Tensor, ...]) -> Tensor:

@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import keras
 import tensorflow as tf
 from keras.callbacks import History
 
+from tf_nqs.execution.agreement import n_processes, numbers_together
+from tf_nqs.execution.replicas import scope_of, strategy_in_scope
+from tf_nqs.runtime.lost_worker import lost_workers_told
 from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
 from tf_nqs.training.keras_callbacks import SkipRestoredCalls
+
+REASONS = ("failed", "terminated", "interrupted", "time_limit", "early_stopping", "callback")
+"""Why a training ends before its last iteration; of several reasons the first counts."""
+
+Method = TypeVar("Method", bound=Callable)
 
 _NOT_SAVED = (
     "a VariationalMonteCarlo has no configuration to save: use ansatz.save('name.keras') for the wave function, "
     "save_weights('name.weights.h5') for the state of the training, or tf_nqs.callbacks.RunCheckpoint to go on after "
     "a break"
 )
+
+
+def in_scope(method: Method) -> Method:
+    """Lets a method of a trainer run in the scope of the strategy that the trainer was made in.
+
+    It then raises a `LostWorkerError` where another process of the strategy has gone.
+    """
+
+    @functools.wraps(method)
+    def run(self: ModelWithoutData, *arguments: Any, **named: Any) -> Any:
+        if self.strategy is None:
+            return method(self, *arguments, **named)
+        with lost_workers_told(), scope_of(self.strategy):
+            return method(self, *arguments, **named)
+
+    return cast(Method, run)
+
+
+class _StopTogether(keras.callbacks.Callback):
+    """Lets all processes end training after the same call: the last callback, so that it sees what the others want."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        del epoch, logs
+        self.model.agree_to_stop()
+
+
+class _NoDistribution:
+    """Stands for a strategy where Keras asks one to distribute data."""
+
+    def experimental_distribute_dataset(self, data: tf.data.Dataset) -> tf.data.Dataset:
+        return data
 
 
 class ModelWithoutData(keras.Model):
@@ -36,6 +76,8 @@ class ModelWithoutData(keras.Model):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self.strategy = strategy_in_scope()
+        self._distribute_strategy = None  # Keras would ask it to distribute data, and run the whole step in a replica
         self.stop_reason = "iterations"
 
     def stop(self, reason: str) -> None:
@@ -49,6 +91,17 @@ class ModelWithoutData(keras.Model):
         if not self.stop_training:
             self.stop_reason = reason
         self.stop_training = True
+
+    def agree_to_stop(self) -> None:
+        """Ends training in all processes where it is to end in one of them; called by all after the same call."""
+        if n_processes() == 1:
+            return
+        own = self.stop_reason if self.stop_reason in REASONS else "callback"
+        found = numbers_together([self.stop_training and own == reason for reason in REASONS])
+        for reason, number in zip(REASONS, found, strict=True):
+            if number:
+                self.stop_training, self.stop_reason = True, "iterations" if reason == "callback" else reason
+                return
 
     def continue_training(self) -> None:
         """Cancels a `stop` that has not ended the training yet."""
@@ -72,6 +125,7 @@ class ModelWithoutData(keras.Model):
         if not self.compiled:
             raise RuntimeError("the trainer has no optimiser yet: call compile(optimizer=...) first")
 
+    @in_scope
     def fit_calls(self, counts: list[int], callbacks: list[keras.callbacks.Callback]) -> History:
         """Returns the history of Keras' `fit`, with one epoch per call of `train_step`.
 
@@ -85,6 +139,8 @@ class ModelWithoutData(keras.Model):
             skipped = tf.Variable(0, dtype=tf.int64)
             callbacks = [*callbacks, SkipRestoredCalls(skipped)]
         self.stop_reason = "iterations"
+        if n_processes() > 1:
+            callbacks = [*callbacks, _StopTogether()]
         options = {"callbacks": callbacks, "verbose": 0, "shuffle": False}
         data = dataset_of(counts, skipped)
         history = keras.Model.fit(self, data, epochs=len(counts), steps_per_epoch=1, **options)
@@ -92,6 +148,22 @@ class ModelWithoutData(keras.Model):
             self.stop_reason = "callback"
         return history
 
+    @property
+    def distribute_strategy(self) -> Any:
+        """What Keras distributes the data by: nothing, as every process counts the iterations itself."""
+        return _NoDistribution() if self.strategy else tf.distribute.get_strategy()
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes what a call of `fit` runs; with a strategy, its loop of iterations stands around the replicas."""
+        if self.strategy is None:
+            super().make_train_function(force)
+            return
+        if self.train_function is not None and not force:
+            return
+        step = self.train_step if self.run_eagerly else tf.function(self.train_step, autograph=False)
+        self.train_function = lambda iterator: step(next(iterator))
+
+    @in_scope
     def trace_train_step(self) -> None:
         """Traces a call of no iterations. Not by Keras' `fit`, the end of which may write averages over the weights."""
         self.make_train_function()

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.execution.replicas import spread_products
 from tf_nqs.training.centred_system import compiled_centred_system
 from tf_nqs.types import Tensor
 
@@ -34,7 +35,7 @@ def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -
 
     Reference: Chen and Heyl, Nat. Phys. 20, 1476 (2024).
     """
-    kernel = tf.matmul(centred, centred, transpose_b=True)
+    kernel = spread_products(centred)
     return tf.linalg.matvec(centred, _solve_damped(kernel, residuals, damping), transpose_a=True)
 
 
@@ -54,7 +55,7 @@ def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor
     Reference: Sorella, Phys. Rev. Lett. 80, 4558 (1998).
     """
     exact = tf.cast(centred, tf.float64)
-    fisher = tf.matmul(exact, exact, transpose_a=True)
+    fisher = spread_products(exact, of_columns=True)
     right_side = tf.linalg.matvec(exact, tf.cast(residuals, tf.float64), transpose_a=True)
     return tf.cast(_solve_damped(fisher, right_side, damping), centred.dtype)
 

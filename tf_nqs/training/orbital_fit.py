@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from tf_nqs.execution.replicas import everywhere, of_first
 from tf_nqs.types import Tensor
 
 _LEARNING_RATE = 1e-2
@@ -17,6 +18,8 @@ def fit_orbitals(
     ansatz: keras.Model, loss_of: Callable[[Tensor], Tensor], iterations: int, learning_rate: float | None = None
 ) -> float:
     """Fits the generalised Slater matrices of an ansatz to given orbitals, by Adam.
+
+    In the scope of a `tf.distribute` strategy every replica computes the whole gradient.
 
     Args:
         ansatz: Keras model.
@@ -32,18 +35,22 @@ def fit_orbitals(
     optimizer = keras.optimizers.Adam(falling if learning_rate is None else learning_rate)
     optimizer.build(variables)
 
-    def update(iteration: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-        del loss
+    def update(iteration: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             loss = loss_of(iteration)
         gradient = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        optimizer.apply(gradient, variables)
-        return iteration + 1, loss
+        optimizer.apply([of_first(one) for one in gradient], variables)
+        return loss
+
+    update_all = everywhere(update)
+
+    def next_update(iteration: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        return iteration + 1, update_all(iteration)
 
     @tf.function(autograph=False)
     def updates() -> Tensor:
         start = (0, tf.zeros((), ansatz.compute_dtype))
-        return tf.while_loop(lambda iteration, _: iteration < iterations, update, start)[1]
+        return tf.while_loop(lambda iteration, _: iteration < iterations, next_update, start)[1]
 
     return float(updates.get_concrete_function()())
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from tf_nqs import defaults
 from tf_nqs.ansatz.check import prepare_ansatz
+from tf_nqs.execution.replicas import n_replicas
 from tf_nqs.physics.contact import check_contact
 from tf_nqs.physics.family import FermionFamily
 from tf_nqs.physics.hamiltonian import TrappedFermions
@@ -24,10 +26,14 @@ def check_parts(
         family: to which the system belongs; None for one system.
 
     Raises:
-        ValueError: a part does not keep its contract, or ansatz and system have different numbers of particles.
+        ValueError: a part does not keep its contract, ansatz and system have different numbers of particles, or the
+            walkers cannot be spread over the replicas of the strategy in scope.
         TypeError: the sampler is no sampler.
     """
     check_sampler(sampler)
+    n_walkers, replicas = defaults.N_WALKERS if sampler is None else sampler.n_walkers, n_replicas()
+    if n_walkers % replicas:
+        raise ValueError(f"n_walkers = {n_walkers}: must be a multiple of the strategy's {replicas} replicas")
     conditions = getattr(ansatz, "conditions", None)
     systems = None if conditions is None else conditions.with_own_scales()
     if systems != (None if family is None else family.conditions):

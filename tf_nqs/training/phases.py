@@ -14,6 +14,7 @@ from tf_nqs.ansatz.derivatives import energy_derivatives
 from tf_nqs.ansatz.protocol import WaveFunction
 from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.execution.compilation import compiled_phase
+from tf_nqs.execution.replicas import strategy_in_scope
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.parameters import SystemParameters
 from tf_nqs.physics.relations import local_deviations, relation_names
@@ -78,7 +79,7 @@ def make_phases(
 
     sample = sampling_in(sampling_dtype, sampler, ansatz, n_particles, compiled, parameters)
     return Phases(
-        sample=tf.function(sample, autograph=False),
+        sample=sample if strategy_in_scope() else tf.function(sample, autograph=False),
         log_abs_psi=with_parameters(log_abs_psi),
         local_energy=with_parameters(local_energy),
         derivatives=gradient.derivatives_of(conditions),

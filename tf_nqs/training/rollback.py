@@ -29,7 +29,7 @@ class Snapshot(NamedTuple):
 
 def take_snapshot(vmc: Trainer) -> Snapshot:
     """Returns the present state of a compiled trainer."""
-    return Snapshot(int(vmc.iteration), state.values_of(state.state_of(vmc).rolled_back))
+    return Snapshot(int(vmc.iteration.numpy()), state.values_of(state.state_of(vmc).rolled_back))
 
 
 def fits(vmc: Trainer, snapshot: Snapshot) -> bool:

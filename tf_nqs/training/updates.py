@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
+from tf_nqs.execution.replicas import in_each, strategy_in_scope
 from tf_nqs.types import Tensor
 
 _UNSUPPORTED = {
@@ -19,6 +20,10 @@ _NOT_PLAIN = ("momentum", "weight_decay", "clipnorm", "clipvalue", "global_clipn
 """What would change the natural gradient's step, the length of which is bounded before the optimiser sees it."""
 
 
+_NOT_SPREAD = ("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps", "ema_overwrite_frequency")
+"""What Keras does with the part of the gradient that a replica has, before it adds the parts, or in control flow."""
+
+
 def checked_optimizer(
     optimizer: str | dict | keras.optimizers.Optimizer, natural_gradient: object | None
 ) -> keras.optimizers.Optimizer:
@@ -29,8 +34,8 @@ def checked_optimizer(
         natural_gradient: what is compiled beside it; None for nothing.
 
     Raises:
-        ValueError: it is none of Keras' optimisers, it is not supported, or it is not plain SGD beside a natural
-            gradient.
+        ValueError: it is none of Keras' optimisers, it is not supported, it is not plain SGD beside a natural
+            gradient, or it does what it could only do on one device in the scope of a `tf.distribute` strategy.
     """
     try:
         found = keras.optimizers.get(optimizer)
@@ -40,6 +45,7 @@ def checked_optimizer(
     for kind, instead in _UNSUPPORTED.items():
         if isinstance(found, kind):
             raise ValueError(f"optimizer = {name}: is not supported: {instead}")
+    _check_strategy(found)
     if natural_gradient is not None:
         wanted = "beside natural_gradient it must be plain keras.optimizers.SGD(learning_rate)"
         if not isinstance(found, keras.optimizers.SGD):
@@ -47,6 +53,17 @@ def checked_optimizer(
         if options := [option for option in _NOT_PLAIN if getattr(found, option)]:
             raise ValueError(f"optimizer = SGD with {', '.join(options)}: {wanted}")
     return found
+
+
+def _check_strategy(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses an optimiser that cannot do its work in the scope of a strategy."""
+    name = type(optimizer).__name__
+    if (strategy := strategy_in_scope()) is None:
+        return
+    if options := [option for option in _NOT_SPREAD if getattr(optimizer, option)]:
+        raise ValueError(f"optimizer = {name} with {', '.join(options)}: is not supported under a strategy")
+    if optimizer._distribution_strategy is not strategy:
+        raise ValueError(f"optimizer = {name}: must be made in the scope of the strategy that the trainer was made in")
 
 
 def build_optimizer(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> None:
@@ -82,14 +99,13 @@ def apply_shortened(
 
     Args:
         optimizer: built for these variables.
-        gradients: one for each of them.
+        gradients: one for each of them; on several replicas each one's part, see `tf_nqs.execution.replicas`.
         variables: to be updated.
         factor: scalar, above 0 and at most 1; updates by a factor of 1 stay as they are, to the last bit.
     """
     before = [tf.identity(variable.value) for variable in variables]
     restore_averages = _averages_before(optimizer, before)
-    # As in Keras' own training step: an optimiser with a loss_scale_factor divides gradients by it.
-    optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)
+    in_each(lambda *parts: _apply(optimizer, parts, variables))(*gradients)
 
     def shorten() -> Tensor:
         for variable, old in zip(variables, before, strict=True):
@@ -98,6 +114,12 @@ def apply_shortened(
         return tf.constant(0)
 
     tf.cond(tf.convert_to_tensor(factor) < 1, shorten, lambda: tf.constant(0))
+
+
+def _apply(optimizer: keras.optimizers.Optimizer, gradients: Sequence[Tensor], variables: list[keras.Variable]) -> None:
+    """Lets an optimiser update variables; in a replica, whose gradients Keras adds to those of the others."""
+    # As in Keras' own training step: an optimiser with a loss_scale_factor divides gradients by it.
+    optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)
 
 
 def _averages_before(

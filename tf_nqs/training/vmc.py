@@ -37,6 +37,7 @@ from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
 from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
+from tf_nqs.training.keras_model import in_scope
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.parts import check_parts
 from tf_nqs.training.phases import make_phases, phases_with_arguments
@@ -130,6 +131,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self._add_groups(systems, starts)
         self.built = True
 
+    @in_scope
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer,
@@ -203,6 +205,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.trained = identities(self.ansatz.trainable_variables)
         self.make_train_function(force=True)
 
+    @in_scope
     def warm_up(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Traces and compiles everything that `fit` needs; changes no state.
 
@@ -210,14 +213,9 @@ class VariationalMonteCarlo(ModelWithWalkers):
             meanwhile: called while XLA compiles; it may change weights and walkers.
         """
         started = time.monotonic()
-
-        def while_compiling() -> None:
-            self.trace_train_step()
-            meanwhile()
-
-        check_wave_function(self.ansatz, self.positions, at_start=int(self.iteration) == 0)
+        check_wave_function(self.ansatz, self.positions, at_start=self.iteration.numpy() == 0)
         with explained_xla_failures(self.ansatz):
-            warm_up(phases_with_arguments(self), while_compiling)
+            warm_up(phases_with_arguments(self), lambda: (self.trace_train_step(), meanwhile()))
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:
@@ -247,10 +245,12 @@ class VariationalMonteCarlo(ModelWithWalkers):
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
+        self._take_record_of_chief()
         means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}
 
+    @in_scope
     def fit(
         self, iterations: int | None = None, callbacks: Any = None, done: int = 0, verbose: Any = 0, **kwargs: Any
     ) -> History:
@@ -288,7 +288,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.follow_trainable()
         if not self.seconds_compile:
             self.warm_up()
-        if self.needs_burn_in and int(self.iteration) == 0:
+        if self.needs_burn_in and self.iteration.numpy() == 0:
             for group, phases in zip(self.groups, self.all_phases, strict=True):
                 group.assign(self.sampler.burn_in(phases.sample, group.walkers))
         refuse_infinite_potential(self)
@@ -297,6 +297,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
             callbacks = [*callbacks, IterationProgress(iterations, done, verbose)]
         return self.fit_calls(call_lengths(iterations, self.iterations_per_call, periods, done), callbacks)
 
+    @in_scope
     def evaluate_energy(
         self,
         target_error: float = defaults.TARGET_ERROR,

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_nqs.execution.agreement import n_processes, tensors_of_chief
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.trainer import Phases
-from tf_nqs.training.keras_model import ModelWithoutData
+from tf_nqs.training.keras_model import ModelWithoutData, in_scope
 from tf_nqs.training.record import CONDITION_COLUMNS, columns_of_last_call, empty_record, with_row, with_systems
 from tf_nqs.training.state import restore, state_of, values_of
 from tf_nqs.training.walker_group import Measured, StartOfGroup, WalkerGroup, mean_log, mean_over_systems
@@ -94,6 +95,7 @@ class ModelWithWalkers(ModelWithoutData):
     def walkers(self, state: WalkerState) -> None:
         self.place_walkers(state)
 
+    @in_scope
     def place_walkers(self, state: WalkerState, burn_in: bool | None = None) -> None:
         """Puts the walkers elsewhere, as setting `walkers` does; the next iteration draws new samples.
 
@@ -143,6 +145,14 @@ class ModelWithWalkers(ModelWithoutData):
             self.condition_record.assign(with_systems(self.condition_record, index, systems, estimates))
             for one in conditions:
                 one.drift(self.iteration)
+
+    def _take_record_of_chief(self) -> None:
+        """Gives all processes the same numbers to the last bit, on unlike machines too: callbacks decide by them."""
+        if n_processes() == 1:
+            return
+        records = [one for one in (self.record, self.condition_record) if one is not None]
+        for record, numbers in zip(records, tensors_of_chief(list(map(tf.convert_to_tensor, records))), strict=True):
+            record.assign(numbers)
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Callable[[], None]]:

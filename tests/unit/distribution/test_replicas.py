@@ -1,0 +1,129 @@
+"""Trainings spread over replicas against the same training on one device: one trajectory, to the rounding of sums."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("trainings.py")
+SECONDS = 900.0
+"""Longest time of a process: on a machine with much other work."""
+
+
+def run(names, n_replicas, configs):
+    """Returns the arrays that processes have written, one for each TF_CONFIG."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{number}.npz") for number in range(len(configs))]
+        started = []
+        try:
+            for file, config in zip(files, configs, strict=True):
+                command = [sys.executable, str(SCRIPT), str(file), str(n_replicas), *names]
+                environment = {name: one for name, one in os.environ.items() if name != "TF_CONFIG"} | config
+                started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+            for process in started:
+                _, errors = process.communicate(timeout=SECONDS)
+                assert process.returncode == 0, errors[-3000:]
+        finally:
+            for process in started:
+                process.kill()
+                process.communicate()
+        return [dict(np.load(file)) for file in files]
+
+
+def assert_same(one, other):
+    """The same trajectory: float64 rounds at 1e-16, and a natural gradient's solve makes more of it."""
+    rtol = 1e-8
+    for name in ("energies", "positions", "weights"):
+        np.testing.assert_allclose(one[name], other[name], rtol=rtol, atol=rtol, err_msg=name)
+
+
+def part(arrays, name, how):
+    return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
+
+
+SPREAD = ("adam reuse", "spring family", "refusals")
+
+SPREAD_SLOWLY = (
+    "adam average gentle",
+    "adam lost",
+    "adam mala",
+    "adam many xla",
+    "adam measured",
+    "adam pretrained reuse",
+    "adam resumed reuse",
+    "adam short",
+    "minsr local reuse",
+    "spring resumed",
+    "spring many",
+)
+
+
+@functools.cache
+def on_replicas(names, n_replicas):
+    return run(names, n_replicas, [{}])[0]
+
+
+def test_what_is_refused_under_a_strategy():
+    assert list(on_replicas(SPREAD, 2)["refusals/spread/lines"]) == [
+        "n_walkers = 11: must be a multiple of the strategy's 2 replicas",
+        "optimizer = Adam with clipnorm: is not supported under a strategy",
+        "optimizer = SGD: must be made in the scope of the strategy that the trainer was made in",
+    ]
+
+
+@pytest.mark.parametrize("name", SPREAD[:2])
+def test_two_replicas_train_as_one_device(name):
+    found = on_replicas(SPREAD, 2)
+    assert_same(part(found, name, "spread"), part(found, name, "alone"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPREAD_SLOWLY)
+def test_two_replicas_do_all_that_one_device_does(name):
+    found = on_replicas(SPREAD_SLOWLY, 2)
+    spread, alone = part(found, name, "spread"), part(found, name, "alone")
+    assert_same(spread, alone)
+    if "measured" in name:
+        np.testing.assert_allclose(spread["measured"], alone["measured"], rtol=1e-8)
+    if "lost" in name:
+        assert spread["energies"][0, 2] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ("adam", "adam many", "spring family"))
+def test_four_replicas_train_as_one_device(name):
+    found = on_replicas(("adam", "adam many", "spring family"), 4)
+    assert_same(part(found, name, "spread"), part(found, name, "alone"))
+
+
+def free_ports(number):
+    """Ports that no program listens on."""
+    with_ports = [socket.socket() for _ in range(number)]
+    for one in with_ports:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in with_ports]
+    for one in with_ports:
+        one.close()
+    return ports
+
+
+def test_two_processes_train_as_two_replicas():
+    """And end together, for the reason that one of them has."""
+    name = f"{SPREAD[0]} stopped"
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    tasks = [{"type": "worker", "index": number} for number in range(2)]
+    configs = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
+    first, second = (part(one, name, "spread") for one in run((name,), 2, configs))
+    for key in ("energies", "positions", "weights"):
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    assert first["reason"] == second["reason"] == "time_limit"
+    assert_same(first, part(on_replicas(SPREAD, 2), SPREAD[0], "alone"))

@@ -1,0 +1,157 @@
+"""Trainings by name, alone or under a strategy: for processes of their own, as TensorFlow's devices are set once.
+
+python trainings.py FILE N_REPLICAS NAME ... writes what they have come to, without a strategy (`NAME/alone/...`) and on
+logical CPUs (`NAME/spread/...`), into FILE. With TF_CONFIG it is one of several processes, without `alone`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tf_nqs.runtime.startup import import_tensorflow
+
+import_tensorflow(optimise_graphs=False)  # which takes longer than these few iterations gain
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import tf_nqs  # noqa: E402
+from tf_nqs.callbacks import RunCheckpoint  # noqa: E402
+from tf_nqs.sampling import ReusePolicy  # noqa: E402
+from tf_nqs.storage.checkpoints import newest_checkpoint  # noqa: E402
+from tf_nqs.training import ConditionPolicy, make_optimizer, pretrain  # noqa: E402
+
+ITERATIONS = 4
+
+
+def trainer(words, scope):
+    """Returns a compiled trainer: words of a name say what differs from Adam on 32 walkers of two fermions."""
+    keras.utils.set_random_seed(3)
+    with scope:
+        more, n_walkers = {}, 1024 if "many" in words else 32
+        system = tf_nqs.TrappedFermions(2, 5.0, 0.02 if "short" in words else 0.5)
+        ansatz = tf_nqs.FermionAnsatz(2, 4, n_layers=1, dtype="float64")
+        if "family" in words:
+            system = tf_nqs.FermionFamily([2, 3], (-5.0, 5.0))
+            ansatz = tf_nqs.FermionAnsatz(3, 4, n_layers=1, dtype="float64", conditions=system.conditions)
+            more["conditions"] = ConditionPolicy(n_conditions=4)
+        if "pretrained" in words:
+            pretrain(ansatz, 5, n_walkers)
+        if "reuse" in words:
+            more["reuse"] = ReusePolicy("guarded")
+        kind = tf_nqs.MetropolisAdjustedLangevin if "mala" in words else tf_nqs.MetropolisHastings
+        sampler = kind(n_walkers, n_steps=3, n_burn_in=6, global_moves="local" not in words)
+        vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, sampler, iterations_per_call=2, **more)
+        name = next(one for one in ("minsr", "spring", "adam") if one in (*words, "adam"))
+        decay = 0.9 if "average" in words else 0.0
+        vmc.compile(**make_optimizer(name, 0.01, average_decay=decay), jit_compile="xla" in words)
+        if "gentle" in words:
+            vmc.step_factor.assign(0.5)
+        if "lost" in words:
+            vmc.needs_burn_in = False
+            vmc.positions.assign(tf.tensor_scatter_nd_update(vmc.positions, [[5]], [[1e6, 0.0]]))
+    return vmc
+
+
+class Energies(keras.callbacks.Callback):
+    """Keeps the energies, and the accepted shares, of all iterations."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        rows = self.model.recent_iterations()
+        self.rows += list(zip(rows["energy"], rows["acceptance"], rows["n_restarted"], strict=True))
+
+
+class StopOnSecondProcess(keras.callbacks.Callback):
+    """Ends training after ITERATIONS, as a clock or a signal of one process does."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if '"index": 1' in os.environ["TF_CONFIG"] and self.model.iteration.numpy() == ITERATIONS:
+            self.model.stop("time_limit")
+
+
+def trained(words, scope, iterations=ITERATIONS, callbacks=(), done=0):
+    """Returns what a training has come to, as arrays."""
+    vmc, energies = trainer(words, scope), Energies()
+    if "stopped" in words:
+        iterations, callbacks = ITERATIONS + 2, [StopOnSecondProcess()]
+    vmc.fit(iterations, [energies, *callbacks], done)
+    found = {"energies": np.array(energies.rows), "positions": vmc.positions.numpy(), "reason": vmc.stop_reason}
+    found["weights"] = np.concatenate([np.ravel(one) for one in vmc.ansatz.get_weights()])
+    if "measured" in words:
+        found["measured"] = np.array(vmc.evaluate_energy(target_error=0.5, max_seconds=60.0)[:2])
+    return found
+
+
+def resumed(words, scopes, folder):
+    """Returns what a training has come to that goes on under another strategy every other iteration."""
+    found = []
+    for number, scope in enumerate(scopes):
+        checkpoint, end = newest_checkpoint(folder) if number else None, 2 * number + 2
+        callback = RunCheckpoint(folder, end, resumed=checkpoint)
+        found.append(trained(words, scope, end, [callback], done=2 * number))
+    return found[-1] | {"energies": np.concatenate([one["energies"] for one in found])}
+
+
+def refusals(strategy):
+    """Returns what is refused under a strategy, as lines."""
+    lines = []
+    outside = keras.optimizers.SGD(0.1)
+    with strategy.scope():
+        parts = tf_nqs.FermionAnsatz(2, 4), tf_nqs.TrappedFermions(2)
+        vmc = tf_nqs.VariationalMonteCarlo(*parts, tf_nqs.MetropolisHastings(10))
+        for refused in (
+            lambda: tf_nqs.VariationalMonteCarlo(*parts, tf_nqs.MetropolisHastings(11)),
+            lambda: vmc.compile(keras.optimizers.Adam(0.1, clipnorm=1.0)),
+            lambda: vmc.compile(outside),
+        ):
+            try:
+                refused()
+                lines.append("nothing")
+            except ValueError as error:
+                lines.append(str(error))
+    return lines
+
+
+def opened_strategy(n_replicas):
+    """Returns the strategy of several processes where TF_CONFIG is set, else one of logical CPUs.
+
+    There is one in a process: TensorFlow gives the sums of a second one the keys that those of the first one have.
+    """
+    if "TF_CONFIG" in os.environ:
+        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=120)
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * n_replicas)
+    return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(n_replicas)])
+
+
+def results(names, strategy):
+    """Yields what trainings have come to: name of the training, whether it was spread, and the arrays."""
+    for name in names:
+        words = name.split()
+        if name == "refusals":
+            yield name, "spread", {"lines": refusals(strategy)}
+            continue
+        if "resumed" in words:
+            scopes = [strategy.scope(), contextlib.nullcontext(), strategy.scope()]
+            with tempfile.TemporaryDirectory() as folder:
+                yield name, "spread", resumed(words, scopes, Path(folder))
+        else:
+            yield name, "spread", trained(words, strategy.scope())
+        if "TF_CONFIG" not in os.environ:
+            yield name, "alone", trained(words, contextlib.nullcontext(), 6 if "resumed" in words else ITERATIONS)
+
+
+if __name__ == "__main__":
+    file, number, *given = sys.argv[1:]
+    found = results(given, opened_strategy(int(number)))
+    np.savez(file, **{f"{name}/{how}/{key}": one for name, how, arrays in found for key, one in arrays.items()})

@@ -1,0 +1,88 @@
+"""Decisions that the processes of a `tf.distribute` strategy take together; one process decides alone, at no cost.
+
+All processes run the same program on the same numbers, so most of their decisions agree. Those that depend on a clock
+or on a signal need not, and a process that goes another way lets the others wait for its part of a sum. Such decisions
+are the chief's, or are taken where any process wants it.
+
+All of it must be called by all processes, in the same order, in the scope of the strategy.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_nqs.execution.replicas import everywhere, of_first
+from tf_nqs.types import Tensor
+
+
+def n_processes() -> int:
+    """Returns the number of processes of the strategy in scope; 1 without one."""
+    return _n_processes(tf.distribute.get_strategy())
+
+
+def is_chief() -> bool:
+    """Returns whether this process is the one that writes files: the only one, or the first of several."""
+    if n_processes() == 1:
+        return True
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def of_chief(number: float) -> float:
+    """Returns the chief's number, on all processes."""
+    return float(_sums(True)(np.array(number, np.float64))) if n_processes() > 1 else number
+
+
+def chief_decides(flag: bool) -> bool:
+    """Returns what the chief has decided, on all processes."""
+    return bool(of_chief(float(flag)))
+
+
+def numbers_together(flags: Sequence[bool]) -> list[float]:
+    """Returns for each of several flags in how many replicas it is set, on all processes."""
+    values = np.array(flags, np.float64)
+    return list(_sums(False)(values).numpy()) if n_processes() > 1 else list(values)
+
+
+def tensors_of_chief(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Returns the chief's tensors, on all processes; inside of a graph."""
+    if n_processes() == 1:
+        return list(tensors)
+
+    def in_replica(*own: Tensor) -> list[Tensor]:
+        parts = [of_first(one) for one in own]
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, parts)
+
+    return everywhere(in_replica)(*tensors)
+
+
+def _sums(of_first_alone: bool) -> Callable[[np.ndarray], Tensor]:
+    return _reduction(tf.distribute.get_strategy(), of_first_alone)
+
+
+def _n_processes(strategy: tf.distribute.Strategy) -> int:
+    resolver = strategy.cluster_resolver
+    if resolver is None:
+        return 1
+    tasks = resolver.cluster_spec().as_dict()
+    return max(sum(len(tasks.get(job, ())) for job in ("chief", "worker")), 1)
+
+
+@functools.cache  # traced once; there is one strategy of several processes in a process
+def _reduction(strategy: tf.distribute.Strategy, of_first_alone: bool) -> Callable[[np.ndarray], Tensor]:
+    """Returns the sum of what the replicas are given, or what the first one is given, on all processes."""
+
+    def in_replica(value: Tensor) -> Tensor:
+        part = of_first(value) if of_first_alone else tf.identity(value)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, part)
+
+    @tf.function(autograph=False)
+    def reduced(value: Tensor) -> Tensor:
+        return strategy.experimental_local_results(strategy.run(in_replica, args=(value,)))[0]
+
+    return lambda value: reduced(tf.constant(value))
