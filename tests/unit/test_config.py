@@ -56,6 +56,7 @@ NOT_IN_DEFAULTS = {
     "profile",
     "max_seconds",
     "transfer_from",
+    "n_devices",
 }
 """Settings whose default is a literal beside the field: switches and None."""
 
@@ -71,6 +72,9 @@ ALL_CHANGED = {
     "jit_compile": False,
     "compilation_cache": False,
     "chunk_mebibytes": 64,
+    "strategy": "mirrored",
+    "n_devices": 2,
+    "worker_timeout": 30.0,
     "n_particles": 3,
     "interaction_strength": -7.25,
     "interaction": "soft_coulomb",
@@ -203,6 +207,7 @@ def test_the_sections_and_unique_leaf_names():
         "stopping",
         "evaluation",
         "checkpoint",
+        "distribution",
         "run",
     ]
     assert sum(len(model.model_fields) for model in SECTIONS.values()) == len(FIELDS)
@@ -246,6 +251,7 @@ def test_defaults_reach_the_settings():
         "learning_rate": None,
         "decay_iterations": None,
         **dict.fromkeys((*ALL_SIZES, "damping", "damping_min", "momentum", "leverage_bound")),
+        "n_devices": None,
         "run_dir": None,
         "quiet": False,
         "profile": False,
@@ -352,6 +358,9 @@ REFUSED = [
     ("jit_compile", 1, "jit_compile = 1: must be true or false"),
     ("compilation_cache", "yes", "compilation_cache = 'yes': must be true or false"),
     ("chunk_mebibytes", 0, "chunk_mebibytes = 0: must be an integer from 1 to"),
+    ("strategy", "horovod", "strategy = 'horovod': must be one of none, mirrored, multi_worker"),
+    ("n_devices", 0, "n_devices = 0: must be an integer from 1 to 64"),
+    ("worker_timeout", 0, "worker_timeout = 0: must be a finite number above 0"),
     ("global_moves", "far", "global_moves = 'far': must be true or false"),
     ("stuck_steps", -1, "stuck_steps = -1: must be an integer from 0 to"),
     ("sampling_dtype", "half", "sampling_dtype = 'half': must be one of ansatz, float32, float64"),

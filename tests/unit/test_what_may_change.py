@@ -32,3 +32,9 @@ def test_another_optimizer_is_a_change():
     assert differences(before, settings_from(None, {"n_particles": 2, "optimizer": "spring"}), MAY_CHANGE) == [
         "optimizer = 'adam', not 'spring'"
     ]
+
+
+def test_a_run_may_go_on_elsewhere():
+    before = comparable(settings_from(None, {"n_particles": 2}))
+    now = settings_from(None, {"n_particles": 2, "strategy": "mirrored", "n_devices": 2, "worker_timeout": 9.0})
+    assert differences(before, now, MAY_CHANGE) == differences(comparable(now), now, MAY_CHANGE) == []

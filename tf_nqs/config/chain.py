@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_nqs.config.distribution import check_own_process
 from tf_nqs.config.errors import SettingsError, shown
 from tf_nqs.config.family import check_single
 from tf_nqs.config.follow import following
@@ -78,6 +79,7 @@ def chain_from(config: str | Path, overrides: Mapping[str, Any], run_dir: str) -
             places["transfer_from"] = _source_folder(given[0], number, run_dir)
             settings = settings_from(None, {**following(leaves, overrides), **overrides, **places})
             check_single(settings.family.varied(), "in a stage of a chain")
+            check_own_process(settings.distribution, "in a chain, whose stages")
             _check_source(settings, stages)
         except SettingsError as error:
             raise SettingsError(f"stage {number}: {error}") from error

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from tf_nqs.config.checkpoint import CheckpointSettings
+from tf_nqs.config.distribution import DistributionSettings
 from tf_nqs.config.errors import shown_setting
 from tf_nqs.config.evaluation import EvaluationSettings
 from tf_nqs.config.settings import Settings
 from tf_nqs.config.transfer import PRETRAINED
 from tf_nqs.named_systems import trap_name
 
-NO_MATTER = ("run_dir", "quiet", "compilation_cache", *CheckpointSettings.model_fields)
+NO_MATTER = (
+    "run_dir",
+    "quiet",
+    "compilation_cache",
+    *CheckpointSettings.model_fields,
+    *DistributionSettings.model_fields,
+)
 """Settings that do not change the result of a run."""
 
 MAY_CHANGE = (

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from tf_nqs import defaults
+from tf_nqs.config.distribution import check_own_process
 from tf_nqs.config.errors import SettingsError, must_be, no_such_setting, shown, shown_setting
 from tf_nqs.config.family import check_single
 from tf_nqs.config.fields import checked_value, first_problem
@@ -20,8 +21,8 @@ from tf_nqs.config.section import LARGEST_COUNT, Count, Section
 from tf_nqs.config.settings import FIELDS, SECTION_OF, Settings, allowed, value_type
 from tf_nqs.named_ansatze import without_meaning
 
-COMMON_SECTIONS = ("system", "family", "evaluation", "run")
-"""Sections of the problem and its measurement, which must be the same for all trials."""
+COMMON_SECTIONS = ("system", "family", "evaluation", "distribution", "run")
+"""Sections of the problem, its measurement and its place, which must be the same for all trials."""
 
 SET_BY_SEARCH = ("iterations", "max_seconds")
 """Settings that a search sets itself: its trials end after seconds_per_trial."""
@@ -150,6 +151,7 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
     dimensions = {leaf: _dimension(leaf, value, fixed) for leaf, value in space.items()}
     settings = settings_from(None, _checked_sizes(dimensions, fixed))
     check_single(settings.family.varied(), "in a search")
+    check_own_process(settings.distribution, "in a search, whose trials")
     return Search(_search_settings(given, name), dimensions, fixed, settings)
 
 

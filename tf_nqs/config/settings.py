@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from tf_nqs import defaults
 from tf_nqs.config.ansatz import AnsatzSettings, check_contact_zone
 from tf_nqs.config.checkpoint import CheckpointSettings
+from tf_nqs.config.distribution import DistributionSettings
 from tf_nqs.config.evaluation import EvaluationSettings
 from tf_nqs.config.family import VARIED, FamilySection, FamilySettings
 from tf_nqs.config.fields import checked_value, field_allowed, field_type, first_problem
@@ -140,6 +141,7 @@ class Settings(Section):
     stopping: StoppingSettings = StoppingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
+    distribution: DistributionSettings = DistributionSettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")

@@ -23,7 +23,8 @@ def compiled_shape(settings: Settings) -> str | None:
         The text; None for a run that keeps nothing.
     """
     training = settings.training
-    if not (training.compilation_cache and training.jit_compile):
+    is_spread = settings.distribution.strategy != "none"  # the device is a part of what is compiled for it
+    if is_spread or not (training.compilation_cache and training.jit_compile):
         return None
     system = settings.system.model_dump(exclude=_DATA if settings.system.interaction != "calogero" else None)
     parts = [getattr(settings, section).model_dump() for section in _SECTIONS]
