@@ -176,6 +176,7 @@ WITH_TENSORFLOW = {
     "tf_nqs.commands.observe_members_run",
     "tf_nqs.commands.observe_run",
     "tf_nqs.commands.opened_run",
+    "tf_nqs.runtime.strategy",
     "tf_nqs.storage.checkpoints",
 }
 
