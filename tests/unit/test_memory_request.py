@@ -13,7 +13,9 @@ from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.config.chain import chain_from
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment import memory as memory_request
+from tf_nqs.experiment.opening import spread_line
 from tf_nqs.experiment.preflight import check_chain
+from tf_nqs.experiment.share import Share
 from tf_nqs.training.record import COLUMNS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -172,3 +174,40 @@ def test_pairs_of_a_jastrow_ansatz_are_counted(sixteen_gibibytes):
     assert "n_determinants" not in line
     line = refusal(ansatz="jastrow", n_pair_features=10**6)
     assert line.startswith("n_pair_features = 1000000: needs about")
+
+
+def needed(share, **overrides):
+    sizes = memory_request.sizes_of(settings_of(**overrides), Share(*share))
+    return memory_request.total_bytes(memory_request.needs_of_training(sizes))
+
+
+def test_devices_of_one_process_have_weights_and_random_numbers_of_their_own():
+    wide = {"n_features": 2048, "n_walkers": 64, "optimizer": "adam"}
+    weights = 5 * 4 * memory_request.n_parameters(sizes_of(**wide))
+    assert needed((2, 2), **wide) - needed((1, 1), **wide) == pytest.approx(weights, rel=0.02)
+    many = {"n_walkers": 200_000, "n_steps": 1000, "optimizer": "adam"}
+    noise = 2 * 1000 * 200_000 * 4 * 4
+    assert needed((2, 2), **many) - needed((1, 1), **many) == pytest.approx(noise, rel=0.02)
+
+
+def test_a_worker_works_on_its_walkers_alone():
+    """Half of the features, and all of what every worker keeps of all walkers."""
+    wide = {"n_walkers": 200_000, "n_features": 512, "n_steps": 1, "optimizer": "adam", "pretrain_iterations": 0}
+    assert 0.5 < needed((2, 1), **wide) / needed((1, 1), **wide) < 0.6
+
+
+def test_workers_on_one_machine_share_its_memory(sixteen_gibibytes, monkeypatch):
+    wide = {"n_features": 16384, "optimizer": "adam", "strategy": "multi_worker"}
+    tasks = '"task": {"type": "worker", "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, ' + tasks)
+    memory_request.check_training(settings_of(**wide))
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "a:2", "b:1"]}, ' + tasks)
+    assert "only 8 GiB available" in refusal(**wide)
+
+
+def test_the_line_about_devices():
+    settings = settings_of(n_walkers=1024, strategy="mirrored", n_devices=2)
+    line = spread_line(settings, Share(4, 2, 1))
+    assert line.startswith("4 devices of 2 workers, 256 walkers on each; needs about ")
+    assert "of memory per worker, of which " in line and line.endswith("MiB per device")
+    assert spread_line(settings, Share(2, 2)).startswith("2 devices, 512 walkers on each")

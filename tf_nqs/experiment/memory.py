@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.config import Settings, SettingsError
+from tf_nqs.experiment.share import Share, share_of
 
 _TENSORFLOW = 1000 * 2**20
 """Bytes of the process itself, with TensorFlow loaded and an iteration compiled for a few walkers."""
@@ -28,7 +29,7 @@ _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 class Sizes(NamedTuple):
-    """The settings that decide how much memory a run needs, by their own names."""
+    """The settings that decide how much memory a run needs, by their own names, and what share of it a process has."""
 
     ansatz: str
     n_particles: int
@@ -48,6 +49,7 @@ class Sizes(NamedTuple):
     optimizer: str
     dtype: str
     sampling_dtype: str
+    share: Share = Share()
 
 
 class Need(NamedTuple):
@@ -64,11 +66,17 @@ class Need(NamedTuple):
     stays: bool = False
 
 
-def sizes_of(settings: Settings) -> Sizes:
-    """Returns the settings that decide how much memory a run needs; 0 for sizes that its ansatz does not have."""
+def sizes_of(settings: Settings, share: Share | None = None) -> Sizes:
+    """Returns the settings that decide how much memory a run needs; 0 for sizes that its ansatz does not have.
+
+    Args:
+        settings: all settings.
+        share: of this process; None for that which the settings say.
+    """
     given = settings.resolved() | settings.system.resolved()
     leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in given.items()}
     leaves["n_walkers"] *= max(1, len(settings.family.n_particles))  # as many for each number of particles
+    leaves["share"] = share_of(settings) if share is None else share
     return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
 
 
@@ -89,7 +97,7 @@ def needs_of_model(sizes: Sizes) -> list[Need]:
 
     The copies are made by an optimiser: gradient, two moments and a step, or the state of a natural gradient.
     """
-    weights = 5 * n_parameters(sizes) * _itemsize(sizes.dtype)
+    weights = 5 * sizes.share.n_own * n_parameters(sizes) * _itemsize(sizes.dtype)
     deep = _TENSORFLOW + (sizes.n_layers + sizes.n_pair_layers) * _LAYER
     return [Need(weights, (*_of_network(sizes), "n_layers"), True), Need(deep, ("n_layers",), True)]
 
@@ -98,15 +106,17 @@ def needs_of_measurement(sizes: Sizes) -> list[Need]:
     """Returns the uses of memory when a finished run is measured.
 
     Sampling needs the random numbers of all its steps and the features of all walkers; the local energy needs the
-    features with all their derivatives, limited by `chunk_mebibytes`; the statistics keep 64 blocks per walker.
+    features with all their derivatives, limited by `chunk_mebibytes`; the statistics keep 64 blocks per walker. A
+    device draws the random numbers of all walkers, but has the features of its own walkers alone.
     """
-    walkers, n = sizes.n_walkers, sizes.n_particles
+    walkers, n, devices = sizes.n_walkers, sizes.n_particles, sizes.share.n_own
     sampled = _itemsize(sizes.dtype if sizes.sampling_dtype == "ansatz" else sizes.sampling_dtype)
-    noise = 2 * sizes.n_steps * walkers * n * sampled
+    noise = 2 * sizes.n_steps * walkers * n * sampled * devices
+    own_walkers = walkers * devices / sizes.share.n_replicas
     return [
         *needs_of_model(sizes),
         Need(
-            noise + 3 * walkers * _features(sizes) * sampled,
+            noise + 3 * own_walkers * _features(sizes) * sampled,
             ("n_walkers", "n_steps", *_of_network(sizes)),
         ),
         _chunk(sizes, walkers * _jets(sizes) * _itemsize(sizes.dtype)),
@@ -160,6 +170,12 @@ def total_bytes(needs: list[Need]) -> float:
     )
 
 
+def own_bytes(sizes: Sizes) -> tuple[float, float]:
+    """Returns the memory that a training needs in this process, and the part of it for each of its devices."""
+    needed = total_bytes(needs_of_training(sizes))
+    return needed, (needed - _TENSORFLOW) / sizes.share.n_own
+
+
 def check_training(settings: Settings) -> None:
     """Refuses a training that does not fit into the memory of this machine; allocates nothing.
 
@@ -176,7 +192,7 @@ def check_measurement(settings: Settings) -> None:
 
 def check_model(settings: Settings) -> None:
     """Refuses an ansatz that does not fit into the memory of this machine, like `check_training`."""
-    check_memory(sizes_of(settings), needs_of_model)
+    check_memory(sizes_of(settings, Share()), needs_of_model)
 
 
 def check_memory(sizes: Sizes, needs_of: Any) -> None:
@@ -190,7 +206,7 @@ def check_memory(sizes: Sizes, needs_of: Any) -> None:
         SettingsError: it needs more memory than is available; one line with both, and with the setting of the largest
             use that is furthest above its default, and the largest value of it that would fit.
     """
-    needed, available = total_bytes(needs_of(sizes)), available_bytes()
+    needed, available = total_bytes(needs_of(sizes)), available_bytes() // sizes.share.n_neighbours
     if needed <= available:
         return
     leaves = max(needs_of(sizes), key=lambda need: need.n_bytes).leaves
@@ -209,8 +225,8 @@ def check_memory(sizes: Sizes, needs_of: Any) -> None:
         others.append("optimizer = adam")
     allowed = f"at most about {low:,}".replace(",", " ") if low else "lower"
     raise SettingsError(
-        f"{leaf} = {getattr(sizes, leaf)}: needs about {_in_words(needed)} of memory, "
-        f"only {_in_words(available)} available; must be {', or '.join([allowed, *others])}"
+        f"{leaf} = {getattr(sizes, leaf)}: needs about {in_words(needed)} of memory, "
+        f"only {in_words(available)} available; must be {', or '.join([allowed, *others])}"
     )
 
 
@@ -264,10 +280,11 @@ def _of_network(sizes: Sizes) -> tuple[str, str]:
 def _chunk(sizes: Sizes, n_bytes: float) -> Need:
     """Returns the use of a phase that works in chunks of at least one walker."""
     bound = max(sizes.chunk_mebibytes * 2**20, n_bytes / sizes.n_walkers)
-    return Need(min(n_bytes, bound), (*_of_network(sizes), "chunk_mebibytes"))
+    of_device = min(n_bytes / sizes.share.n_replicas, bound)
+    return Need(of_device * sizes.share.n_own, (*_of_network(sizes), "chunk_mebibytes"))
 
 
-def _in_words(n_bytes: float) -> str:
+def in_words(n_bytes: float) -> str:
     """Returns 2 ** 30 as '1 GiB'."""
     value, units = n_bytes / 2**20, ["MiB", "GiB", "TiB", "PiB", "EiB"]
     while value >= 1024 and len(units) > 1:

@@ -11,6 +11,8 @@ from tf_nqs.analysis.words import REFERENCE_WORDS
 from tf_nqs.ansatz.protocol import HasOrbitals
 from tf_nqs.config import Settings
 from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, critical_strength
+from tf_nqs.experiment.memory import in_words, own_bytes, sizes_of
+from tf_nqs.experiment.share import Share
 from tf_nqs.storage.run_folder import RunFolder
 
 _EXACT = 5e-7
@@ -67,3 +69,20 @@ def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) ->
         binds = f"; two fermions are bound below interaction_strength = {critical:.4g} at this range"
         lines.append(internal + (binds if gaussian else ""))
     return lines
+
+
+def spread_line(settings: Settings, share: Share) -> str:
+    """Returns the line about a run on several devices: how many walkers each has, and how much memory is needed.
+
+    Args:
+        settings: all settings.
+        share: of this process, with the devices that there are.
+    """
+    sizes = sizes_of(settings, share)
+    per_worker, per_device = own_bytes(sizes)
+    n_workers, each = share.n_replicas // share.n_own, sizes.n_walkers // share.n_replicas
+    workers = f" of {n_workers} workers" if n_workers > 1 else ""
+    return (
+        f"{share.n_replicas} devices{workers}, {each} walkers on each; needs about {in_words(per_worker)} of memory"
+        f"{' per worker' if workers else ''}, of which {in_words(per_device)} per device"
+    )
