@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import tf_nqs
 from tf_nqs.commands.flags import Flag, Given, parse, switch_flag
-from tf_nqs.runtime.exit_status import exit_status_of
+from tf_nqs.runtime.cluster import has_joined
+from tf_nqs.runtime.exit_status import exit_status_of, leave
 from tf_nqs.runtime.terminal import printed_messages, say
 
 
@@ -63,7 +65,16 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
         with printed_messages(bool(given.settings.get("quiet"))):
             return command.work(given)
 
-    return exit_status_of(work, command.interrupted)
+    try:
+        status = exit_status_of(work, command.interrupted)
+    except Exception:
+        if has_joined():
+            traceback.print_exc()
+            leave(1)
+        raise
+    if status and has_joined():
+        leave(status)
+    return status
 
 
 def read(command: Command, argv: Sequence[str]) -> Given:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from tf_nqs.commands import command
 from tf_nqs.commands.command import Command
@@ -12,8 +14,9 @@ from tf_nqs.config import Settings, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
 from tf_nqs.config.settings import FIELDS, SECTION_OF
 from tf_nqs.config.shape import compiled_shape
-from tf_nqs.experiment.preflight import check_chain, config_of_run, open_run
+from tf_nqs.experiment.preflight import check_chain, check_run, config_of_run, open_run
 from tf_nqs.runtime import startup
+from tf_nqs.runtime.cluster import own_cluster
 from tf_nqs.runtime.exit_status import EXIT_STATUS, WorkFailedError
 from tf_nqs.runtime.terminal import printed_messages
 from tf_nqs.storage.run_folder import default_run_dir
@@ -44,6 +47,7 @@ MAIN_SETTINGS = (
     "seed",
     "run_dir",
     "quiet",
+    "strategy",
 )
 """Settings that the short help lists; the others have good defaults."""
 
@@ -61,7 +65,8 @@ def _flags() -> list[Flag]:
     )
     resume = (
         "Continue the run in --run_dir from its last checkpoint, with its own settings. Only iterations, time limits, "
-        "max_repairs, iterations_per_call, profile, quiet and the settings of evaluation and checkpoints may change."
+        "max_repairs, iterations_per_call, profile, quiet and the settings of evaluation, checkpoints and distribution "
+        "may change."
     )
     general = [Flag("config", config, CONFIG_ALLOWED, "general", str), switch_flag("resume", resume, "general")]
     return general + [setting_flag(name, section=SECTION_OF[name], several=True) for name in FIELDS]
@@ -78,22 +83,31 @@ def _train(given: Given) -> int | None:
         reason = startup.call_late("tf_nqs.studies.chain:run_chain", chain, resume=resume)
     else:
         settings = settings_from(config, overrides)
-        if settings.run.run_dir is None and not resume:
+        is_shared = settings.distribution.strategy == "multi_worker"  # whose workers must agree on one name
+        if settings.run.run_dir is None and not resume and not is_shared:
             settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})
-        folder = open_run(settings, resume)
-        with printed_messages(settings.run.quiet), folder.locked():
-            run = startup.call_with_tensorflow(
-                "tf_nqs.experiment.run:run_in",
-                folder,
-                settings,
-                resume=resume,
-                optimise_graphs=not settings.training.jit_compile,
-                shape=compiled_shape(settings),
-            )
-        reason = run.stop_reason
+        reason = _train_one(settings, resume)
     if reason == "failed":
         raise WorkFailedError("training failed, stop_explanation in the run folder's result.json says why")
     return EXIT_STATUS.get(reason)
+
+
+def _train_one(settings: Settings, resume: bool) -> str:
+    """Trains one run and returns its stop reason; with other workers, the chief opens the folder once all are there."""
+    options: dict[str, Any] = {"optimise_graphs": not settings.training.jit_compile, "shape": compiled_shape(settings)}
+    arguments: tuple[Any, ...] = (settings,)
+    with contextlib.ExitStack() as until_the_end:
+        if settings.distribution.strategy == "multi_worker":
+            check_run(settings, resume)
+            is_chief = own_cluster().is_chief
+            until_the_end.enter_context(printed_messages(settings.run.quiet or not is_chief))
+            target = "tf_nqs.experiment.run:run"
+        else:
+            folder = open_run(settings, resume)
+            until_the_end.enter_context(printed_messages(settings.run.quiet))
+            until_the_end.enter_context(folder.locked())
+            target, arguments = "tf_nqs.experiment.run:run_in", (folder, settings)
+        return startup.call_with_tensorflow(target, *arguments, resume=resume, **options).stop_reason
 
 
 COMMAND = Command(

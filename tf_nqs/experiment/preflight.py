@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import tf_nqs
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.chain import Chain
+from tf_nqs.config.distribution import check_divisible
+from tf_nqs.config.errors import must_be_given
 from tf_nqs.config.family import SCALES
 from tf_nqs.config.transfer import inputs_of_network, member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
@@ -24,11 +27,64 @@ def open_run(settings: Settings, resume: bool) -> RunFolder:
     Raises:
         SettingsError: it needs more memory than there is, its folder cannot be used, or `transfer_from` is no run.
     """
+    check_run(settings, resume)
+    return RunFolder.reopen(settings.run.run_dir) if resume else RunFolder.claim(settings.run.run_dir)
+
+
+def check_run(settings: Settings, resume: bool) -> None:
+    """Does the checks of `open_run` but for the folder, which the chief alone opens where several workers share a run.
+
+    Raises:
+        SettingsError: as `open_run`; or something is asked for that a run on several devices cannot do.
+    """
     check_training(settings)
-    if resume:
-        return RunFolder.reopen(settings.run.run_dir)
-    _check_source(settings)
-    return RunFolder.claim(settings.run.run_dir)
+    _check_strategy(settings)
+    if not resume:
+        _check_source(settings)
+
+
+def _check_strategy(settings: Settings) -> None:
+    """Refuses what a run on several devices, or on several machines, cannot do."""
+    strategy = settings.distribution.strategy
+    if strategy != "none" and settings.run.profile:
+        raise SettingsError(f"profile = true contradicts strategy = {strategy}: must be false, or strategy be none")
+    if strategy != "multi_worker":
+        return
+    if settings.run.run_dir is None:
+        raise must_be_given("run_dir", "with strategy = multi_worker a folder that all workers see")
+    if settings.evaluation.reference == "diffusion":
+        raise SettingsError(
+            "reference = diffusion contradicts strategy = multi_worker: must be another one; python -m tf_nqs.diffuse "
+            "computes it for the finished run"
+        )
+
+
+def check_spread(settings: Settings, n_replicas: int) -> None:
+    """Refuses walkers that cannot be spread over the replicas: those of a family in whole conditions.
+
+    Args:
+        settings: all settings.
+        n_replicas: devices of all workers together.
+
+    Raises:
+        SettingsError: there would be another number of them on some replica.
+    """
+    if settings.is_family:
+        check_divisible("n_conditions", settings.family.n_conditions, n_replicas)
+    else:
+        check_divisible("n_walkers", settings.sampling.n_walkers, n_replicas)
+
+
+def shared_text(settings: Settings, *others: Any) -> str:
+    """Returns what all workers of a run must have in common, as text.
+
+    Args:
+        settings: all settings; quiet may differ.
+        others: what else must be the same.
+    """
+    leaves = {name: value for name, value in settings.filled().model_dump().items() if name != "run"}
+    run = settings.run.model_dump(exclude={"quiet"})
+    return repr((tf_nqs.__version__, leaves, run, others))
 
 
 def check_chain(chain: Chain) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -28,15 +29,16 @@ from tf_nqs.experiment.contact_zones import check_contact_zones
 from tf_nqs.experiment.diffusion import reference_by_diffusion
 from tf_nqs.experiment.ending import closing_lines, closing_lines_of_family, find_other_states, judged
 from tf_nqs.experiment.fit import train
-from tf_nqs.experiment.opening import opening_lines, reference_line
-from tf_nqs.experiment.preflight import with_units_of_source
+from tf_nqs.experiment.opening import opening_lines, reference_line, spread_line
+from tf_nqs.experiment.preflight import check_spread, shared_text, with_units_of_source
 from tf_nqs.experiment.profiling import profile_run
 from tf_nqs.experiment.result import make_result
+from tf_nqs.experiment.share import Share
 from tf_nqs.experiment.start import Start, find_start
 from tf_nqs.experiment.transfer import freeze_equivariant_layers, save_walkers
 from tf_nqs.runtime.compilation_cache import publish
 from tf_nqs.runtime.live import clock_beside
-from tf_nqs.runtime.terminal import printed_messages
+from tf_nqs.runtime.strategy import Workers, joined
 from tf_nqs.storage.files import replace_text
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import RunFolder
@@ -61,9 +63,19 @@ def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = (), 
         TransferError: there is nothing in `transfer.transfer_from` that can be transferred.
         Terminated: a signal such as SIGTERM has ended training, after a checkpoint; a SystemExit.
     """
-    folder = RunFolder.reopen(settings.run.run_dir) if resume else RunFolder.claim(settings.run.run_dir)
-    with printed_messages(settings.run.quiet), folder.locked():
-        return run_in(folder, settings, callbacks, resume)
+    workers = joined(settings.distribution)
+    workers.check_same(shared_text(settings, resume))
+    with contextlib.ExitStack() as until_the_end:
+        until_the_end.enter_context(workers.messages(settings.run.quiet))
+
+        def opened() -> RunFolder:
+            folder = RunFolder.reopen(settings.run.run_dir) if resume else None
+            if workers.is_chief:
+                folder = folder or RunFolder.claim(settings.run.run_dir)
+                until_the_end.enter_context(folder.locked())
+            return folder or RunFolder(str(settings.run.run_dir))
+
+        return run_in(workers.prepared(opened), settings, callbacks, resume, workers)
 
 
 def run_in(
@@ -71,34 +83,47 @@ def run_in(
     settings: Settings,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     resume: bool = False,
+    workers: Workers | None = None,
 ) -> RunResult:
-    """Does the work of `run` in a folder that this process has locked."""
+    """Does the work of `run` in a folder that this process has locked, or the chief of its workers; it alone writes."""
     started = time.monotonic()
+    workers = workers or joined(settings.distribution)
+    check_spread(settings, workers.n_replicas)
     check_contact_zones(settings)
     settings = with_units_of_source(settings, resume)
     start = find_start(settings, folder) if resume else Start()
-    replace_text(folder.config, to_toml(settings.filled()))
-    vmc = _build(settings)
-    start = start.transferred(vmc, settings)
-    logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
-    reference = _warm_up(vmc, settings, start)
-    publish()
-    if not settings.is_family:
-        logger.info(reference_line(reference, settings))
-    training_started = time.monotonic()
-    convergence = train(vmc, settings, folder, reference, start, callbacks)
-    seconds_training = start.seconds + time.monotonic() - training_started
+    if workers.is_chief:
+        replace_text(folder.config, to_toml(settings.filled()))
+    with workers.scope():
+        vmc = _build(settings)
+        start = start.transferred(vmc, settings)
+        logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
+        if workers.strategy:
+            logger.info(spread_line(settings, Share(workers.n_replicas, workers.n_own_replicas)))
+        reference = _warm_up(vmc, settings, start, workers.is_chief)
+        publish()
+        if not settings.is_family:
+            logger.info(reference_line(reference, settings))
+        training_started = time.monotonic()
+        convergence = train(vmc, settings, folder, reference, start, callbacks)
+        seconds_training = start.seconds + time.monotonic() - training_started
 
-    save_weights(vmc.ansatz, folder.weights, int(vmc.iteration.numpy()))
+    if workers.is_chief:
+        save_weights(vmc.ansatz, folder.weights, int(vmc.iteration.numpy()))
     if settings.run.profile and vmc.stop_reason not in ("failed", "interrupted"):
         profile_run(vmc, folder, settings.title())
-    measurement = None if settings.is_family else _measure(vmc, settings)
-    if measurement is not None:
+    with workers.scope():
+        measurement = None if settings.is_family else _measure(vmc, settings)
+    if measurement is not None and workers.is_chief:
         save_walkers(vmc, folder)
         if settings.evaluation.reference == "diffusion":
             reference = reference_by_diffusion(vmc, settings, folder, measurement)
     seconds = seconds_training, start.seconds + time.monotonic() - started
-    return _write(make_result(settings, vmc, reference, measurement, convergence, *seconds), settings, folder)
+    result = make_result(settings, vmc, reference, measurement, convergence, *seconds)
+    if workers.is_chief:
+        result = _write(result, settings, folder)
+    workers.wait()
+    return result
 
 
 def _build(settings: Settings) -> VariationalMonteCarlo:
@@ -110,13 +135,13 @@ def _build(settings: Settings) -> VariationalMonteCarlo:
     return build_trainer(settings, build_system(settings), ansatz)
 
 
-def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start) -> Reference:
-    """Compiles; meanwhile prepares the start, and computes the reference, which it returns."""
+def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start, is_chief: bool) -> Reference:
+    """Compiles; meanwhile prepares the start, and computes the reference, which it returns: none but on the chief."""
     references = []
 
     def meanwhile() -> None:
         start.prepare(vmc, settings)
-        is_exact = settings.evaluation.reference in ("auto", "exact")
+        is_exact = is_chief and settings.evaluation.reference in ("auto", "exact")
         references.append(find_reference(settings) if is_exact else Reference(None, "none", None))
 
     with clock_beside("compiling ...", settings.run.quiet):
