@@ -10,13 +10,13 @@ import sys
 
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
-from tf_nqs.commands.flags import Flag, Given, setting_flag
+from tf_nqs.commands.flags import DISTRIBUTION, Flag, Given, setting_flag
 from tf_nqs.commands.member_flags import member_flags
 from tf_nqs.config.errors import must_be
 from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.run_folder import RunFolder
 
-SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet", *DISTRIBUTION)
 
 
 def _flags() -> list[Flag]:

@@ -10,10 +10,10 @@ import sys
 
 from tf_nqs.commands import command
 from tf_nqs.commands.finished_run import run_flags, work_on_run
-from tf_nqs.commands.flags import choice_flag
+from tf_nqs.commands.flags import DISTRIBUTION, choice_flag
 from tf_nqs.commands.several_members import several_member_flags, work_on_members
 
-SETTINGS = ("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+SETTINGS = ("evaluation_max_seconds", "reference_max_seconds", "seed", "quiet", *DISTRIBUTION)
 
 COMMAND = command.Command(
     name="tf-nqs-observe",

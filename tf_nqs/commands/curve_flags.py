@@ -7,14 +7,14 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag, switch_flag
+from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, choice_flag, setting_flag, switch_flag
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import must_be, must_be_given, shown
 from tf_nqs.config.family import VARIED
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.storage.run_folder import RunFolder, bears_mark
 
-SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet")
+SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet", *DISTRIBUTION)
 
 MARK = ".curve"
 """File that says that a folder is that of a curve."""
@@ -83,7 +83,7 @@ def curve_flags() -> list[Flag]:
         "wave function of the point, which takes at most evaluation_max_seconds again for each; or none. auto is the "
         "exact one, or else that in diffusion.json."
     )
-    defaults = {"quiet": "false"}
+    defaults = {"quiet": "false", "strategy": "none"}
     return [
         Flag("run_dirs", runs, _RUNS_ALLOWED, read=_names),
         Flag("output", output, _FOLDER_ALLOWED),
@@ -213,7 +213,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     file = None if references is None else Path(references).expanduser()
     if file is not None and not file.is_file():
         raise SettingsError(f"references = {shown(references)}: is no file")
-    overrides = {"quiet": False} | given.settings
+    overrides = NOT_OF_THE_RUN | given.settings
     reference = given.own.get("reference", "auto")
     _check_diffusion(reference, folder, "run_dir")
     request = FamilyCurveRequest(folder, tuple(places), overrides, reference, file)
@@ -229,7 +229,7 @@ def _runs_request(given: Given) -> CurveRequest:
         if places.count(place) > 1:
             raise SettingsError(f"run_dirs: {folder} is named more than once; must be {_RUNS_ALLOWED}")
     output = _usable(given.own["output"])
-    request = CurveRequest(folders, output, {"quiet": False} | given.settings, given.own.get("reference", "auto"))
+    request = CurveRequest(folders, output, NOT_OF_THE_RUN | given.settings, given.own.get("reference", "auto"))
     first = folders[0].settings.system
     for folder in folders:
         _check_diffusion(request.reference, folder, "run_dirs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import reference_of
 from tf_nqs.commands.opened_run import OpenedRun, open_run
 from tf_nqs.experiment import result as make_result
+from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import has_finite_parts
 from tf_nqs.runtime.exit_status import WorkFailedError
@@ -40,20 +42,35 @@ def evaluate_run(request: Request) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample has a finite energy.
     """
-    run, by_diffusion = open_run(request), read_diffusion(request.folder)
+    run = open_run(request)
+    with run.workers.messages(run.settings.run.quiet):
+        measurement, seconds = _measure(request, run)
+        if run.workers.is_chief:
+            _write(request, _evaluation(run, request, measurement, seconds))
+        run.workers.wait()
+    if not math.isfinite(measurement.energy):
+        raise WorkFailedError("no sample has a finite energy")
+
+
+def _measure(request: Request, run: OpenedRun) -> tuple[EnergyMeasurement, float]:
+    """Returns the measured energy, and the seconds that it took without compilation."""
     target, max_seconds = run.settings.evaluation.target_error, run.settings.evaluation.evaluation_max_seconds
     logger.info(f"measuring {request.subject()} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
-    warm_up_evaluation(run.vmc)
-    logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
-    started = time.monotonic()
 
     def report(estimate: Any) -> None:
         energy = format_with_error(estimate.mean, estimate.error)
         logger.info(f"{estimate.n_samples:,} samples  energy {energy}  error {estimate.error:.1e}, target {target:.1e}")
 
-    measurement = run.vmc.evaluate_energy(target, max_seconds, report=report)
-    evaluation = _evaluation(run, request, measurement, time.monotonic() - started)
-    if by_diffusion is not None:
+    with run.workers.scope():
+        warm_up_evaluation(run.vmc)
+        logger.info("burn-in, until the walkers are in equilibrium; it may take half of the time ...")
+        started = time.monotonic()
+        return run.vmc.evaluate_energy(target, max_seconds, report=report), time.monotonic() - started
+
+
+def _write(request: Request, evaluation: dict[str, Any]) -> None:
+    """Writes evaluation.json and prints the tables."""
+    if (by_diffusion := read_diffusion(request.folder)) is not None:
         evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
     with folder_errors("run_dir", request.folder.path):
@@ -62,8 +79,6 @@ def evaluate_run(request: Request) -> None:
     logger.info(_more(evaluation))
     for warning in evaluation["warnings"]:
         logger.info(f"warning: {warning}")
-    if evaluation["energy"] is None:
-        raise WorkFailedError("no sample has a finite energy")
 
 
 def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_nqs.commands.flags import Flag, Given, setting_flag
+from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, setting_flag
 from tf_nqs.commands.member_flags import Member, member_of, settings_of_member
-from tf_nqs.config import RunFolderError
+from tf_nqs.config import RunFolderError, Settings
+from tf_nqs.config.errors import shown
 from tf_nqs.config.shape import compiled_shape
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.runtime import startup
+from tf_nqs.runtime.cluster import own_cluster
 from tf_nqs.storage.files import folder_errors
 from tf_nqs.storage.run_folder import RunFolder
 
@@ -47,7 +49,7 @@ def run_dir_flag() -> Flag:
 
 def run_flags(settings: Iterable[str]) -> list[Flag]:
     """Returns `--run_dir`, and the flags of settings whose values may differ from those of the run."""
-    defaults = {"quiet": "false"}
+    defaults = {name: shown(value).strip("'") for name, value in NOT_OF_THE_RUN.items()}
     given = [setting_flag(name, default=defaults.get(name, "the run's own")) for name in settings]
     return [run_dir_flag(), *given]
 
@@ -76,15 +78,32 @@ def work_on_run(
         member = member_of(folder, given)
         folder = folder if member is None else folder.of_member(member.label)
         check(folder, given)
-        check_measurement(settings_of_member(folder.settings, member))
+        overrides = NOT_OF_THE_RUN | given.settings
+        settings = placed(folder.settings, overrides)
+        check_measurement(settings_of_member(settings, member))
         _ = folder.result_values  # refused if it cannot be used
         probe_folder(folder, subfolder(folder) if subfolder else None)
-        # Whether the training was quiet does not matter.
-        request = Request(folder, {"quiet": False} | given.settings, given.own, member)
+        request = Request(folder, overrides, given.own, member)
         with folder.locked_when_finished() if locks else contextlib.nullcontext():
-            startup.call_with_tensorflow(target, request, shape=compiled_shape(folder.settings))
+            startup.call_with_tensorflow(target, request, shape=compiled_shape(settings))
 
     return work
+
+
+def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Returns the settings of a finished run on the devices that a command asks for, wherever it was trained.
+
+    Args:
+        settings: of the run.
+        overrides: name -> value of the settings that differ from those of the run.
+
+    Raises:
+        SettingsError: several machines are asked for, but the environment describes no cluster that can be used.
+    """
+    if overrides["strategy"] == "multi_worker":
+        own_cluster()
+    given = {name: overrides[name] for name in DISTRIBUTION if name in overrides}
+    return settings.model_copy(update={"distribution": settings.distribution.model_copy(update=given)})
 
 
 def check_single_system(folder: RunFolder) -> None:

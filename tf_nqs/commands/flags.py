@@ -16,6 +16,12 @@ from tf_nqs.config.family import VARIED, several_allowed, values_from_text
 from tf_nqs.config.fields import checked_value, field_allowed, flag_forms, from_text
 from tf_nqs.config.settings import FIELDS
 
+NOT_OF_THE_RUN: dict[str, Any] = {"quiet": False, "strategy": "none"}
+"""Settings of a run that commands on the finished run do not follow -> what counts unless their flag is given."""
+
+DISTRIBUTION = ("strategy", "n_devices", "worker_timeout")
+"""Settings of commands that sample, which several devices or machines can do."""
+
 
 def _text(text: str) -> str:
     if not text:

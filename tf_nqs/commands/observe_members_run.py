@@ -7,7 +7,7 @@ import logging
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
 from tf_nqs.commands.observe_run import measure_and_write, say_written, warm_up_observables
-from tf_nqs.commands.opened_run import OpenedRun
+from tf_nqs.commands.opened_run import OpenedRun, workers_of
 from tf_nqs.commands.several_members import MembersRequest
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment.build import read_run
@@ -38,7 +38,9 @@ class MembersObserver:
         def override(member: Settings) -> Settings:
             return member.model_copy(update={"run": some.run, "evaluation": some.evaluation})
 
-        self._trainers = MemberTrainers(read_run(request.folder), override)
+        self.workers = workers_of(some, request.requests[0].own)
+        with self.workers.scope():
+            self._trainers = MemberTrainers(read_run(request.folder), override)
         self._orbitals: dict[int, Orbitals] = {}
 
     def __call__(self, request: Request) -> MemberSummary:
@@ -53,11 +55,13 @@ class MembersObserver:
         """
         settings = _settings(request)
         system, width = settings.system, settings.system.resolved()["interaction_range"]
-        vmc = self._trainers.at(system.n_particles, system.interaction_strength, width)
-        run = OpenedRun(settings, vmc, self._n_iterations)
+        with self.workers.scope():
+            vmc = self._trainers.at(system.n_particles, system.interaction_strength, width)
+        run = OpenedRun(settings, vmc, self._n_iterations, self.workers)
         if system.n_particles not in self._orbitals:
             warm_up_observables(run)
-            self._orbitals[system.n_particles] = compiled_orbitals(vmc)
+            with self.workers.scope():
+                self._orbitals[system.n_particles] = compiled_orbitals(vmc)
         try:
             found = measure_and_write(request, run, self._orbitals[system.n_particles])
         except WorkFailedError as error:
@@ -73,16 +77,19 @@ def observe_members(request: MembersRequest) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample of a member is finite.
     """
-    members = _observed(request)
-    with folder_errors("run_dir", request.folder.path):
-        plot_members(request.picture, members)
-    logger.info(members_table(members))
-    logger.info(f"written: {request.picture}")
-
-
-def _observed(request: MembersRequest) -> list[MemberSummary]:
-    """Measures all members; an interruption says of how many there are files already."""
     observe = MembersObserver(request)
+    with observe.workers.messages(_settings(request.requests[0]).run.quiet):
+        members = _observed(request, observe)
+        if observe.workers.is_chief:
+            with folder_errors("run_dir", request.folder.path):
+                plot_members(request.picture, members)
+        logger.info(members_table(members))
+        logger.info(f"written: {request.picture}")
+        observe.workers.wait()
+
+
+def _observed(request: MembersRequest, observe: MembersObserver) -> list[MemberSummary]:
+    """Measures all members; an interruption says of how many there are files already."""
     members: list[MemberSummary] = []
     max_seconds = _settings(request.requests[0]).evaluation.evaluation_max_seconds
     try:

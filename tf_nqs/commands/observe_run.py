@@ -60,20 +60,25 @@ def observe_run(request: Request) -> None:
     """
     run = open_run(request)
     max_seconds = run.settings.evaluation.evaluation_max_seconds
-    logger.info(f"measuring the observables of {request.subject()} for {max_seconds:g} seconds ...")
-    warm_up_observables(run)
-    found = measure_and_write(request, run)
-    logger.info(observables_table(found.observed, found.exact))
-    say_written(request, found)
+    with run.workers.messages(run.settings.run.quiet):
+        logger.info(f"measuring the observables of {request.subject()} for {max_seconds:g} seconds ...")
+        warm_up_observables(run)
+        found = measure_and_write(request, run)
+        logger.info(observables_table(found.observed, found.exact))
+        say_written(request, found)
+        run.workers.wait()
 
 
 def warm_up_observables(run: OpenedRun) -> None:
     """Traces and compiles sampling and energy of a run side by side; changes no state."""
-    warm_up(((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,))))
+    with run.workers.scope():
+        warm_up(
+            ((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,)))
+        )
 
 
 def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | None = None) -> ObservedRun:
-    """Measures the observables of a run, and writes file and plots into its folder.
+    """Measures the observables of a run, and writes file and plots into its folder; of several workers the chief does.
 
     Args:
         request: what was asked for.
@@ -85,14 +90,17 @@ def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | Non
         WorkFailedError: no sample is finite.
     """
     try:
-        observed = measure_observables(
-            run.vmc,
-            run.settings.evaluation.evaluation_max_seconds,
-            report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s"),
-            orbitals=orbitals,
-        )
+        with run.workers.scope():
+            observed = measure_observables(
+                run.vmc,
+                run.settings.evaluation.evaluation_max_seconds,
+                report=lambda samples, seconds: logger.info(f"{samples:,} samples in {seconds:.0f} s"),
+                orbitals=orbitals,
+            )
     except NothingMeasuredError as error:
         raise WorkFailedError(str(error)) from error
+    if not run.workers.is_chief:
+        return ObservedRun(observed, None, 0, "")
     exact, why_not = _exact(request, run, observed.x)
 
     def write(path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment import build as builders
+from tf_nqs.experiment.preflight import check_spread, shared_text
+from tf_nqs.runtime.strategy import Workers, joined
 from tf_nqs.storage.weights_file import iterations_of_run
 from tf_nqs.training import VariationalMonteCarlo
 
@@ -19,11 +22,13 @@ class OpenedRun(NamedTuple):
         settings: the run's own, overridden by those of the command line.
         vmc: a compiled trainer with the run's trained weights, and new walkers.
         n_iterations: number of training iterations behind the weights; None where no file says it.
+        workers: that measure it; the chief alone writes.
     """
 
     settings: Settings
     vmc: VariationalMonteCarlo
     n_iterations: int | None
+    workers: Workers
 
     def title(self) -> str:
         """Returns the headline of pictures: the system, and the iterations where they are known."""
@@ -37,9 +42,27 @@ def open_run(request: Request) -> OpenedRun:
     Raises:
         SettingsError: the folder holds no run that can be read.
     """
-    run = builders.read_run(request.folder)
-    if request.member is not None:
-        run = run.at(**request.member.values)
     settings = settings_of_member(settings_from(request.folder.config, request.overrides), request.member)
-    trainer = builders.build_trainer(settings, run.system, run.ansatz)
-    return OpenedRun(settings, trainer, iterations_of_run(request.folder))
+    workers = workers_of(settings, request.own)
+    with workers.scope():
+        run = builders.read_run(request.folder)
+        if request.member is not None:
+            run = run.at(**request.member.values)
+        trainer = builders.build_trainer(settings, run.system, run.ansatz)
+    return OpenedRun(settings, trainer, iterations_of_run(request.folder), workers)
+
+
+def workers_of(settings: Settings, own: Mapping[str, Any]) -> Workers:
+    """Returns the workers of a measurement, who have been asked for the same.
+
+    Args:
+        settings: of what is measured.
+        own: name -> value of the command's own flags.
+
+    Raises:
+        SettingsError: there are none, the walkers cannot be spread over them, or they have been asked for other things.
+    """
+    workers = joined(settings.distribution)
+    workers.check_same(shared_text(settings, own))
+    check_spread(settings, workers.n_replicas)
+    return workers

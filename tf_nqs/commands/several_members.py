@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.commands.curve_flags import read_range
-from tf_nqs.commands.finished_run import Request, probe_folder
-from tf_nqs.commands.flags import Flag, Given
+from tf_nqs.commands.finished_run import Request, placed, probe_folder
+from tf_nqs.commands.flags import NOT_OF_THE_RUN, Flag, Given
 from tf_nqs.commands.member_flags import member_flags, member_of, settings_of_member
 from tf_nqs.config import SettingsError
 from tf_nqs.config.family import VARIED
@@ -78,7 +78,8 @@ def work_on_members(target: str, of_one: Callable[[Given], None]) -> Callable[[G
             of_one(given)
             return
         request = request_of(given)
-        startup.call_with_tensorflow(target, request, shape=compiled_shape(request.folder.settings))
+        settings = placed(request.folder.settings, request.requests[0].overrides)
+        startup.call_with_tensorflow(target, request, shape=compiled_shape(settings))
 
     return work
 
@@ -94,13 +95,13 @@ def request_of(given: Given) -> MembersRequest:
     varying = [name for name in VARIED[1:] if len(asked.get(name, ())) > 1]
     if len(varying) > 1:
         raise SettingsError(f"{' and '.join(varying)}: only one of them may vary in a picture; the other is one number")
-    overrides, requests, systems = {"quiet": False} | given.settings, [], []
+    overrides, requests, systems = NOT_OF_THE_RUN | given.settings, [], []
     for values in itertools.product(*asked.values()):
         own = given.own | dict(zip(asked, values, strict=True))
         member = member_of(folder, given._replace(own=own))
         if member is None:  # refused by member_of, as flags of a member were given
             raise SettingsError(f"{folder}: is the run of a single system")
-        settings = settings_of_member(folder.settings, member)
+        settings = settings_of_member(placed(folder.settings, overrides), member)
         check_measurement(settings)
         own_files = folder.of_member(member.label)
         probe_folder(own_files, own_files.observable_plots)
