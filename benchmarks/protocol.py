@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,13 +52,15 @@ class Peer:
     Args:
         module: module that `python -m` runs.
         arguments: arguments of the command line.
+        environment: variable -> value, beside those of this process.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()):
+    def __init__(self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None):
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=_REPOSITORY,
+            env=os.environ | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
