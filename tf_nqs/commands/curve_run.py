@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -10,13 +13,16 @@ from tf_nqs.commands.curve_flags import MARK, CurveRequest
 from tf_nqs.commands.curve_source import Source, digest_of_weights
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import diffused_earlier, reference_of
+from tf_nqs.commands.opened_run import workers_of
 from tf_nqs.config import Settings
 from tf_nqs.experiment.build import Run, build_trainer, read_run
 from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.runtime.strategy import Workers
 from tf_nqs.storage.folder_of_several import lock_folder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.curve.folder import CurveFolder
-from tf_nqs.studies.curve.making import MadeCurves, make_curves
+from tf_nqs.studies.curve.making import MadeCurves, make_curves, measure_with_chief
+from tf_nqs.studies.curve.points import PointSource
 from tf_nqs.studies.curve.report import curve_tables, findings, warnings
 
 logger = logging.getLogger(__name__)
@@ -58,15 +64,47 @@ def curve_of_runs(request: CurveRequest) -> None:
         SettingsError: a run cannot be read, or the folder cannot be written.
         WorkFailedError: a run has no finite energy.
     """
-    sources = [
-        source_of_run(folder, read_run(folder), request.settings(folder), request.reference)
-        for folder in request.folders
-    ]
-    title = _title([request.settings(folder).system.title() for folder in request.folders])
-    with lock_folder(request.output, MARK, setting="output"):
-        folder = CurveFolder(request.output)
-        made = make_curves(sources, folder, title)
-    say_curves(made, folder)
+    settings = [request.settings(folder) for folder in request.folders]
+    workers = workers_of(settings, ([str(folder) for folder in request.folders], request.reference))
+    with workers.messages(settings[0].run.quiet):
+        with workers.scope():
+            sources = [
+                source_of_run(folder, read_run(folder), one, request.reference)
+                for folder, one in zip(request.folders, settings, strict=True)
+            ]
+        title, folder = _title([one.system.title() for one in settings]), CurveFolder(request.output)
+        make_and_say(sources, folder, title, workers, lambda: lock_folder(request.output, MARK, setting="output"))
+
+
+def make_and_say(
+    sources: Sequence[PointSource],
+    folder: CurveFolder,
+    title: str,
+    workers: Workers,
+    locked: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Makes a curve and prints its tables; the chief locks the folder and writes.
+
+    Args:
+        sources: of the points.
+        folder: of the files.
+        title: headline of the picture.
+        workers: that measure the points.
+        locked: returns what locks the folder.
+
+    Raises:
+        SettingsError: the folder cannot be written.
+        WorkFailedError: a point has no finite energy.
+    """
+    with contextlib.ExitStack() as until_the_end:
+        if workers.is_chief:
+            workers.prepared(lambda: until_the_end.enter_context(locked()))
+            made = make_curves(sources, folder, title, workers)
+            say_curves(made, folder)
+        else:
+            workers.prepared(lambda: None)
+            measure_with_chief(sources, folder, workers)
+        workers.wait()
 
 
 def _title(titles: list[str]) -> str:

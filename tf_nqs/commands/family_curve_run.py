@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 
 from tf_nqs.commands.curve_flags import FamilyCurveRequest
-from tf_nqs.commands.curve_run import say_curves
+from tf_nqs.commands.curve_run import make_and_say
 from tf_nqs.commands.curve_source import NO_REFERENCE, Source, digest_of_weights
+from tf_nqs.commands.opened_run import workers_of
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import brief
 from tf_nqs.config.members import member_label
@@ -16,7 +17,6 @@ from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import Run, find_reference, read_run
 from tf_nqs.experiment.members import MemberTrainers
 from tf_nqs.studies.curve.folder import CurveFolder
-from tf_nqs.studies.curve.making import make_curves
 
 Place = tuple[int, float, float | None]
 
@@ -55,27 +55,24 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
         SettingsError: the run or the file of references cannot be read, or the folder cannot be written.
         WorkFailedError: a member has no finite energy.
     """
-    run = read_run(request.folder)
-    known = _references(request)
-    digest = digest_of_weights(run)
     settings = {place: request.settings(place) for place in request.places}
-    overrides = {"run", "evaluation"}
     some = settings[request.places[0]]
+    workers = workers_of([*settings.values()], (str(request.folder), request.reference))
 
     def override(member: Settings) -> Settings:
-        return member.model_copy(update={section: getattr(some, section) for section in overrides})
+        return member.model_copy(update={section: getattr(some, section) for section in ("run", "evaluation")})
 
-    trainers = MemberTrainers(run, override)
-    sources = [
-        source_of_member(
-            place, run, trainers, settings[place], digest, request.reference, known.get(place, NO_REFERENCE)
-        )
-        for place in request.places
-    ]
-    folder = CurveFolder(request.folder.path)
-    with request.folder.locked_when_finished():
-        made = make_curves(sources, folder, run.settings.title())
-    say_curves(made, folder)
+    with workers.messages(some.run.quiet):
+        run, known = read_run(request.folder), _references(request)
+        digest, trainers = digest_of_weights(run), MemberTrainers(run, override)
+        sources = [
+            source_of_member(
+                place, run, trainers, settings[place], digest, request.reference, known.get(place, NO_REFERENCE)
+            )
+            for place in request.places
+        ]
+        folder = CurveFolder(request.folder.path)
+        make_and_say(sources, folder, run.settings.title(), workers, request.folder.locked_when_finished)
 
 
 def _references(request: FamilyCurveRequest) -> dict[Place, Reference]:

@@ -38,7 +38,7 @@ class MembersObserver:
         def override(member: Settings) -> Settings:
             return member.model_copy(update={"run": some.run, "evaluation": some.evaluation})
 
-        self.workers = workers_of(some, request.requests[0].own)
+        self.workers = workers_of([_settings(one) for one in request.requests], request.requests[0].own)
         with self.workers.scope():
             self._trainers = MemberTrainers(read_run(request.folder), override)
         self._orbitals: dict[int, Orbitals] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
@@ -43,7 +43,7 @@ def open_run(request: Request) -> OpenedRun:
         SettingsError: the folder holds no run that can be read.
     """
     settings = settings_of_member(settings_from(request.folder.config, request.overrides), request.member)
-    workers = workers_of(settings, request.own)
+    workers = workers_of([settings], request.own)
     with workers.scope():
         run = builders.read_run(request.folder)
         if request.member is not None:
@@ -52,17 +52,18 @@ def open_run(request: Request) -> OpenedRun:
     return OpenedRun(settings, trainer, iterations_of_run(request.folder), workers)
 
 
-def workers_of(settings: Settings, own: Mapping[str, Any]) -> Workers:
+def workers_of(settings: Sequence[Settings], own: object) -> Workers:
     """Returns the workers of a measurement, who have been asked for the same.
 
     Args:
-        settings: of what is measured.
-        own: name -> value of the command's own flags.
+        settings: of all that is measured; the first ones say where.
+        own: what else was asked for.
 
     Raises:
         SettingsError: there are none, the walkers cannot be spread over them, or they have been asked for other things.
     """
-    workers = joined(settings.distribution)
-    workers.check_same(shared_text(settings, own))
-    check_spread(settings, workers.n_replicas)
+    workers = joined(settings[0].distribution)
+    workers.check_same(repr([shared_text(one, own) for one in settings]))
+    for one in settings:
+        check_spread(one, workers.n_replicas)
     return workers

@@ -11,6 +11,7 @@ import numpy as np
 
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.runtime.live import duration
+from tf_nqs.runtime.strategy import Workers
 from tf_nqs.studies.curve.curves import Curve, Difference, curves_of, differences, neighbours
 from tf_nqs.studies.curve.folder import (
     CurveFolder,
@@ -43,7 +44,9 @@ class MadeCurves(NamedTuple):
     differences: list[Difference]
 
 
-def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str) -> MadeCurves:
+def make_curves(
+    sources: Sequence[PointSource], folder: CurveFolder, title: str, workers: Workers | None = None
+) -> MadeCurves:
     """Measures the points that were not measured before, and writes curve.csv and curve.png.
 
     Every point is kept in a file as soon as it is measured, so that the same call goes on after an interruption.
@@ -52,11 +55,14 @@ def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str)
         sources: where the points come from; their names differ.
         folder: of the files; it exists.
         title: headline of the picture.
+        workers: that measure the points; this process is their chief, the others call `measure_with_chief`.
 
     Raises:
         OSError: a file cannot be written.
         RunFolderError: a file of an earlier call cannot be read.
     """
+    workers = workers or Workers()
+    workers.wait()  # the others look first at what there is
     folder.points.mkdir(exist_ok=True)
     n_measured = sum(folder.point(source.identity).exists() for source in sources)
     if n_measured:
@@ -64,7 +70,7 @@ def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str)
     points, n_left, spent = [], sum(not _is_known(source, folder) for source in sources), []
     for number, source in enumerate(sources, start=1):
         started, is_new = time.monotonic(), not _is_known(source, folder)
-        points.append(_point(source, folder))
+        points.append(_point(source, folder, workers))
         if is_new:
             spent.append(time.monotonic() - started)
             left = duration(float(np.mean(spent)) * (n_left - len(spent)))
@@ -83,6 +89,26 @@ def make_curves(sources: Sequence[PointSource], folder: CurveFolder, title: str)
     return MadeCurves(curves, susceptibilities, found)
 
 
+def measure_with_chief(sources: Sequence[PointSource], folder: CurveFolder, workers: Workers) -> None:
+    """Measures with the chief the points that were not measured before; it writes what comes out.
+
+    Args:
+        sources: those of the chief.
+        folder: of the chief's files.
+        workers: this process and the others.
+    """
+    missing = [source for source in sources if not folder.point(source.identity).exists()]
+    workers.wait()
+    for source in missing:
+        _measured(source, workers)
+
+
+def _measured(source: PointSource, workers: Workers) -> tuple[CurvePoint, np.ndarray]:
+    target, seconds = source.target_error, source.max_seconds
+    with workers.scope():
+        return measure_point(source.trainer(), source.name, source.system, target, seconds, _report(target))
+
+
 def _is_known(source: PointSource, folder: CurveFolder) -> bool:
     """Whether a point was measured earlier, and compared with the reference that is wanted now."""
     stored = read_point(folder.point(source.identity))
@@ -96,7 +122,7 @@ def _in_words(point: CurvePoint) -> str:
     return f"energy {energy}, off by {format_with_error(*point.deviation)}"
 
 
-def _point(source: PointSource, folder: CurveFolder) -> CurvePoint:
+def _point(source: PointSource, folder: CurveFolder, workers: Workers) -> CurvePoint:
     """Returns the point of a source, measured now or earlier, and keeps it."""
     file = folder.point(source.identity)
     stored = read_point(file)
@@ -105,7 +131,7 @@ def _point(source: PointSource, folder: CurveFolder) -> CurvePoint:
     if stored is None:
         target, seconds = source.target_error, source.max_seconds
         logger.info(f"measuring {source.name} until the error is {target:g} ħω, at most {seconds:g} seconds ...")
-        point, positions = measure_point(source.trainer(), source.name, source.system, target, seconds, _report(target))
+        point, positions = _measured(source, workers)
         stored = StoredPoint(point, positions, {})
         write_point(file, stored)  # its reference may take longer than its energy
     reference = source.reference(stored.positions)
