@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,18 +177,20 @@ def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, pati
     return Ending(status, seconds, lines, iterations, n_workers, _continue(folder, timeout, n_workers, patience))
 
 
-def started(arguments: list[str], logs: list[Path], environment: dict[str, str]) -> list[subprocess.Popen]:
-    """Starts workers, each with files for what it prints and for its errors."""
+def started(
+    arguments: list[str], logs: list[Path], environment: dict[str, str], own: Sequence[Sequence[str]] = ((), ())
+) -> list[subprocess.Popen]:
+    """Starts workers, each with files for what it prints and for its errors, and with arguments of its own."""
     addresses = [f"localhost:{port}" for port in free_ports(len(logs))]
     workers = []
     for index, log in enumerate(logs):
-        own = environment | {"TF_CONFIG": place_of(index, addresses)}
+        place = environment | {"TF_CONFIG": place_of(index, addresses)}
         with open(log, "wb") as output, open(log.with_suffix(".err"), "wb") as errors:
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, *arguments, "--strategy=multi_worker"],
+                    [sys.executable, *arguments, "--strategy=multi_worker", *own[index]],
                     cwd=_REPOSITORY,
-                    env=os.environ | own,
+                    env=os.environ | place,
                     stdout=output,
                     stderr=errors,
                 )

@@ -7,6 +7,9 @@ import json
 import math
 import re
 import runpy
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +107,54 @@ def test_elsewhere():
     assert np.isfinite(energies).all() and len(energies) == 1000
 
 
+def run_script(*arguments):
+    """Runs Python in the root of the repository; nothing may be written to standard error."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_several_workers(tmp_path):
+    workers, folder = ["examples/several_workers.py", "2"], tmp_path / "shared"
+    sizes = ["--n_particles=2", "--interaction_strength=10", "--n_features=16", "--n_walkers=256", "--iterations=60"]
+    brief = ["--nojit_compile", "--target_error=0.02"]
+    printed = run_script(*workers, "train.py", *sizes, *brief, f"--run_dir={folder}")
+    assert printed.count(f"results go to {folder}") == 1  # the chief alone prints
+    assert "2 devices of 2 workers, 128 walkers on each" in printed
+    run_script(*workers, "-m", "tf_nqs.evaluate", f"--run_dir={folder}", "--target_error=0.01")
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    assert_near(types.SimpleNamespace(**evaluation), EXACT_PAIR)
+
+
+SEARCH = """
+n_particles = 2
+interaction_strength = 10.0
+n_features = 8
+n_walkers = 64
+jit_compile = false
+target_error = 0.1
+[search]
+tuner = "random"
+max_trials = 3
+seconds_per_trial = 1.0
+[search.space]
+n_layers = {choices = [1, 2, 3]}
+"""
+
+
+def test_search_workers(tmp_path):
+    config, folder = tmp_path / "search.toml", tmp_path / "search"
+    config.write_text(SEARCH, encoding="utf-8")
+    run_script("examples/search_workers.py", "2", f"--config={config}", f"--run_dir={folder}")
+    assert len((folder / "trials.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
+    assert (folder / "best.toml").is_file()
+
+
 def test_every_example_is_a_recipe_and_tested():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     assert names >= DEMANDED
-    recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    pages = ("recipes", "distribution")
+    recipes = "".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") for page in pages)
     assert {name for name in names if f"../examples/{name}.py" in recipes} == names
     assert {f"test_{name}" for name in names} <= globals().keys()
 
