@@ -211,3 +211,8 @@ def test_the_line_about_devices():
     assert line.startswith("4 devices of 2 workers, 256 walkers on each; needs about ")
     assert "of memory per worker, of which " in line and line.endswith("MiB per device")
     assert spread_line(settings, Share(2, 2)).startswith("2 devices, 512 walkers on each")
+
+
+def test_memory_in_words():
+    words = [memory_request.in_words(mebibytes * 2**20) for mebibytes in (1.18, 1001, 1024, 2500 * 1024)]
+    assert words == ["1.18 MiB", "1001 MiB", "1 GiB", "2.44 TiB"]

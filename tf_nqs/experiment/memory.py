@@ -289,4 +289,4 @@ def in_words(n_bytes: float) -> str:
     value, units = n_bytes / 2**20, ["MiB", "GiB", "TiB", "PiB", "EiB"]
     while value >= 1024 and len(units) > 1:
         value, units = value / 1024, units[1:]
-    return f"{value:.3g} {units[0]}"
+    return f"{value:.0f} {units[0]}" if value >= 1000 else f"{value:.3g} {units[0]}"
