@@ -62,7 +62,8 @@ class RunLog(IterationCallback):
         self._last = 0
 
     def begin(self, state: dict[str, Any] | None) -> None:
-        iteration = int(getattr(self.model, "iteration", 0))
+        variable = getattr(self.model, "iteration", None)
+        iteration = 0 if variable is None else int(variable.numpy())
         self._events = Events(self.folder, self.reference_energy, self.settings, iteration)
         file = open(RunFolder(self.folder).metrics, "w" if state is None else "a", newline="", encoding="utf-8")
         self._file, self._writer = file, csv.writer(file)

@@ -100,7 +100,7 @@ def run_in(
         logger.info("\n".join(opening_lines(settings, vmc.ansatz, folder)))
         if workers.strategy:
             logger.info(spread_line(settings, Share(workers.n_replicas, workers.n_own_replicas)))
-        reference = _warm_up(vmc, settings, start, workers.is_chief)
+        reference = _warm_up(vmc, settings, start, workers)
         publish()
         if not settings.is_family:
             logger.info(reference_line(reference, settings))
@@ -135,16 +135,16 @@ def _build(settings: Settings) -> VariationalMonteCarlo:
     return build_trainer(settings, build_system(settings), ansatz)
 
 
-def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start, is_chief: bool) -> Reference:
+def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start, workers: Workers) -> Reference:
     """Compiles; meanwhile prepares the start, and computes the reference, which it returns: none but on the chief."""
     references = []
 
     def meanwhile() -> None:
         start.prepare(vmc, settings)
-        is_exact = is_chief and settings.evaluation.reference in ("auto", "exact")
+        is_exact = workers.is_chief and settings.evaluation.reference in ("auto", "exact")
         references.append(find_reference(settings) if is_exact else Reference(None, "none", None))
 
-    with clock_beside("compiling ...", settings.run.quiet):
+    with clock_beside("compiling ...", settings.run.quiet or not workers.is_chief):
         vmc.warm_up(meanwhile)
     return references[0]
 
