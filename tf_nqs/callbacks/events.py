@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,33 @@ def write_measured(folder: Path, iteration: int, energy: float | None, energy_er
             if energy_error is not None:
                 tf.summary.scalar(tag("energy_error"), energy_error)
         writer.close()
+
+
+def forget_events(folder: Path, last_iteration: int) -> None:
+    """Lets TensorBoard forget what a training has written after an iteration, which it is resumed from.
+
+    Files of events are never changed. One more file, which TensorBoard reads behind those that there are, says from
+    which step on they do not count.
+
+    Args:
+        folder: of the run.
+        last_iteration: the last one that stays.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    now, log = time.time(), tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    start = tf.compat.v1.Event(wall_time=now, step=last_iteration + 1, session_log=log)
+    # TensorBoard takes the first start for the beginning of the training, and forgets at later ones.
+    events = tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"), start, start
+    place = RunFolder(folder).events
+    for name in ("", REFERENCE_FOLDER, CONDITIONS_FOLDER, MEASURED_FOLDER):
+        files = sorted((place / name).glob("events.out.tfevents.*"))
+        if not files:
+            continue
+        with _telling_what_failed(), tf.io.TFRecordWriter(f"{files[-1]}.resumed") as writer:
+            for event in events:
+                writer.write(event.SerializeToString())
 
 
 def _as_code(text: str) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from tf_nqs.callbacks.events import forget_events
 from tf_nqs.callbacks.run_log import METRICS_COLUMNS
 from tf_nqs.storage.files import replace_file
 from tf_nqs.storage.outdated import put_away_results
@@ -31,6 +32,7 @@ def clear_what_follows(folder: RunFolder, iteration: int, is_over: bool) -> None
     if n_rows < iteration:
         logger.info(f"{folder.metrics.name} lacks {iteration - n_rows} of the first {iteration} iterations")
     if not is_over:
+        forget_events(folder.path, iteration)
         put_away_results(folder)
 
 
