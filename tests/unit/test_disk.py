@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 
 import pytest
 import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.storage.files import folder_errors, replace_file, replace_text
+from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_file, replace_text
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -73,3 +74,25 @@ def test_an_error_before_the_first_byte_is_the_one_that_is_told(tmp_path):
 
     with pytest.raises(OSError, match="No space left on device"):
         replace_file(tmp_path / "nowhere" / "result.json", full)
+
+
+def test_files_of_the_same_names_are_written_one_after_the_other(tmp_path):
+    """Two at a time would write the same unfinished file, and the slower one would find it gone."""
+    begun, other = threading.Event(), tmp_path / "other"
+    other.mkdir()
+
+    def write_after_another():
+        with one_at_a_time(other):
+            begun.set()
+        with one_at_a_time(tmp_path):
+            replace_text(tmp_path / "file", "second")
+
+    with one_at_a_time(tmp_path):
+        thread = threading.Thread(target=write_after_another)
+        thread.start()
+        assert begun.wait(60)  # another folder is not waited for
+        replace_text(tmp_path / "file", "first")
+        assert (tmp_path / "file").read_text() == "first"
+    thread.join(60)
+    assert (tmp_path / "file").read_text() == "second"
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "other"}

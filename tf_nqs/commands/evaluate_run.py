@@ -21,7 +21,7 @@ from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import has_finite_parts
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.diffusion_result import read_diffusion
-from tf_nqs.storage.files import folder_errors, replace_text
+from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_text
 from tf_nqs.storage.result import RunResult
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _write(request: Request, evaluation: dict[str, Any]) -> None:
     if (by_diffusion := read_diffusion(request.folder)) is not None:
         evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
-    with folder_errors("run_dir", request.folder.path):
+    with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
         replace_text(request.folder.evaluation, text)
     logger.info(result_table(evaluation))
     logger.info(_more(evaluation))

@@ -18,7 +18,7 @@ from tf_nqs.observables.members import MemberSummary, members_table, summary_of
 from tf_nqs.observables.members_plot import plot_members
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.runtime.signals import Terminated
-from tf_nqs.storage.files import folder_errors
+from tf_nqs.storage.files import folder_errors, one_at_a_time
 from tf_nqs.storage.weights_file import iterations_of_run
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def observe_members(request: MembersRequest) -> None:
     with observe.workers.messages(_settings(request.requests[0]).run.quiet):
         members = _observed(request, observe)
         if observe.workers.is_chief:
-            with folder_errors("run_dir", request.folder.path):
+            with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
                 plot_members(request.picture, members)
         logger.info(members_table(members))
         logger.info(f"written: {request.picture}")

@@ -24,7 +24,7 @@ from tf_nqs.observables import (
 )
 from tf_nqs.observables.measure import Orbitals
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import folder_errors, replace_file
+from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | Non
                 entries["n_iterations"] = np.array(run.n_iterations)
             np.savez_compressed(file, **entries)
 
-    with folder_errors("run_dir", request.folder.path):
+    with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
         replace_file(request.folder.observables, write)
         folder, file_format = request.folder.observable_plots, request.own.get("format", "png")
         paths = plots.plot_observables(observed, exact, folder, run.title(), file_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -76,6 +77,24 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         with contextlib.suppress(OSError):  # half a file should not take the little room that there is
             unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block of the same folder.
+
+    For the moment in which a command writes: a measurement in the same folder at the same time has files of the same
+    names. The whole files of the last one stay.
+
+    Args:
+        folder: exists. Nothing is written into it.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def replace_text(path: Path, text: str) -> None:
