@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -41,13 +40,7 @@ def free_fermions(positions: Tensor) -> SignedLog:
     return SignedLog(psi.sign, psi.log_abs_psi - 0.5 * math.lgamma(n_particles + 1))
 
 
-def sample_free_fermions(
-    seed: Tensor,
-    n_walkers: int,
-    n_particles: int,
-    dtype: str = defaults.DTYPE,
-    own: Callable[[Tensor], Tensor] = lambda rows: rows,
-) -> Tensor:
+def sample_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: str = defaults.DTYPE) -> Tensor:
     """Returns independent samples of |Psi|^2 of `free_fermions`, exact ones: no Markov chain, no burn-in.
 
     |Psi|^2 is the density of the eigenvalues of random Hermitian matrices with density exp(-trace H^2) (Gaussian
@@ -58,7 +51,6 @@ def sample_free_fermions(
         n_walkers: number of samples.
         n_particles: number of particles A.
         dtype: "float32" or "float64".
-        own: takes rows of tensors (n_walkers, ...), the samples that are wanted.
 
     Returns:
         Positions in a_ho, shape (n_walkers, n_particles), the particles of each walker in random order.
@@ -67,9 +59,18 @@ def sample_free_fermions(
     """
     draw, order = tf.unstack(tf.random.split(seed, 2))
     parts = tf.random.stateless_normal((2, n_walkers, n_particles, n_particles), draw, dtype=dtype)
-    matrices = tf.complex(*map(own, tf.unstack(parts / 2)))
+    return free_fermions_of(parts, tf.random.stateless_uniform((n_walkers, n_particles), order))
+
+
+def free_fermions_of(parts: Tensor, keys: Tensor) -> Tensor:
+    """Returns the samples that `sample_free_fermions` makes of random numbers.
+
+    Args:
+        parts: N(0, 1) numbers, shape (2, n_walkers, n_particles, n_particles).
+        keys: the particles of each walker stand in their order, shape (n_walkers, n_particles).
+    """
+    matrices = tf.complex(*tf.unstack(parts / 2))
     ascending = tf.math.real(tf.linalg.eigvalsh((matrices + tf.linalg.adjoint(matrices)) / 2**0.5))
-    keys = own(tf.random.stateless_uniform((n_walkers, n_particles), order))
     return tf.gather(ascending, tf.argsort(keys, axis=1), axis=1, batch_dims=1)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_nqs.physics.oscillator import sample_free_fermions
+from tf_nqs.execution.own_rows import OwnRows
+from tf_nqs.physics.oscillator import free_fermions_of, sample_free_fermions
 from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import LogAbsPsi, Tensor
 
@@ -15,13 +14,7 @@ DILATIONS = (0.6, 1.0, 1.6)
 """Free fermions are dilated by one of these: an attraction makes the cloud smaller, a repulsion larger."""
 
 
-def propose(
-    seed: Tensor,
-    n_walkers: int,
-    n_particles: int,
-    dtype: str,
-    own: Callable[[Tensor], Tensor] = lambda rows: rows,
-) -> Tensor:
+def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows | None = None) -> Tensor:
     """Returns independent positions of density q: free fermions dilated by one of `DILATIONS`.
 
     Args:
@@ -29,7 +22,7 @@ def propose(
         n_walkers: number of walkers.
         n_particles: number of particles A.
         dtype: "float32" or "float64".
-        own: takes rows of tensors (n_walkers, ...), the positions that are wanted.
+        own: which of these positions are wanted; None for all.
 
     Returns:
         Shape (n_walkers, n_particles), in a_ho.
@@ -37,7 +30,17 @@ def propose(
     draw, choice = tf.unstack(tf.random.split(seed, 2))
     index = tf.random.stateless_uniform((n_walkers,), choice, 0, len(DILATIONS), tf.int32)
     dilation = tf.gather(tf.constant(DILATIONS, dtype), index)
-    return own(dilation)[:, None] * sample_free_fermions(draw, n_walkers, n_particles, dtype, own)
+    if own is None:
+        return dilation[:, None] * sample_free_fermions(draw, n_walkers, n_particles, dtype)
+    return own.of(dilation)[:, None] * _own_free_fermions(draw, n_walkers, n_particles, dtype, own)
+
+
+def _own_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows) -> Tensor:
+    """Returns some rows of what `sample_free_fermions` returns."""
+    draw, order = tf.unstack(tf.random.split(seed, 2))
+    shape = (n_walkers, n_particles, n_particles)
+    parts = tf.stack([own.normal(shape, draw, dtype, block) for block in range(2)])
+    return free_fermions_of(parts, own.uniform((n_walkers, n_particles), order))
 
 
 def log_density(positions: Tensor) -> Tensor:

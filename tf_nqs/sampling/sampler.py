@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_nqs import defaults
+from tf_nqs.execution.own_rows import OwnRows
 from tf_nqs.sampling.global_moves import global_move, propose
 from tf_nqs.sampling.sampling_call import Sample, sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
@@ -139,9 +140,7 @@ class Sampler(abc.ABC):
         """Returns what a global move proposes, shape (n_walkers, n_particles); None for a sampler without."""
         return propose(seed, n_walkers, n_particles, dtype) if self.global_moves else None
 
-    def own_candidates(
-        self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: Callable[[Tensor], Tensor]
-    ) -> Tensor | None:
+    def own_candidates(self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows) -> Tensor | None:
         """Returns some rows of what `candidates` returns, without the work for the others.
 
         Args:
@@ -149,12 +148,12 @@ class Sampler(abc.ABC):
             n_walkers: number of all walkers.
             n_particles: number of particles A.
             dtype: "float32" or "float64".
-            own: takes the rows of a tensor (n_walkers, ...).
+            own: which rows.
         """
         if type(self).candidates is Sampler.candidates and self.global_moves:
             return propose(seed, n_walkers, n_particles, dtype, own)
         candidates = self.candidates(seed, n_walkers, n_particles, dtype)
-        return None if candidates is None else own(candidates)
+        return None if candidates is None else own.of(candidates)
 
     def walk(
         self,

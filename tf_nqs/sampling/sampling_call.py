@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import tensorflow as tf
 
 from tf_nqs.execution.chunks import in_parts, n_parts
+from tf_nqs.execution.own_rows import OwnRows
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
@@ -95,7 +96,7 @@ def drawn(
     dtype: str,
     n_steps: int | Tensor,
     parameters: Parameters,
-    own: Callable[[Tensor], Tensor] | None = None,
+    own: OwnRows | None = None,
 ) -> Draw:
     """Draws the random numbers of a sampling call, those of all walkers or some of them.
 
@@ -105,16 +106,17 @@ def drawn(
         dtype: floating-point type of the steps.
         n_steps: number of steps.
         parameters: of the walkers' systems.
-        own: takes rows of a tensor (n_walkers, ...) or (n_parts, ...), those of some parts; None for all.
+        own: which walkers, those of some parts; None for all.
     """
-    some = own or (lambda rows: rows)
+    some = own.of if own else lambda rows: rows
     n_walkers, n_particles = walkers.positions.shape
     number = 1 if n_walkers is None else n_parts(n_walkers)
     n_walkers = tf.shape(walkers.positions)[0] if n_walkers is None else n_walkers
     next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(walkers.seed, 4))
     n_drawn = max(n_steps, 1) if isinstance(n_steps, int) else n_steps  # the walk looks at the first move at its start
     shape = (n_walkers, n_drawn, n_particles if sampler.takes_noise else 0)
-    rows = [some(tf.random.stateless_normal(shape, noise_seed, dtype=dtype))]
+    normal = own.normal if own else tf.random.stateless_normal
+    rows = [normal(shape, noise_seed, dtype=dtype)]
     if sampler.global_moves:
         rows.append(_candidates(sampler, own, jump_seed, n_walkers, n_particles, dtype))
     rows += [some(tf.cast(one, dtype)) for one in parameters()]
@@ -128,12 +130,12 @@ def drawn(
     )
 
 
-def _candidates(sampler: SamplerProtocol, own: Callable[[Tensor], Tensor] | None, *arguments: Any) -> Tensor:
+def _candidates(sampler: SamplerProtocol, own: OwnRows | None, *arguments: Any) -> Tensor:
     if own is None:
         return sampler.candidates(*arguments)
     if isinstance(sampler, _GivesSomeCandidates):
         return sampler.own_candidates(*arguments, own)
-    return own(sampler.candidates(*arguments))
+    return own.of(sampler.candidates(*arguments))
 
 
 @runtime_checkable

@@ -1,8 +1,8 @@
 """The sampling call of walkers that are spread over the replicas of a `tf.distribute` strategy.
 
-Whatever the number of replicas, walkers move by the same random numbers as on one device. Those of all walkers are
-drawn on every replica, which takes its own rows. What a walk draws itself comes from the key of its part of the
-walkers: a replica walks whole parts, or, where there are more replicas than parts, its share of the walkers of one.
+Whatever the number of replicas, walkers move by the same random numbers as on one device. What a walk draws itself
+comes from the key of its part of the walkers: a replica walks whole parts, for which it draws its own rows of the other
+random numbers, or, where there are more replicas than parts, its share of the walkers of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_nqs.execution.chunks import n_parts
-from tf_nqs.execution.replicas import everywhere, gathered, n_replicas, replica_number, rows_of_replica
+from tf_nqs.execution.own_rows import OwnRows
+from tf_nqs.execution.replicas import everywhere, gathered, n_replicas, replica_number
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sampling_call import Draw, Parameters, Sample, drawn, joined, walk_of, walked
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
@@ -43,10 +44,8 @@ def spread_sampling_call(
 
     @tf.function(autograph=False)  # not what follows: no collective may be called inside of a function of a replica
     def moved_by(walkers: WalkerState, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        def of_replica(rows: Tensor) -> Tensor:
-            return rows_of_replica(rows, number)
-
-        draw = drawn(sampler, walkers, dtype, n_steps, parameters, of_replica if whole_parts else None)
+        rows = OwnRows(number, n_replicas()) if whole_parts else None
+        draw = drawn(sampler, walkers, dtype, n_steps, parameters, rows)
         return *own(draw, number), draw.next_seed
 
     def in_replica(walkers: WalkerState) -> tuple[WalkerState, Tensor]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras.callbacks import History
 
 from tf_nqs.execution.agreement import n_processes, numbers_together
-from tf_nqs.execution.replicas import scope_of, strategy_in_scope
+from tf_nqs.execution.replicas import outside_scope, scope_of, strategy_in_scope
 from tf_nqs.runtime.lost_worker import lost_workers_told
 from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
@@ -136,7 +136,7 @@ class ModelWithoutData(keras.Model):
         self._initial_epoch = None  # BackupAndRestore of an earlier training may have set it
         skipped = None
         if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
-            skipped = tf.Variable(0, dtype=tf.int64)
+            skipped = outside_scope(lambda: tf.Variable(0, dtype=tf.int64))  # data cannot read one of a strategy
             callbacks = [*callbacks, SkipRestoredCalls(skipped)]
         self.stop_reason = "iterations"
         if n_processes() > 1:
