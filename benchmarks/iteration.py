@@ -2,8 +2,10 @@
 
 Usage: python -m benchmarks.iteration [--output=FILE]
        python -m benchmarks.iteration --ansatz=jastrow [--interaction=coth --interaction_strength=0.3]
+       python -m benchmarks.iteration --before=CHECKOUT
 
-The second form measures tf_nqs alone: only it has other wave functions and interactions.
+The second form measures tf_nqs alone: only it has other wave functions and interactions. The third compares it with
+the tf_nqs of another checkout, as "before".
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ MODULES = {
     "torch": ("benchmarks.peers.torch_peer",),
     "jax_hessian": ("benchmarks.peers.jax_peer", "hessian"),
     "jax_folx": ("benchmarks.peers.jax_peer", "folx"),
+    "before": ("benchmarks.peers.tf_nqs_peer",),
 }
 ARMS = ("tf_nqs/float32", "tf_nqs/float64", "torch/float32", "jax_hessian/float32", "jax_folx/float32")
 OURS = ARMS[0]
@@ -38,8 +41,16 @@ float32 only the median walker must agree. The comparison in float64 shows that 
 """
 
 
-def start(arms: list[str], problem: Problem, n_iterations: int) -> tuple[dict[str, Peer], dict[str, str], dict]:
+def start(
+    arms: list[str], problem: Problem, n_iterations: int, before: str | None = None
+) -> tuple[dict[str, Peer], dict[str, str], dict]:
     """Starts a process per framework and dtype.
+
+    Args:
+        arms: frameworks and dtypes.
+        problem: the common problem.
+        n_iterations: of one repeat of the total.
+        before: folder of the checkout that the arm "before" runs.
 
     Returns:
         Name -> process; name -> why it is missing; package -> version.
@@ -49,9 +60,11 @@ def start(arms: list[str], problem: Problem, n_iterations: int) -> tuple[dict[st
     def start_one(arm):
         name, dtype = arm.split("/")
         module, *arguments = MODULES[name]
-        peer = Peer(module, arguments)
+        peer = Peer(module, arguments, folder=before if name == "before" else None)
         try:
-            message = {"problem": asdict(problem), "dtype": dtype, "n_iterations": n_iterations}
+            # Another checkout may not know the fields of later ones.
+            changed = {name: value for name, value in asdict(problem).items() if value != getattr(Problem(), name)}
+            message = {"problem": changed, "dtype": dtype, "n_iterations": n_iterations}
             return peer, peer.ask(ask="start", **message)
         except PeerError as error:
             return None, str(error)
@@ -67,7 +80,9 @@ def start(arms: list[str], problem: Problem, n_iterations: int) -> tuple[dict[st
     return peers, missing, versions
 
 
-def check(peers: dict[str, Peer], problem: Problem) -> dict[str, dict[str, dict[str, float]]]:
+def check(
+    peers: dict[str, Peer], problem: Problem, before: str | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
     """Compares every framework and dtype, and every framework in float64, with ours in float64, on the same walkers.
 
     Returns:
@@ -79,7 +94,7 @@ def check(peers: dict[str, Peer], problem: Problem) -> dict[str, dict[str, dict[
     values = _evaluate(peers)
     ours = OURS.replace("32", "64")
     exact = {ours} | {arm.replace("32", "64") for arm in peers}
-    helpers, _, _ = start(sorted(exact - peers.keys()), problem, 1)
+    helpers, _, _ = start(sorted(exact - peers.keys()), problem, 1, before)
     values |= _evaluate(helpers)
     for helper in helpers.values():
         helper.close()
@@ -175,6 +190,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), metavar="NAME/DTYPE", help=f"of {', '.join(MODULES)}")
     parser.add_argument("--n_rounds", type=int, default=9, help="number of repeats, interleaved over the frameworks")
     parser.add_argument("--n_iterations", type=int, default=20, help="iterations of one repeat of the total")
+    parser.add_argument("--before", metavar="CHECKOUT", help="compare with tf_nqs of this checkout alone")
     parser.add_argument("--output", help="JSON file")
     for name, value in asdict(Problem()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
@@ -186,14 +202,16 @@ def main() -> None:
     flags = parse()
     problem = Problem(**{name: getattr(flags, name) for name in asdict(Problem())})
     arms = [arm for arm in flags.arms if problem.is_common or arm.startswith("tf_nqs/")]
-    before = machine()
-    if before["load"] > 0.5:
-        say(f"the machine is busy (load {before['load']:.1f}): frameworks with spinning threads are slowed down most")
-    peers, missing, versions = start(arms, problem, flags.n_iterations)
+    if flags.before:
+        arms = [OURS, OURS.replace("tf_nqs", "before")]
+    computer = machine()
+    if computer["load"] > 0.5:
+        say(f"the machine is busy (load {computer['load']:.1f}): frameworks with spinning threads are slowed down most")
+    peers, missing, versions = start(arms, problem, flags.n_iterations, flags.before)
     if not peers:
         raise SystemExit("nothing to measure")
     try:
-        errors = check(peers, problem)
+        errors = check(peers, problem, flags.before)
         seconds = measure(peers, flags.n_rounds, flags.n_iterations)
     finally:
         for peer in peers.values():
@@ -201,8 +219,8 @@ def main() -> None:
     summary = summarise(seconds, problem)
     show(summary, seconds)
     load = os.getloadavg()[0]
-    say(f"{before['processor']}, {before['cores']} cores; load {before['load']:.1f} before, {load:.1f} after")
-    results = {"machine": before | {"load_after": load}, "versions": versions, "settings": vars(flags)}
+    say(f"{computer['processor']}, {computer['cores']} cores; load {computer['load']:.1f} before, {load:.1f} after")
+    results = {"machine": computer | {"load_after": load}, "versions": versions, "settings": vars(flags)}
     results |= {"missing": missing, "relative_errors": errors, **summary, "seconds": seconds}
     write_json(flags.output, results)
 

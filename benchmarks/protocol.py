@@ -53,13 +53,20 @@ class Peer:
         module: module that `python -m` runs.
         arguments: arguments of the command line.
         environment: variable -> value, beside those of this process.
+        folder: checkout whose modules it runs; None for this one.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        folder: str | None = None,
+    ):
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            cwd=_REPOSITORY,
+            cwd=folder or _REPOSITORY,
             env=os.environ | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
