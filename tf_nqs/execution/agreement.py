@@ -15,13 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.execution.replicas import everywhere, of_first
+from tf_nqs.execution.replicas import everywhere, n_processes, of_first
 from tf_nqs.types import Tensor
-
-
-def n_processes() -> int:
-    """Returns the number of processes of the strategy in scope; 1 without one."""
-    return _n_processes(tf.distribute.get_strategy())
 
 
 def is_chief() -> bool:
@@ -63,14 +58,6 @@ def tensors_of_chief(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def _sums(of_first_alone: bool) -> Callable[[np.ndarray], Tensor]:
     return _reduction(tf.distribute.get_strategy(), of_first_alone)
-
-
-def _n_processes(strategy: tf.distribute.Strategy) -> int:
-    resolver = strategy.cluster_resolver
-    if resolver is None:
-        return 1
-    tasks = resolver.cluster_spec().as_dict()
-    return max(sum(len(tasks.get(job, ())) for job in ("chief", "worker")), 1)
 
 
 @functools.cache  # traced once; there is one strategy of several processes in a process

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_nqs.execution.own_rows import OwnRows
+from tf_nqs.execution.row_block import RowBlock
 from tf_nqs.physics.oscillator import free_fermions_of, sample_free_fermions
 from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import LogAbsPsi, Tensor
@@ -14,7 +14,7 @@ DILATIONS = (0.6, 1.0, 1.6)
 """Free fermions are dilated by one of these: an attraction makes the cloud smaller, a repulsion larger."""
 
 
-def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows | None = None) -> Tensor:
+def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: RowBlock | None = None) -> Tensor:
     """Returns independent positions of density q: free fermions dilated by one of `DILATIONS`.
 
     Args:
@@ -35,11 +35,11 @@ def propose(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: Own
     return own.of(dilation)[:, None] * _own_free_fermions(draw, n_walkers, n_particles, dtype, own)
 
 
-def _own_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows) -> Tensor:
+def _own_free_fermions(seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: RowBlock) -> Tensor:
     """Returns some rows of what `sample_free_fermions` returns."""
     draw, order = tf.unstack(tf.random.split(seed, 2))
     shape = (n_walkers, n_particles, n_particles)
-    parts = tf.stack([own.normal(shape, draw, dtype, block) for block in range(2)])
+    parts = tf.stack([own.normal(shape, draw, dtype, place) for place in range(2)])
     return free_fermions_of(parts, own.uniform((n_walkers, n_particles), order))
 
 

@@ -11,6 +11,7 @@ from tf_nqs.execution.agreement import tensors_of_chief
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.restart import count_unmoved, restart_lost
 from tf_nqs.sampling.reweighting import (
+    Reuse,
     ReusePolicy,
     ReuseState,
     SampleReason,
@@ -157,9 +158,7 @@ class SampleReuse(keras.layers.Layer):
         if self.never_reuses:
             return self._always_new(self._draw(walkers, sample, adapt))
         state = self._recall()
-        reuse = assess_reuse(self.policy, state, 2 * log_abs_psi(walkers.positions))
-        (reason,) = tensors_of_chief([reuse.reason])  # on unlike machines a threshold may be passed on one alone
-        reuse = reuse._replace(reason=reason)
+        reuse = self._assess(state, 2 * log_abs_psi(walkers.positions))
 
         def draw() -> tuple[_Drawn, ReuseState]:
             drawn = self._draw(walkers, sample, adapt)
@@ -197,6 +196,15 @@ class SampleReuse(keras.layers.Layer):
             energy_fall=state.energy_fall,
         )
         return Samples(current.walkers.positions, current.weights, log), current.walkers
+
+    def _assess(self, state: ReuseState, log_probability: Tensor) -> Reuse:
+        """Returns what the samples are still worth; in several processes the chief decides whether new ones are drawn.
+
+        On unlike machines a threshold may be passed on one alone.
+        """
+        reuse = assess_reuse(self.policy, state, log_probability)
+        (reason,) = tensors_of_chief([reuse.reason])
+        return reuse._replace(reason=reason)
 
     def with_error(self, estimate: EnergyEstimate) -> EnergyEstimate:
         """Returns the energy of this iteration's samples with a corrected error, and remembers both."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_nqs import defaults
-from tf_nqs.execution.own_rows import OwnRows
+from tf_nqs.execution.row_block import RowBlock
 from tf_nqs.sampling.global_moves import global_move, propose
 from tf_nqs.sampling.sampling_call import Sample, sampling_call
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
@@ -140,7 +140,9 @@ class Sampler(abc.ABC):
         """Returns what a global move proposes, shape (n_walkers, n_particles); None for a sampler without."""
         return propose(seed, n_walkers, n_particles, dtype) if self.global_moves else None
 
-    def own_candidates(self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: OwnRows) -> Tensor | None:
+    def own_candidates(
+        self, seed: Tensor, n_walkers: int, n_particles: int, dtype: str, own: RowBlock
+    ) -> Tensor | None:
         """Returns some rows of what `candidates` returns, without the work for the others.
 
         Args:

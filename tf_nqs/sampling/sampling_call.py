@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import tensorflow as tf
 
 from tf_nqs.execution.chunks import in_parts, n_parts
-from tf_nqs.execution.own_rows import OwnRows
+from tf_nqs.execution.row_block import RowBlock
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
 
@@ -26,7 +26,6 @@ class Draw(NamedTuple):
     """What a sampling call needs, of all walkers or of some parts of them.
 
     Attributes:
-        next_seed: key of the next call.
         positions: shape (n_walkers, n_particles), in the dtype of the steps.
         seeds: keys of the parts of the walkers, one part after the other, shape (n_parts, 2).
         proposal_width: a scalar, or one per walker, shape (n_walkers, 1).
@@ -34,7 +33,6 @@ class Draw(NamedTuple):
             one, and the parameters of the walkers' systems.
     """
 
-    next_seed: Tensor
     positions: Tensor
     seeds: Tensor
     proposal_width: Tensor
@@ -72,9 +70,14 @@ def sampling_call(
     def sample(walkers: WalkerState) -> tuple[WalkerState, Tensor]:
         draw = drawn(sampler, walkers, dtype, n_steps, parameters)
         moved, acceptances = walked(walk, draw, in_parts)
-        return joined(walkers, draw.next_seed, moved, acceptances)
+        return joined(walkers, moved, acceptances)
 
     return sample
+
+
+def _keys(walkers: WalkerState) -> list[Tensor]:
+    """Keys of the next call, of what a walk draws itself, of the noise, and of the global moves."""
+    return tf.unstack(tf.random.split(walkers.seed, 4))
 
 
 def walk_of(sampler: SamplerProtocol, current: Callable[..., LogAbsPsi], n_steps: int | Tensor) -> Callable:
@@ -96,7 +99,7 @@ def drawn(
     dtype: str,
     n_steps: int | Tensor,
     parameters: Parameters,
-    own: OwnRows | None = None,
+    own: RowBlock | None = None,
 ) -> Draw:
     """Draws the random numbers of a sampling call, those of all walkers or some of them.
 
@@ -112,7 +115,7 @@ def drawn(
     n_walkers, n_particles = walkers.positions.shape
     number = 1 if n_walkers is None else n_parts(n_walkers)
     n_walkers = tf.shape(walkers.positions)[0] if n_walkers is None else n_walkers
-    next_seed, seed, noise_seed, jump_seed = tf.unstack(tf.random.split(walkers.seed, 4))
+    _, seed, noise_seed, jump_seed = _keys(walkers)
     n_drawn = max(n_steps, 1) if isinstance(n_steps, int) else n_steps  # the walk looks at the first move at its start
     shape = (n_walkers, n_drawn, n_particles if sampler.takes_noise else 0)
     normal = own.normal if own else tf.random.stateless_normal
@@ -122,7 +125,6 @@ def drawn(
     rows += [some(tf.cast(one, dtype)) for one in parameters()]
     width = tf.cast(walkers.proposal_width, dtype)
     return Draw(
-        next_seed=next_seed,
         positions=some(tf.cast(walkers.positions, dtype)),
         seeds=some(tf.random.split(seed, number)),
         proposal_width=some(_per_walker(width, n_walkers)) if width.shape.rank else width,
@@ -130,7 +132,7 @@ def drawn(
     )
 
 
-def _candidates(sampler: SamplerProtocol, own: OwnRows | None, *arguments: Any) -> Tensor:
+def _candidates(sampler: SamplerProtocol, own: RowBlock | None, *arguments: Any) -> Tensor:
     if own is None:
         return sampler.candidates(*arguments)
     if isinstance(sampler, _GivesSomeCandidates):
@@ -162,14 +164,11 @@ def walked(walk: Callable, draw: Draw, cut: Callable[[Tensor], list[Tensor]]) ->
     return tf.concat(moved, axis=0), list(acceptances)
 
 
-def joined(
-    walkers: WalkerState, next_seed: Tensor, moved: Tensor, acceptances: Sequence[Tensor]
-) -> tuple[WalkerState, Tensor]:
+def joined(walkers: WalkerState, moved: Tensor, acceptances: Sequence[Tensor]) -> tuple[WalkerState, Tensor]:
     """Returns what a sampling call returns.
 
     Args:
         walkers: the walkers before it.
-        next_seed: key of the next call.
         moved: their new positions, in the dtype of the steps.
         acceptances: of the parts, scalars; where systems have widths of their own, of each walker, (n_in_part,).
     """
@@ -179,7 +178,7 @@ def joined(
         acceptance = tf.cast(tf.reduce_mean(by_system, axis=1), own)
     else:
         acceptance = tf.cast(tf.add_n(acceptances) / len(acceptances), own)
-    return WalkerState(tf.cast(moved, own), next_seed, walkers.proposal_width), acceptance
+    return WalkerState(tf.cast(moved, own), _keys(walkers)[0], walkers.proposal_width), acceptance
 
 
 def _per_walker(width: Tensor, n_walkers: int) -> Tensor:

@@ -14,11 +14,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_nqs.execution.chunks import n_parts
-from tf_nqs.execution.own_rows import OwnRows
-from tf_nqs.execution.replicas import everywhere, gathered, n_replicas, replica_number
+from tf_nqs.execution.replicas import everywhere, gathered, n_replicas, replica_number, some_rows
+from tf_nqs.execution.row_block import RowBlock
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sampling_call import Draw, Parameters, Sample, drawn, joined, walk_of, walked
 from tf_nqs.types import LogAbsPsi, Tensor, WalkerState
+
+DrawOf = Callable[[RowBlock], Draw]
+"""Draws the random numbers of a block of the walkers."""
 
 
 def spread_sampling_call(
@@ -43,34 +46,30 @@ def spread_sampling_call(
     own = walk_own(sampler, current, n_steps, compiled)
 
     @tf.function(autograph=False)  # not what follows: no collective may be called inside of a function of a replica
-    def moved_by(walkers: WalkerState, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = OwnRows(number, n_replicas()) if whole_parts else None
-        draw = drawn(sampler, walkers, dtype, n_steps, parameters, rows)
-        return *own(draw, number), draw.next_seed
+    def moved_by(walkers: WalkerState, number: Tensor) -> tuple[Tensor, Tensor]:
+        return own(lambda rows: drawn(sampler, walkers, dtype, n_steps, parameters, rows), number)
 
     def in_replica(walkers: WalkerState) -> tuple[WalkerState, Tensor]:
-        *results, next_seed = moved_by(walkers, replica_number())
-        moved, accepted = gathered(results)
+        moved, accepted = gathered(list(moved_by(walkers, replica_number())))
         width = tf.convert_to_tensor(walkers.proposal_width)
         if whole_parts:
             acceptances: Sequence[Tensor] = [accepted] if width.shape.rank else tf.unstack(accepted)
         else:
             acceptances = [accepted] if width.shape.rank else _of_parts(accepted)
-        return joined(walkers, next_seed, moved, acceptances)
+        return joined(walkers, moved, acceptances)
 
     return everywhere(in_replica)
 
 
 def _parts_of_replica(
     sampler: SamplerProtocol, current: Callable[..., LogAbsPsi], n_steps: int, compiled: Callable[[Callable], Callable]
-) -> Callable[[Draw, Tensor], tuple[Tensor, Tensor]]:
-    """Walks the parts of a replica: (draw of its walkers, its number) -> (own positions, own acceptances)."""
+) -> Callable[[DrawOf, Tensor], tuple[Tensor, Tensor]]:
+    """Walks the parts of a replica: (draw of a block of walkers, its number) -> (own positions, own acceptances)."""
     walk = compiled(walk_of(sampler, current, n_steps))
-    number_of_parts = n_parts(sampler.n_walkers) // n_replicas()
+    n, number_of_parts = n_replicas(), n_parts(sampler.n_walkers) // n_replicas()
 
-    def walk_own(draw: Draw, number: Tensor) -> tuple[Tensor, Tensor]:
-        del number
-        moved, acceptances = walked(walk, draw, lambda rows: tf.split(rows, number_of_parts))
+    def walk_own(draw_of: DrawOf, number: Tensor) -> tuple[Tensor, Tensor]:
+        moved, acceptances = walked(walk, draw_of(RowBlock(number, n)), lambda rows: tf.split(rows, number_of_parts))
         return moved, tf.concat(acceptances, axis=0) if acceptances[0].shape.rank else tf.stack(acceptances)
 
     return walk_own
@@ -100,24 +99,20 @@ def _shares(n_walkers: int) -> _Shares:
 
 def _shares_of_replica(
     sampler: SamplerProtocol, current: Callable[..., LogAbsPsi], n_steps: int, compiled: Callable[[Callable], Callable]
-) -> Callable[[Draw, Tensor], tuple[Tensor, Tensor]]:
-    """Walks shares of parts: (draw of all walkers, number) -> (own positions, acceptance of each walker)."""
+) -> Callable[[DrawOf, Tensor], tuple[Tensor, Tensor]]:
+    """Walks shares of parts: (draw of a block, number) -> (own positions, acceptance of each walker)."""
     shares = _shares(sampler.n_walkers)
     walk = compiled(_walk_of_share(sampler, current, n_steps, shares))
 
-    def walk_own(draw: Draw, number: Tensor) -> tuple[Tensor, Tensor]:
+    def walk_share(draw_of: DrawOf, share: Tensor) -> tuple[Tensor, Tensor]:
+        draw = draw_of(RowBlock(share // shares.of_part, n_parts(sampler.n_walkers)))
         width = draw.proposal_width
-        widths = width if width.shape.rank else tf.fill((sampler.n_walkers, 1), width)  # each walker's own acceptance
-        results = []
-        for index in range(shares.of_replica):
-            share = number * shares.of_replica + index
-            part = share // shares.of_part
-            positions, width_of_part, *rows = (
-                _some_rows(one, part * shares.in_part, shares.in_part) for one in (draw.positions, widths, *draw.rows)
-            )
-            first = share % shares.of_part * shares.in_share
-            results.append(walk(first, positions, draw.seeds[part], width_of_part, *rows))
-        moved, accepted = zip(*results, strict=True)
+        widths = width if width.shape.rank else tf.fill((shares.in_part, 1), width)  # for each walker's own acceptance
+        return walk(share % shares.of_part * shares.in_share, draw.positions, draw.seeds[0], widths, *draw.rows)
+
+    def walk_own(draw_of: DrawOf, number: Tensor) -> tuple[Tensor, Tensor]:
+        first = number * shares.of_replica
+        moved, accepted = zip(*(walk_share(draw_of, first + index) for index in range(shares.of_replica)), strict=True)
         return tf.concat(moved, axis=0), tf.concat(accepted, axis=0)
 
     return walk_own
@@ -134,7 +129,7 @@ def _walk_of_share(
 
     def walk(first: Tensor, positions: Tensor, seed: Tensor, width: Tensor, *rows: Tensor) -> tuple[Tensor, Tensor]:
         def of_share(one: Tensor) -> Tensor:
-            return _some_rows(one, first, shares.in_share)
+            return some_rows(one, first, shares.in_share)
 
         index = tf.range(shares.in_part)
         is_own = (index >= first) & (index < first + shares.in_share)
@@ -149,14 +144,14 @@ def _walk_of_share(
             return log_abs_psi
 
         moved, accepted = walk_of(sampler, current_of_share, n_steps)(positions, seed, width, *rows)
+        if not accepted.shape.rank:
+            raise ValueError(
+                f"sampler = {type(sampler).__name__}: does not tell the accepted share of each walker, so n_walkers = "
+                f"{sampler.n_walkers} must be a multiple of 512 for each of the {n_replicas()} replicas"
+            )
         return of_share(moved), of_share(accepted)
 
     return walk
-
-
-def _some_rows(rows: Tensor, first: Tensor, number: int) -> Tensor:
-    shape = (number, *rows.shape[1:])
-    return tf.ensure_shape(tf.slice(rows, [first] + [0] * (len(shape) - 1), shape), shape)
 
 
 def _of_parts(accepted: Tensor) -> list[Tensor]:

@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 from keras.callbacks import History
 
-from tf_nqs.execution.agreement import n_processes, numbers_together
-from tf_nqs.execution.replicas import outside_scope, scope_of, strategy_in_scope
+from tf_nqs.execution.agreement import numbers_together
+from tf_nqs.execution.replicas import n_processes, outside_scope, scope_of, strategy_in_scope
 from tf_nqs.runtime.lost_worker import lost_workers_told
 from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
@@ -20,6 +20,8 @@ from tf_nqs.training.keras_callbacks import SkipRestoredCalls
 
 REASONS = ("failed", "terminated", "interrupted", "time_limit", "early_stopping", "callback")
 """Why a training ends before its last iteration; of several reasons the first counts."""
+
+_STRATEGIES = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 Method = TypeVar("Method", bound=Callable)
 
@@ -46,6 +48,13 @@ def in_scope(method: Method) -> Method:
     return cast(Method, run)
 
 
+def _supported(strategy: tf.distribute.Strategy | None) -> tf.distribute.Strategy | None:
+    if strategy is not None and not isinstance(strategy, _STRATEGIES):
+        allowed = "MirroredStrategy or MultiWorkerMirroredStrategy"
+        raise ValueError(f"strategy = {type(strategy).__name__}: is not supported, must be {allowed}")
+    return strategy
+
+
 class _StopTogether(keras.callbacks.Callback):
     """Lets all processes end training after the same call: the last callback, so that it sees what the others want."""
 
@@ -65,6 +74,8 @@ class ModelWithoutData(keras.Model):
     """Runs Keras' loop over calls of `train_step`, and refuses what Keras does with data or with a configuration.
 
     Attributes:
+        strategy: the `tf.distribute` strategy that the trainer was made in, over whose replicas it spreads its walkers;
+            None for one device.
         stop_reason: why the last training ended: "iterations", "callback" or the reason given to `stop`.
     """
 
@@ -76,7 +87,7 @@ class ModelWithoutData(keras.Model):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self.strategy = strategy_in_scope()
+        self.strategy = _supported(strategy_in_scope())
         self._distribute_strategy = None  # Keras would ask it to distribute data, and run the whole step in a replica
         self.stop_reason = "iterations"
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.execution.replicas import spread_products
+from tf_nqs.execution.products import products_of_rows
 from tf_nqs.training.centred_system import compiled_centred_system
 from tf_nqs.types import Tensor
 
@@ -35,7 +35,7 @@ def solve_in_sample_space(centred: Tensor, residuals: Tensor, damping: Tensor) -
 
     Reference: Chen and Heyl, Nat. Phys. 20, 1476 (2024).
     """
-    kernel = spread_products(centred)
+    kernel = products_of_rows(centred)
     return tf.linalg.matvec(centred, _solve_damped(kernel, residuals, damping), transpose_a=True)
 
 
@@ -55,13 +55,13 @@ def solve_in_parameter_space(centred: Tensor, residuals: Tensor, damping: Tensor
     Reference: Sorella, Phys. Rev. Lett. 80, 4558 (1998).
     """
     exact = tf.cast(centred, tf.float64)
-    fisher = spread_products(exact, of_columns=True)
+    fisher = products_of_rows(exact, of_columns=True)
     right_side = tf.linalg.matvec(exact, tf.cast(residuals, tf.float64), transpose_a=True)
     return tf.cast(_solve_damped(fisher, right_side, damping), centred.dtype)
 
 
 def _solve_damped(matrix: Tensor, right_side: Tensor, damping: Tensor) -> Tensor:
-    """(matrix + damping + rounding)^-1 right_side by Cholesky in float64.
+    """(matrix + damping + rounding)^-1 right_side by Cholesky in float64, which reads the lower triangle alone.
 
     Entry (n, m) of a product of rows carries a rounding error of about eps |row n| |row m|. Some walkers, next to a
     node, have rows a thousand times longer than others: so each diagonal element is raised by its own rounding error.

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.execution.agreement import n_processes, tensors_of_chief
+from tf_nqs.execution.agreement import tensors_of_chief
+from tf_nqs.execution.replicas import n_processes
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.protocol import SamplerProtocol
 from tf_nqs.sampling.sample_reuse import SampleReuse

@@ -50,7 +50,7 @@ def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
 
-SPREAD = ("adam reuse", "spring family", "refusals")
+SPREAD = ("adam reuse", "spring family", "refusals", "products")
 
 SPREAD_SLOWLY = (
     "adam average gentle",
@@ -62,7 +62,9 @@ SPREAD_SLOWLY = (
     "adam resumed reuse",
     "adam short",
     "minsr local reuse",
+    "spring released",
     "spring resumed",
+    "spring family numbers",
     "spring many",
 )
 
@@ -70,6 +72,14 @@ SPREAD_SLOWLY = (
 @functools.cache
 def on_replicas(names, n_replicas):
     return run(names, n_replicas, [{}])[0]
+
+
+def test_products_of_rows_are_right_below_the_diagonal():
+    """For a number of rows that the stripes do not divide."""
+    found = part(on_replicas(SPREAD, 2), "products", "spread")
+    matrix = np.random.default_rng(1).normal(size=(7, 10))
+    for how, rows in (("rows", matrix), ("columns", matrix.T)):
+        np.testing.assert_allclose(np.tril(found[how]), np.tril(rows @ rows.T), rtol=1e-13, atol=1e-13)
 
 
 def test_what_is_refused_under_a_strategy():

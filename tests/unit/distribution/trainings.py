@@ -22,6 +22,7 @@ import tensorflow as tf  # noqa: E402
 
 import tf_nqs  # noqa: E402
 from tf_nqs.callbacks import RunCheckpoint  # noqa: E402
+from tf_nqs.execution.products import products_of_rows  # noqa: E402
 from tf_nqs.sampling import ReusePolicy  # noqa: E402
 from tf_nqs.storage.checkpoints import newest_checkpoint  # noqa: E402
 from tf_nqs.training import ConditionPolicy, make_optimizer, pretrain  # noqa: E402
@@ -37,11 +38,15 @@ def trainer(words, scope):
         system = tf_nqs.TrappedFermions(2, 5.0, 0.02 if "short" in words else 0.5)
         ansatz = tf_nqs.FermionAnsatz(2, 4, n_layers=1, dtype="float64")
         if "family" in words:
-            system = tf_nqs.FermionFamily([2, 3], (-5.0, 5.0))
-            ansatz = tf_nqs.FermionAnsatz(3, 4, n_layers=1, dtype="float64", conditions=system.conditions)
+            system = tf_nqs.FermionFamily([2, 3] if "numbers" in words else [2], (-5.0, 5.0))
+            ansatz = tf_nqs.FermionAnsatz(
+                system.conditions.n_particles[-1], 4, n_layers=1, dtype="float64", conditions=system.conditions
+            )
             more["conditions"] = ConditionPolicy(n_conditions=4)
         if "pretrained" in words:
             pretrain(ansatz, 5, n_walkers)
+        if "released" in words:
+            ansatz.equivariant_layers[0].trainable = False
         if "reuse" in words:
             more["reuse"] = ReusePolicy("guarded")
         kind = tf_nqs.MetropolisAdjustedLangevin if "mala" in words else tf_nqs.MetropolisHastings
@@ -78,11 +83,22 @@ class StopOnSecondProcess(keras.callbacks.Callback):
             self.model.stop("time_limit")
 
 
+class Release(keras.callbacks.Callback):
+    """Releases the layer that was frozen, after the first call."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            self.model.ansatz.equivariant_layers[0].trainable = True
+            self.model.follow_trainable()
+
+
 def trained(words, scope, iterations=ITERATIONS, callbacks=(), done=0):
     """Returns what a training has come to, as arrays."""
     vmc, energies = trainer(words, scope), Energies()
     if "stopped" in words:
         iterations, callbacks = ITERATIONS + 2, [StopOnSecondProcess()]
+    if "released" in words:
+        callbacks = [Release()]
     vmc.fit(iterations, [energies, *callbacks], done)
     found = {"energies": np.array(energies.rows), "positions": vmc.positions.numpy(), "reason": vmc.stop_reason}
     found["weights"] = np.concatenate([np.ravel(one) for one in vmc.ansatz.get_weights()])
@@ -121,6 +137,16 @@ def refusals(strategy):
     return lines
 
 
+MATRIX = np.random.default_rng(1).normal(size=(7, 10))
+
+
+def products(strategy):
+    """Returns the products of the rows of a matrix, and of its columns."""
+    with strategy.scope():
+        call = tf.function(products_of_rows, autograph=False)
+        return {how: call(tf.constant(MATRIX), how == "columns").numpy() for how in ("rows", "columns")}
+
+
 def opened_strategy(n_replicas):
     """Returns the strategy of several processes where TF_CONFIG is set, else one of logical CPUs.
 
@@ -140,6 +166,9 @@ def results(names, strategy):
         words = name.split()
         if name == "refusals":
             yield name, "spread", {"lines": refusals(strategy)}
+            continue
+        if name == "products":
+            yield name, "spread", products(strategy)
             continue
         if "resumed" in words:
             scopes = [strategy.scope(), contextlib.nullcontext(), strategy.scope()]
