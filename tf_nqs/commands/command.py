@@ -12,6 +12,7 @@ import tf_nqs
 from tf_nqs.commands.flags import Flag, Given, parse, switch_flag
 from tf_nqs.runtime.cluster import has_joined
 from tf_nqs.runtime.exit_status import exit_status_of, leave
+from tf_nqs.runtime.lost_worker import lost_workers_told
 from tf_nqs.runtime.terminal import printed_messages, say
 
 
@@ -62,7 +63,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
         if given.own.get("version"):
             say(f"tf-nqs {tf_nqs.__version__}")
             return None
-        with printed_messages(bool(given.settings.get("quiet"))):
+        with printed_messages(bool(given.settings.get("quiet"))), lost_workers_told(has_joined):
             return command.work(given)
 
     try:

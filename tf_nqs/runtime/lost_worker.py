@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tf_nqs.runtime.exit_status import WorkFailedError
 
@@ -17,8 +17,11 @@ class LostWorkerError(WorkFailedError):
 
 
 @contextlib.contextmanager
-def lost_workers_told() -> Iterator[None]:
+def lost_workers_told(are_several: Callable[[], bool]) -> Iterator[None]:
     """Turns TensorFlow's error about a worker that has gone into a `LostWorkerError`, inside the `with` block.
+
+    Args:
+        are_several: whether this process is one of several workers; asked after an error.
 
     Raises:
         LostWorkerError: a worker has gone, or has not come to a sum of all within the strategy's time limit.
@@ -26,7 +29,7 @@ def lost_workers_told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_of_lost_worker(error):
+        if not is_of_lost_worker(error) or not are_several():
             raise
         raise LostWorkerError(
             "another worker has ended or does not answer; start all of them again with --resume, which continues from "

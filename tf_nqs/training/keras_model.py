@@ -42,7 +42,7 @@ def in_scope(method: Method) -> Method:
     def run(self: ModelWithoutData, *arguments: Any, **named: Any) -> Any:
         if self.strategy is None:
             return method(self, *arguments, **named)
-        with lost_workers_told(), scope_of(self.strategy):
+        with scope_of(self.strategy), lost_workers_told(lambda: n_processes() > 1):
             return method(self, *arguments, **named)
 
     return cast(Method, run)

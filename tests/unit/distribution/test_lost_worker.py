@@ -26,13 +26,15 @@ ABORTED = (
 )
 def test_which_errors_are_those_of_a_lost_worker(error, is_one):
     assert is_of_lost_worker(error) == is_one
-    with pytest.raises(LostWorkerError if is_one else type(error)), lost_workers_told():
+    with pytest.raises(LostWorkerError if is_one else type(error)), lost_workers_told(lambda: True):
+        raise error
+    with pytest.raises(type(error)), lost_workers_told(lambda: False):
         raise error
 
 
 def test_a_command_ends_with_one_line(capsys):
     def work():
-        with lost_workers_told():
+        with lost_workers_told(lambda: True):
             raise tf.errors.UnavailableError(None, None, ABORTED)
 
     assert exit_status_of(work, "") == EXIT_STATUS["failed"]
