@@ -27,8 +27,8 @@ class Worker:
 
         import_tensorflow()
         from tf_nqs.config import settings_from
+        from tf_nqs.execution.workers import joined
         from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
-        from tf_nqs.runtime.strategy import joined
 
         leaves = dict(settings)
         self.settings = settings_from(leaves.pop("config", None), leaves)

@@ -15,9 +15,9 @@ from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import diffused_earlier, reference_of
 from tf_nqs.commands.opened_run import workers_of
 from tf_nqs.config import Settings
+from tf_nqs.execution.workers import Workers
 from tf_nqs.experiment.build import Run, build_trainer, read_run
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.runtime.strategy import Workers
 from tf_nqs.storage.folder_of_several import lock_folder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.curve.folder import CurveFolder

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
 from tf_nqs.config import Settings, settings_from
+from tf_nqs.execution.workers import Workers, joined
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment.preflight import check_spread, shared_text
-from tf_nqs.runtime.strategy import Workers, joined
 from tf_nqs.storage.weights_file import iterations_of_run
 from tf_nqs.training import VariationalMonteCarlo
 

@@ -38,9 +38,9 @@ def chief_decides(flag: bool) -> bool:
     return bool(of_chief(float(flag)))
 
 
-def numbers_together(flags: Sequence[bool]) -> list[float]:
-    """Returns for each of several flags in how many replicas it is set, on all processes."""
-    values = np.array(flags, np.float64)
+def numbers_together(numbers: Sequence[float]) -> list[float]:
+    """Returns for each of several numbers its sum over all replicas: of flags, in how many replicas it is set."""
+    values = np.array(numbers, np.float64)
     return list(_sums(False)(values).numpy()) if n_processes() > 1 else list(values)
 
 

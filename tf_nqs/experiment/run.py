@@ -19,6 +19,7 @@ from tf_nqs.callbacks import save_weights
 from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
 from tf_nqs.exact import Reference
+from tf_nqs.execution.workers import Workers, joined
 from tf_nqs.experiment.build import (
     build_ansatz,
     build_system,
@@ -38,7 +39,6 @@ from tf_nqs.experiment.start import Start, find_start
 from tf_nqs.experiment.transfer import freeze_equivariant_layers, save_walkers
 from tf_nqs.runtime.compilation_cache import publish
 from tf_nqs.runtime.live import clock_beside
-from tf_nqs.runtime.strategy import Workers, joined
 from tf_nqs.storage.files import replace_text
 from tf_nqs.storage.result import RunResult
 from tf_nqs.storage.run_folder import RunFolder

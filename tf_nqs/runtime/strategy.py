@@ -1,17 +1,11 @@
-"""Opens a strategy of `tf.distribute` by its name, and lets the workers of a run agree before anything is written.
-
-TensorFlow does all the communication. Loads TensorFlow.
-"""
+"""Opens a strategy of `tf.distribute` by its name. Loads TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
@@ -19,13 +13,9 @@ from tensorflow.python.eager import context
 
 from tf_nqs import defaults
 from tf_nqs.config import SettingsError
-from tf_nqs.config.distribution import DistributionSettings
 from tf_nqs.runtime.cluster import Cluster, note_joined, own_cluster, wait_for_workers
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.runtime.signals import REASONS
-from tf_nqs.runtime.terminal import printed_messages
-
-T = TypeVar("T")
 
 
 def opened_strategy(
@@ -75,7 +65,7 @@ def _parts_of_cpu(n_devices: int) -> list[str]:
     names = [device.name for device in tf.config.list_logical_devices("CPU")]
     if len(names) < n_devices:
         raise SettingsError(
-            f"n_devices = {n_devices}: TensorFlow is running already, with {len(names)} devices of the CPU; "
+            f"n_devices = {n_devices}: TensorFlow is running already, with {len(names)} of them; "
             "must be at most that, or the strategy be opened first"
         )
     return names[:n_devices]
@@ -143,109 +133,3 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def joined(distribution: DistributionSettings) -> Workers:
-    """Opens the strategy that the settings name, and returns the workers of the run; raises as `opened_strategy`."""
-    return Workers(opened_strategy(distribution.strategy, distribution.n_devices, distribution.worker_timeout))
-
-
-class Workers:
-    """The processes that share a run, seen from one of them; most often it is alone.
-
-    All call the same methods in the same order: each method waits for the others.
-
-    Args:
-        strategy: of the run; None for one device.
-
-    Attributes:
-        strategy: of the run.
-        n_replicas: number of devices of all processes together.
-        n_own_replicas: number of devices of this process.
-        number: of this process; 0 is the chief, which alone writes and prints.
-    """
-
-    def __init__(self, strategy: tf.distribute.Strategy | None = None):
-        self.strategy = strategy
-        self.n_replicas = strategy.num_replicas_in_sync if strategy else 1
-        resolver = strategy.cluster_resolver if strategy else None
-        self.number: int = resolver.task_id if resolver else 0
-        self._n_workers = len(resolver.cluster_spec().as_dict()["worker"]) if resolver else 1
-        self.n_own_replicas = self.n_replicas // self._n_workers
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process is the one that writes and prints."""
-        return self.number == 0
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """Returns the scope of the strategy, for what is built, trained and measured, not for what is written."""
-        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
-
-    def messages(self, quiet: bool) -> AbstractContextManager[None]:
-        """Returns a context in which the chief alone prints messages, unless it is quiet; all print errors."""
-        return printed_messages(quiet or not self.is_chief)
-
-    def wait(self) -> None:
-        """Returns when all workers have come here."""
-        self._gathered(0.0)
-
-    def check_same(self, what: str) -> None:
-        """Refuses workers that were given different settings, on all of them.
-
-        Args:
-            what: all that must be the same, as text.
-
-        Raises:
-            SettingsError: some worker has another text than the chief.
-        """
-        sums = self._gathered(zlib.crc32(what.encode()))
-        if others := [str(worker) for worker, one in enumerate(sums) if one != sums[0]]:
-            raise SettingsError(
-                f"strategy = multi_worker: worker {', '.join(others)} has other settings, or another version, than "
-                "worker 0; all must be started by the same command"
-            )
-
-    def prepared(self, prepare: Callable[[], T]) -> T:
-        """Returns what this worker has prepared, once all have; none goes on if one refuses.
-
-        Args:
-            prepare: raises a SettingsError to refuse.
-
-        Raises:
-            SettingsError: this worker has refused, or another one.
-        """
-        refusal: SettingsError | None = None
-        results = []
-        try:
-            results.append(prepare())
-        except SettingsError as error:
-            refusal = error
-        refused = [str(worker) for worker, one in enumerate(self._gathered(float(refusal is not None))) if one]
-        if refusal is not None:
-            raise refusal
-        if refused:
-            raise SettingsError(f"strategy = multi_worker: worker {', '.join(refused)} has refused, and says why")
-        return results[0]
-
-    def _gathered(self, number: float) -> list[float]:
-        """Returns the numbers of all workers, which are exact in float64."""
-        if self.strategy is None or self._n_workers == 1:
-            return [number]
-        found = _of_all_replicas(self.strategy, number)
-        return found[:: len(found) // self._n_workers]
-
-
-def _of_all_replicas(strategy: tf.distribute.Strategy, number: float) -> list[float]:
-    """Returns what each replica has been given by its process."""
-
-    def of_replica(own: tf.Tensor) -> tf.Tensor:
-        replica = tf.distribute.get_replica_context()
-        place = tf.one_hot(replica.replica_id_in_sync_group, strategy.num_replicas_in_sync, dtype=tf.float64)
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, place * own)
-
-    @tf.function(autograph=False)
-    def of_process(own: tf.Tensor) -> tf.Tensor:
-        return strategy.experimental_local_results(strategy.run(of_replica, args=(own,)))[0]
-
-    return [float(one) for one in of_process(tf.constant(number, tf.float64)).numpy()]

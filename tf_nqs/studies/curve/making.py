@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_nqs.analysis.notation import format_with_error
+from tf_nqs.execution.workers import Workers
 from tf_nqs.runtime.live import duration
-from tf_nqs.runtime.strategy import Workers
 from tf_nqs.studies.curve.curves import Curve, Difference, curves_of, differences, neighbours
 from tf_nqs.studies.curve.folder import (
     CurveFolder,
