@@ -76,7 +76,7 @@ def test_evaluate(run_dir, capsys):
 
 
 def test_observe(run_dir, capsys):
-    assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=2", "--quiet"]) == 0
+    assert main(observe.COMMAND, ["", f"--run_dir={run_dir}", "--evaluation_max_seconds=0.5", "--quiet"]) == 0
     with np.load(run_dir / "observables.npz") as file:
         found = dict(file)
     spacing = found["x"][1] - found["x"][0]
@@ -103,7 +103,7 @@ def test_observe(run_dir, capsys):
 )
 def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, message, monkeypatch, capsys):
     monkeypatch.setattr(module, name, value)
-    arguments = [f"--run_dir={run_dir}", "--evaluation_max_seconds=2", "--format=pdf"]
+    arguments = [f"--run_dir={run_dir}", "--evaluation_max_seconds=0.1", "--format=pdf"]
     assert main(observe.COMMAND, ["", *arguments]) == 0
     pictures = list((run_dir / "observables").iterdir())
     assert len(pictures) == 8 and all(path.read_bytes().startswith(b"%PDF") for path in pictures)

@@ -11,7 +11,7 @@ from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
 from tf_nqs.diffusion.observables import look_at, observed_by
-from tf_nqs.diffusion.time_step import Walk
+from tf_nqs.diffusion.time_step import Walk, compiled_generations
 from tf_nqs.physics import TrappedFermions
 
 
@@ -29,7 +29,7 @@ def measured():
     system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * KAPPA * r**2)
     look = look_at(system, start(3, 256))
     results = diffusion_energy(
-        free_fermion_guide(system), start(3, 256), (0.08, 0.04), 4e-3, max_seconds=900.0, seed=7, observe=look
+        free_fermion_guide(system), start(3, 256), (0.08, 0.04), 5e-3, max_seconds=900.0, seed=7, observe=look
     )
     return 0.5 + OMEGA * 4, look, *results
 
@@ -64,7 +64,7 @@ def test_forward_walking_gives_what_the_walkers_themselves_do_not(measured):
 
 def test_a_poor_guide_gives_the_exact_energy(measured):
     exact, _, energy, error, *_ = measured
-    assert error <= 4e-3 and abs(energy - exact) < 3 * error
+    assert error <= 5e-3 and abs(energy - exact) < 3 * error
 
 
 def test_a_time_step_without_extrapolation_is_above(measured):
@@ -84,7 +84,8 @@ def test_few_walkers_have_no_population_bias():
     corrected, error = growth_corrected_mean(energies, log_growths, round(8 / 0.08))
     plain = energies.mean()
     assert plain - corrected > 3 * blocked_error(energies - plain)
-    reference = Walk(free_fermion_guide(system), start(3, 512), 0.04, seed=4)
+    guide = free_fermion_guide(system)
+    reference = Walk(guide, start(3, 512), 0.04, seed=4, generations=compiled_generations(guide, jit_compile=False))
     reference.advance(24.0)
     many = reference.result()
     assert abs(corrected - many.energy) < 4 * np.hypot(error, many.energy_error)

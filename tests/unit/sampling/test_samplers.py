@@ -50,7 +50,7 @@ def assert_distributed(samples, density, edge):
     assert scipy.stats.chisquare(observed).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("n_particles", [2, 3])
+@pytest.mark.parametrize("n_particles", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_free_fermions_are_sampled(kind, n_particles):
     """One-body density, and the energy in the trap, A^2/4, within 4 error bars; walkers start from N(0, 1)."""
     sampler = kind(N_WALKERS, n_steps=200, proposal_width=0.8)

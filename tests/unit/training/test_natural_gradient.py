@@ -542,7 +542,9 @@ def test_leverage_bound_leaves_short_rows_alone():
     np.testing.assert_array_equal(bounded[1], free[1])
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("spring", "float32"), ("minsr", "float64")])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("spring", "float32"), pytest.param("minsr", "float64", marks=pytest.mark.slow)]
+)
 def test_two_strongly_repelling_fermions(name, dtype):
     """From random weights to the exact ground state at V_0 = 10, sigma_0 = 0.5, within 5 % after 80 iterations."""
     exact = 2.425619
