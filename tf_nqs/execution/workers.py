@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tf_nqs.config import SettingsError
 from tf_nqs.config.distribution import DistributionSettings
-from tf_nqs.execution.agreement import n_processes, numbers_together
-from tf_nqs.execution.replicas import scope_of
+from tf_nqs.execution.agreement import numbers_together
+from tf_nqs.execution.replicas import n_processes, scope_of
 from tf_nqs.runtime.strategy import opened_strategy
 from tf_nqs.runtime.terminal import printed_messages
 
