@@ -30,10 +30,16 @@ SYSTEM = TrappedFermions(A, interaction_strength=10.0)
 class Gaussian(keras.Model):
     """One particle in the ground state of a stiff trap, exp(-x^2/(2 WIDTH^2)); has neither orbitals nor a Laplacian."""
 
-    n_particles = 1
+    n_particles, width = 1, WIDTH
 
     def call(self, positions):
-        return tf.ones_like(positions[:, 0]), -0.5 * positions[:, 0] ** 2 / WIDTH**2
+        return tf.ones_like(positions[:, 0]), -0.5 * positions[:, 0] ** 2 / self.width**2
+
+
+class Wider(Gaussian):
+    """That of a trap which is not as stiff."""
+
+    width = 2 * WIDTH
 
 
 def make_ansatz(seed=0):
@@ -200,42 +206,44 @@ def test_readme_without_a_measured_energy():
     assert "- energy: not measured" in text and "no trap, a custom interaction" in text
 
 
-def test_an_export_is_replaced_only_when_asked_for(ansatz, exported, tmp_path):
-    folder = tmp_path / "pair"
-    keras.utils.set_random_seed(0)
+def test_an_export_is_replaced_only_when_asked_for(ansatz, tmp_path):
+    folder, x = tmp_path / "pair", tf.cast(positions_of(3, 1), tf.float32)
     tf_nqs.export(Gaussian(), TrappedFermions(1), folder)
     before = folder_contents(folder)
     with pytest.raises(SettingsError, match="holds an export already"):
         tf_nqs.export(ansatz, SYSTEM, folder)
     assert folder_contents(folder) == before
-    tf_nqs.export(ansatz, SYSTEM, folder, overwrite=True)
-    assert tf.saved_model.load(str(folder / "1")).signatures["log_psi"](positions=positions_of(3))["sign"].shape == 3
+    tf_nqs.export(Wider(), TrappedFermions(1), folder, overwrite=True)
+    found = tf.saved_model.load(str(folder / "1")).signatures["log_psi"](positions=x)["log_abs_psi"]
+    np.testing.assert_allclose(found, Wider()(x)[1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["pair"]
 
 
-def test_a_failed_export_leaves_what_was_there(ansatz, exported, monkeypatch):
+def test_a_failed_export_leaves_what_was_there(exported, monkeypatch):
+    """Of another wave function, which takes less time."""
+
     def fail(*_):
         raise saved_model.ExportError("wrong")
 
     monkeypatch.setattr(saved_model, "_compare", fail)
     before, neighbours = folder_contents(exported), set(exported.parent.iterdir())
     with pytest.raises(saved_model.ExportError):
-        tf_nqs.export(ansatz, SYSTEM, exported, overwrite=True)
+        tf_nqs.export(Gaussian(), TrappedFermions(1), exported, overwrite=True)
     with pytest.raises(saved_model.ExportError):
-        tf_nqs.export(ansatz, SYSTEM, exported.parent / "other")
+        tf_nqs.export(Gaussian(), TrappedFermions(1), exported.parent / "other")
     assert folder_contents(exported) == before
     assert set(exported.parent.iterdir()) == neighbours
 
 
 @pytest.mark.parametrize("n_bytes", [64, 10_000])
-def test_a_full_disk_is_folder_errors(n_bytes, ansatz, exported, tmp_path, largest_file):
-    """The system refuses the texts, or the model, which TensorFlow writes."""
+def test_a_full_disk_is_folder_errors(n_bytes, exported, tmp_path, largest_file):
+    """The system refuses the texts, or the model, which TensorFlow writes; that of a single particle is larger too."""
     before, neighbours = folder_contents(exported), set(exported.parent.iterdir())
     line = r"^output = '.*': cannot be written \(File too large\); must be a new or an empty folder on a disk with room"
     with largest_file(n_bytes):
         for folder, overwrite in ((exported, True), (tmp_path / "new/parents/export", False)):
             with pytest.raises(SettingsError, match=line):
-                tf_nqs.export(ansatz, SYSTEM, folder, overwrite=overwrite)
+                tf_nqs.export(Gaussian(), TrappedFermions(1), folder, overwrite=overwrite)
     assert folder_contents(exported) == before
     assert set(exported.parent.iterdir()) == neighbours and not list(tmp_path.iterdir())
 
