@@ -51,10 +51,10 @@ def check_own_process(distribution: DistributionSettings, where: str) -> None:
 
 
 def check_divisible(name: str, number: int, n_replicas: int) -> None:
-    """Refuses a number of walkers, or of conditions of a family, of which replicas cannot have equal parts.
+    """Refuses a number of walkers of which replicas cannot have equal parts.
 
     Args:
-        name: of the setting.
+        name: of the setting, or a product of settings.
         number: its value.
         n_replicas: devices of all machines together.
 

@@ -107,12 +107,12 @@ def needs_of_measurement(sizes: Sizes) -> list[Need]:
 
     Sampling needs the random numbers of all its steps and the features of all walkers; the local energy needs the
     features with all their derivatives, limited by `chunk_mebibytes`; the statistics keep 64 blocks per walker. A
-    device draws the random numbers of all walkers, but has the features of its own walkers alone.
+    process samples its own walkers alone.
     """
-    walkers, n, devices = sizes.n_walkers, sizes.n_particles, sizes.share.n_own
+    walkers, n = sizes.n_walkers, sizes.n_particles
     sampled = _itemsize(sizes.dtype if sizes.sampling_dtype == "ansatz" else sizes.sampling_dtype)
-    noise = 2 * sizes.n_steps * walkers * n * sampled * devices
-    own_walkers = walkers * devices / sizes.share.n_replicas
+    own_walkers = walkers * sizes.share.n_own / sizes.share.n_replicas
+    noise = 2 * sizes.n_steps * own_walkers * n * sampled
     return [
         *needs_of_model(sizes),
         Need(

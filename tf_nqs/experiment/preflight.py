@@ -60,7 +60,7 @@ def _check_strategy(settings: Settings) -> None:
 
 
 def check_spread(settings: Settings, n_replicas: int) -> None:
-    """Refuses walkers that cannot be spread over the replicas: those of a family in whole conditions.
+    """Refuses walkers that cannot be spread evenly over the replicas.
 
     Args:
         settings: all settings.
@@ -69,10 +69,8 @@ def check_spread(settings: Settings, n_replicas: int) -> None:
     Raises:
         SettingsError: there would be another number of them on some replica.
     """
-    if settings.is_family:
-        check_divisible("n_conditions", settings.family.n_conditions, n_replicas)
-    else:
-        check_divisible("n_walkers", settings.sampling.n_walkers, n_replicas)
+    name = "n_conditions * walkers_per_condition" if settings.is_family else "n_walkers"
+    check_divisible(name, settings.sampling.n_walkers, n_replicas)
 
 
 def shared_text(settings: Settings, *others: Any) -> str:

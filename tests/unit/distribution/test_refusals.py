@@ -103,15 +103,13 @@ def test_equal_parts(number, n_replicas, hint):
     assert str(error.value) == message
 
 
-def test_walkers_of_a_family_are_spread_by_condition():
+def test_walkers_of_a_family_are_those_of_all_conditions():
     family = settings_from("family", {"n_conditions": 6, "walkers_per_condition": 8})
-    check_spread(family, 3)
-    with pytest.raises(SettingsError, match=r"n_conditions = 6: must be a multiple of 4, .* such as 4 or 8"):
-        check_spread(family, 4)  # though 48 walkers are
-    single = settings_from(None, {"n_particles": 2, "n_walkers": 48})
-    check_spread(single, 4)
+    check_spread(family, 4)
+    with pytest.raises(SettingsError, match=r"n_conditions \* walkers_per_condition = 48: must be a multiple of 5"):
+        check_spread(family, 5)
     with pytest.raises(SettingsError, match=r"n_walkers = 48: must be a multiple of 5"):
-        check_spread(single, 5)
+        check_spread(settings_from(None, {"n_particles": 2, "n_walkers": 48}), 5)
 
 
 def test_what_workers_must_share():
