@@ -36,7 +36,7 @@ SETTINGS = {
     "n_walkers": 64,
     "n_steps": 2,
     "n_burn_in": 20,
-    "iterations": 200,
+    "iterations": 80,
     "iterations_per_call": 5,
     "checkpoint_iterations": 10,
     "pretrain_iterations": 0,
@@ -44,9 +44,9 @@ SETTINGS = {
     "jit_compile": "false",
     "reference": "none",
     "target_error": 1e-3,
-    "evaluation_max_seconds": 10.0,
+    "evaluation_max_seconds": 5.0,
 }
-"""Of a run that is short, but whose measurement takes its ten seconds."""
+"""Of a run that is short, but whose measurement takes five seconds."""
 
 
 class Fault(NamedTuple):
@@ -153,7 +153,7 @@ def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, pati
         draw: of the moments.
         patience: maximum number of seconds of each wait.
     """
-    after = draw.randrange(20, 120)
+    after = draw.randrange(10, 50)
     logs = [folder.with_name(f"{folder.name}_worker_{worker}.log") for worker in range(2)]
     environment = {"FAULT": f"{fault.what}:{after}"} if fault.what in ("leave", "sleep") else {}
     script = ["-m", "benchmarks.faulty_worker"] if environment else ["train.py"]
