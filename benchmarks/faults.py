@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,17 +178,21 @@ def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, pati
 
 
 def started(
-    arguments: list[str], logs: list[Path], environment: dict[str, str], own: Sequence[Sequence[str]] = ((), ())
+    arguments: Sequence[str],
+    logs: Sequence[Path],
+    environment: Mapping[str, str],
+    own: Sequence[Sequence[str]] = ((), ()),
+    strategy: Sequence[str] = ("--strategy=multi_worker",),
 ) -> list[subprocess.Popen]:
     """Starts workers, each with files for what it prints and for its errors, and with arguments of its own."""
     addresses = [f"localhost:{port}" for port in free_ports(len(logs))]
     workers = []
     for index, log in enumerate(logs):
-        place = environment | {"TF_CONFIG": place_of(index, addresses)}
+        place = {**environment, "TF_CONFIG": place_of(index, addresses)}
         with open(log, "wb") as output, open(log.with_suffix(".err"), "wb") as errors:
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, *arguments, "--strategy=multi_worker", *own[index]],
+                    [sys.executable, *arguments, *strategy, *own[index]],
                     cwd=_REPOSITORY,
                     env=os.environ | place,
                     stdout=output,
