@@ -27,6 +27,7 @@ from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment.build import load
 from tf_nqs.experiment.members import MemberTrainers
 from tf_nqs.experiment.run import run
+from tf_nqs.storage.run_folder import RunFolder
 
 
 def settings_of(flags: argparse.Namespace, seed: int, ansatz: str | None, folder: Path) -> Settings:
@@ -75,11 +76,14 @@ def arms_of(flags: argparse.Namespace, seed: int, ansatz: str | None, rows: list
             run(settings_of(flags, seed, ansatz, folder))
         trained = load(folder)
         found = measure(folder, rows, flags.measure_seconds)
-        seconds, n_iterations = (trained.result[name] for name in ("seconds_training", "n_iterations"))
+        result = RunFolder(folder).result_values  # the shipped network has none
+        seconds, n_iterations = result.get("seconds_training", math.nan), result.get("n_iterations", 0)
     settings = trained.settings
     arms = [Arm(seed, f"{settings.ansatz.ansatz}, family", seconds, n_iterations, found)]
+    total = flags.seconds or seconds
+    if flags.arms and math.isnan(total):
+        raise SystemExit(f"{folder} has no result.json: --seconds must say how long the other ways train")
     for name in flags.arms:
-        total = flags.seconds or seconds
         arms.append(train_arm(name, settings, rows, total, flags.measure_seconds, flags.single_set))
     return arms
 
