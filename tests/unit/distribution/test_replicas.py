@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from examples.several_workers import free_ports, place_of
 
 SCRIPT = Path(__file__).with_name("trainings.py")
 SECONDS = 900.0
@@ -50,9 +49,10 @@ def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
 
-SPREAD = ("adam reuse", "spring family", "refusals", "products")
+SPREAD = ("adam reuse", "spring", "adam family", "refusals", "products")
 
 SPREAD_SLOWLY = (
+    "adam",
     "adam average gentle",
     "adam lost",
     "adam mala",
@@ -69,37 +69,26 @@ SPREAD_SLOWLY = (
 )
 
 
-@functools.cache
-def on_replicas(names, n_replicas):
-    return run(names, n_replicas, [{}])[0]
-
-
-def test_products_of_rows_are_right_below_the_diagonal():
-    """For a number of rows that the stripes do not divide."""
-    found = part(on_replicas(SPREAD, 2), "products", "spread")
-    matrix = np.random.default_rng(1).normal(size=(7, 10))
+def test_two_replicas_train_as_one_device():
+    """All in one test: the other processes of a test run would start the trainings again."""
+    found = run(SPREAD, 2, [{}])[0]
+    for name in SPREAD[:3]:
+        assert_same(part(found, name, "spread"), part(found, name, "alone"))
+    matrix = np.random.default_rng(1).normal(size=(7, 10))  # whose rows the stripes do not divide
     for how, rows in (("rows", matrix), ("columns", matrix.T)):
-        np.testing.assert_allclose(np.tril(found[how]), np.tril(rows @ rows.T), rtol=1e-13, atol=1e-13)
-
-
-def test_what_is_refused_under_a_strategy():
-    assert list(on_replicas(SPREAD, 2)["refusals/spread/lines"]) == [
+        below = np.tril(found[f"products/spread/{how}"])
+        np.testing.assert_allclose(below, np.tril(rows @ rows.T), rtol=1e-13, atol=1e-13)
+    assert list(found["refusals/spread/lines"]) == [
         "n_walkers = 11: must be a multiple of the strategy's 2 replicas",
         "optimizer = Adam with clipnorm: is not supported under a strategy",
         "optimizer = SGD: must be made in the scope of the strategy that the trainer was made in",
     ]
 
 
-@pytest.mark.parametrize("name", SPREAD[:2])
-def test_two_replicas_train_as_one_device(name):
-    found = on_replicas(SPREAD, 2)
-    assert_same(part(found, name, "spread"), part(found, name, "alone"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPREAD_SLOWLY)
 def test_two_replicas_do_all_that_one_device_does(name):
-    found = on_replicas(SPREAD_SLOWLY, 2)
+    found = run((name,), 2, [{}])[0]
     spread, alone = part(found, name, "spread"), part(found, name, "alone")
     assert_same(spread, alone)
     if "measured" in name:
@@ -111,29 +100,18 @@ def test_two_replicas_do_all_that_one_device_does(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ("adam", "adam many", "spring family"))
 def test_four_replicas_train_as_one_device(name):
-    found = on_replicas(("adam", "adam many", "spring family"), 4)
+    found = run((name,), 4, [{}])[0]
     assert_same(part(found, name, "spread"), part(found, name, "alone"))
-
-
-def free_ports(number):
-    """Ports that no program listens on."""
-    with_ports = [socket.socket() for _ in range(number)]
-    for one in with_ports:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in with_ports]
-    for one in with_ports:
-        one.close()
-    return ports
 
 
 def test_two_processes_train_as_two_replicas():
     """And end together, for the reason that one of them has."""
-    name = f"{SPREAD[0]} stopped"
-    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
-    tasks = [{"type": "worker", "index": number} for number in range(2)]
-    configs = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
-    first, second = (part(one, name, "spread") for one in run((name,), 2, configs))
+    name = "adam reuse stopped"
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    configs = [{"TF_CONFIG": place_of(index, addresses)} for index in range(2)]
+    chief, other = run((name,), 2, configs)
+    first, second = (part(one, name, "spread") for one in (chief, other))
     for key in ("energies", "positions", "weights"):
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
     assert first["reason"] == second["reason"] == "time_limit"
-    assert_same(first, part(on_replicas(SPREAD, 2), SPREAD[0], "alone"))
+    assert_same(first, part(chief, name, "alone"))
