@@ -45,6 +45,13 @@ def assert_same(one, other):
         np.testing.assert_allclose(one[name], other[name], rtol=rtol, atol=rtol, err_msg=name)
 
 
+def assert_products(arrays):
+    """Those below the diagonal, of matrices whose rows the stripes do not divide."""
+    for name in ("small", "columns", "large"):
+        spread, whole = arrays[f"products/spread/{name}"]
+        np.testing.assert_allclose(spread, whole, rtol=1e-13, atol=1e-13, err_msg=name)
+
+
 def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
@@ -74,10 +81,7 @@ def test_two_replicas_train_as_one_device():
     found = run(SPREAD, 2, [{}])[0]
     for name in SPREAD[:3]:
         assert_same(part(found, name, "spread"), part(found, name, "alone"))
-    matrix = np.random.default_rng(1).normal(size=(7, 10))  # whose rows the stripes do not divide
-    for how, rows in (("rows", matrix), ("columns", matrix.T)):
-        below = np.tril(found[f"products/spread/{how}"])
-        np.testing.assert_allclose(below, np.tril(rows @ rows.T), rtol=1e-13, atol=1e-13)
+    assert_products(found)
     assert list(found["refusals/spread/lines"]) == [
         "n_walkers = 11: must be a multiple of the strategy's 2 replicas",
         "optimizer = Adam with clipnorm: is not supported under a strategy",
@@ -109,9 +113,11 @@ def test_two_processes_train_as_two_replicas():
     name = "adam reuse stopped"
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     configs = [{"TF_CONFIG": place_of(index, addresses)} for index in range(2)]
-    chief, other = run((name,), 2, configs)
+    chief, other = run((name, "products"), 2, configs)
     first, second = (part(one, name, "spread") for one in (chief, other))
     for key in ("energies", "positions", "weights"):
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    for one in (chief, other):
+        assert_products(one)
     assert first["reason"] == second["reason"] == "time_limit"
     assert_same(first, part(chief, name, "alone"))

@@ -160,14 +160,16 @@ def refusals(strategy):
     return lines
 
 
-MATRIX = np.random.default_rng(1).normal(size=(7, 10))
-
-
 def products(strategy):
-    """Returns the products of the rows of a matrix, and of its columns."""
+    """Returns the products of the rows of matrices, and of the columns of one: part of them, and the whole."""
+    random, found = np.random.default_rng(1), {}
+    small, large = random.normal(size=(7, 10)), random.normal(size=(601, 3))  # the rows of which are sent, not summed
     with strategy.scope():
         call = tf.function(products_of_rows, autograph=False)
-        return {how: call(tf.constant(MATRIX), how == "columns").numpy() for how in ("rows", "columns")}
+        for name, matrix, of_columns in (("small", small, False), ("columns", small, True), ("large", large, False)):
+            rows = matrix.T if of_columns else matrix
+            found[name] = np.stack([np.tril(call(tf.constant(matrix), of_columns)), np.tril(rows @ rows.T)])
+    return found
 
 
 def opened_strategy(n_replicas):
