@@ -213,6 +213,8 @@ def main() -> None:
             say(f"{case}: " + ", ".join(f"{name} {100 * value:.0f} %" for name, value in ratios(results[case]).items()))
         except PeerError as error:
             say(f"{case} failed: {error}")
+    if not results:
+        raise SystemExit("nothing was measured")
     model = modelled(results["adam"], cores[0], flags) if "adam" in results and flags.particles else {}
     show(results, model)
     write_json(flags.output, {"machine": before, "settings": vars(flags), "cases": results, "model": model})

@@ -54,7 +54,8 @@ class Worker:
         strategy, found = self.workers.strategy, []
 
         def halved_sum(value: Any) -> Any:
-            return 0.5 * tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+            own = tf.identity(value)  # on the device of the replica, as a sum must be
+            return 0.5 * tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         @tf.function(autograph=False)
         def loop(value: Any, times: Any) -> Any:

@@ -85,6 +85,25 @@ def test_a_training_whose_worker_is_killed_leaves_a_whole_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_signal_to_one_worker_ends_the_training_of_all(tmp_path):
+    folder, logs = tmp_path / "run", [tmp_path / f"{worker}.log" for worker in range(2)]
+    flags = faults.flags_of(folder, PATIENCE)
+    workers = faults.started(["train.py", *flags, "--iterations=1000000"], logs, {})
+    try:
+        wait_until(lambda: faults.iterations_done(folder) >= 20, workers)
+        workers[1].terminate()
+        assert [worker.wait(PATIENCE) for worker in workers] == [128 + signal.SIGTERM] * 2
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    done = newest_checkpoint(RunFolder(folder).checkpoints).facts["iteration"]
+    for log in logs:
+        line = f"terminated by SIGTERM; {done} iterations are done, --resume continues\n"
+        assert log.with_suffix(".err").read_text(encoding="utf-8") == line
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 1 + len(faults.FAULTS)))
 def test_faults(number, tmp_path):
     ending = faults.suffer(faults.FAULTS[number - 1], tmp_path / "run", 30.0, random.Random(number), PATIENCE)

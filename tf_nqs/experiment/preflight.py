@@ -38,13 +38,17 @@ def check_run(settings: Settings, resume: bool) -> None:
         SettingsError: as `open_run`; or something is asked for that a run on several devices cannot do.
     """
     check_training(settings)
-    _check_strategy(settings)
+    check_strategy(settings)
     if not resume:
         _check_source(settings)
 
 
-def _check_strategy(settings: Settings) -> None:
-    """Refuses what a run on several devices, or on several machines, cannot do."""
+def check_strategy(settings: Settings) -> None:
+    """Refuses what a run on several devices, or on several machines, cannot do.
+
+    Raises:
+        SettingsError: it is asked for.
+    """
     strategy = settings.distribution.strategy
     if strategy != "none" and settings.run.profile:
         raise SettingsError(f"profile = true contradicts strategy = {strategy}: must be false, or strategy be none")

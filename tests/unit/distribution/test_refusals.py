@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import tf_nqs
 from tf_nqs.commands import train as cli
 from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.config.distribution import check_divisible
@@ -69,6 +70,11 @@ def test_a_cluster_that_cannot_be(refused, monkeypatch, text, line):
 def test_what_several_workers_cannot_do(refused, monkeypatch, arguments, line):
     monkeypatch.setenv("TF_CONFIG", json.dumps(ONE))
     assert refused(*arguments).startswith(line)
+
+
+def test_a_call_of_the_library_is_refused_too():
+    with pytest.raises(SettingsError, match="run_dir: must be given; with strategy = multi_worker"):
+        tf_nqs.run(settings_from(None, {"n_particles": 2, "strategy": "multi_worker"}))
 
 
 @pytest.mark.parametrize(
