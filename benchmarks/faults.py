@@ -77,6 +77,10 @@ FAULTS = (
 )
 
 
+_ENDLESS = 124
+"""Stands for the exit status of a process that had to be killed, as for `timeout` of the shell."""
+
+
 class Ending(NamedTuple):
     """What a fault led to.
 
@@ -117,7 +121,7 @@ def iterations_done(folder: Path) -> int:
 def flags_of(folder: Path, timeout: float) -> list[str]:
     """Returns the flags of the run in a folder: those of a new one, or of one that continues if it has begun."""
     place = [f"--run_dir={folder}", f"--worker_timeout={timeout:g}"]
-    if RunFolder(folder).holds_checkpoint:
+    if RunFolder(folder).config.is_file():
         return [*place, "--resume"]
     return [*place, *(f"--{name}={value}" for name, value in SETTINGS.items())]
 
@@ -143,7 +147,7 @@ def wait_for(fault: Fault, folder: Path, output: Path, after: int, patience: flo
         time.sleep(0.02)
 
 
-def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, patience: float = 300.0) -> Ending:
+def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, patience: float = 600.0) -> Ending:
     """Starts two workers, lets one of them have a fault, and continues the run.
 
     Args:
@@ -207,21 +211,19 @@ def _errors(log: Path) -> list[str]:
 
 
 def _continue(folder: Path, timeout: float, n_workers: int, patience: float) -> int:
-    """Lets a run go on to its end, on some workers, and returns the first status that is not 0."""
-    arguments = ["train.py", *flags_of(folder, timeout)]
-    if n_workers == 1:
-        command = [sys.executable, *arguments, "--strategy=none", "--quiet"]
-        return subprocess.run(command, cwd=_REPOSITORY, timeout=patience, check=False).returncode
-    workers = started(
-        [*arguments, "--quiet"], [folder.with_name(f"{folder.name}_rest_{worker}.log") for worker in range(2)], {}
-    )
-    statuses = []
+    """Lets a run go on to its end, on some workers; returns the first status that is not 0, 124 where it has no end."""
+    arguments = ["train.py", *flags_of(folder, timeout), "--quiet"]
+    logs = [folder.with_name(f"{folder.name}_rest_{worker}.log") for worker in range(n_workers)]
+    workers = started(arguments, logs, {}, strategy=[f"--strategy={'none' if n_workers == 1 else 'multi_worker'}"])
+    statuses, end = [], time.monotonic() + patience
     for worker in workers:
-        try:
-            statuses.append(worker.wait(patience))
-        finally:
-            worker.kill()
-    return next((status for status in statuses if status), 0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(max(end - time.monotonic(), 0.0))
+        statuses.append(worker.poll())
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    return next((_ENDLESS if status is None else status for status in statuses if status != 0), 0)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
