@@ -56,7 +56,7 @@ def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
 
-SPREAD = ("adam reuse", "spring", "adam family", "refusals", "products")
+SPREAD = ("adam reuse many", "spring", "adam family", "refusals", "products")
 
 SPREAD_SLOWLY = (
     "adam",
