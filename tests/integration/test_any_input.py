@@ -245,10 +245,10 @@ def is_allowed(leaf, value):
     if bounds := re.fullmatch(r"an integer from (-?\d+) to (\d+)", sentence):
         return isinstance(value, int) and int(bounds[1]) <= value <= int(bounds[2])
     assert sentence.startswith("a finite number")
-    compare = {"above": float.__gt__, "of at least": float.__ge__, "below": float.__lt__}
+    compare = {"above": float.__gt__, "of at least": float.__ge__, "below": float.__lt__, "at most": float.__le__}
     if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > 1e308:
         return False
-    rules = re.findall(r"(above|of at least|below) (\S+)", sentence)
+    rules = re.findall(r"(above|of at least|below|at most) (\S+)", sentence)
     return all(compare[word](float(value), float(bound)) for word, bound in rules)
 
 
@@ -377,7 +377,7 @@ def extremes(leaf):
     if kind is int:
         low, high = map(int, re.findall(r"-?\d+", sentence))
         return st.one_of(st.sampled_from([low, low + 1, high - 1, high]), st.integers(low, high))
-    ends = [float(number) for _, number in re.findall(r"(above|of at least|below) (\S+)", sentence)]
+    ends = [float(number) for _, number in re.findall(r"(above|of at least|below|at most) (\S+)", sentence)]
     near = [math.nextafter(end, side) for end in ends for side in (-math.inf, math.inf)]
     anything = st.sampled_from([*ends, *near, 0.5, 1.5, 1e-300, 1e-30, 1e30, 1e300])
     return anything.filter(lambda value: is_allowed(leaf, value))

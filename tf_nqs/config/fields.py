@@ -76,7 +76,7 @@ def _allowed(kind: Any, field: FieldInfo) -> str:
     }
     if kind is int:
         return f"an integer from {bounds['ge']} to {bounds['le']}"
-    words = {"gt": "above", "ge": "of at least", "lt": "below"}
+    words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "at most"}
     limits = [f"{word} {bounds[name]}" for name, word in words.items() if name in bounds]
     return " ".join(["a finite number", " and ".join(limits)]).strip()
 
