@@ -137,7 +137,7 @@ def _averages_before(
 
     def without_step(average: keras.Variable, weight: Tensor) -> Tensor:
         # Keras' averages start at the weights after the first update.
-        share = tf.cast(n_updates != 0, weight.dtype) * optimizer.ema_momentum
+        share = tf.cast(n_updates != 0, weight.dtype) * tf.cast(optimizer.ema_momentum, weight.dtype)
         return share * average.value + (1 - share) * weight
 
     unmoved = [without_step(*pair) for pair in zip(averages, weights, strict=True)]

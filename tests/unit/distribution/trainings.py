@@ -72,7 +72,7 @@ def trainer(words, scope):
             ansatz.equivariant_layers[0].trainable = False
         if "reuse" in words:
             more["reuse"] = ReusePolicy("guarded")
-        kind = tf_nqs.MetropolisAdjustedLangevin if "mala" in words else tf_nqs.MetropolisHastings
+        kind = tf_nqs.sampling.MetropolisAdjustedLangevin if "mala" in words else tf_nqs.MetropolisHastings
         sampler = kind(n_walkers, n_steps=3, n_burn_in=6, global_moves="local" not in words)
         vmc = tf_nqs.VariationalMonteCarlo(ansatz, system, sampler, iterations_per_call=2, **more)
         name = next(one for one in ("minsr", "spring", "adam") if one in (*words, "adam"))
