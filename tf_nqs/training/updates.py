@@ -137,7 +137,10 @@ def _averages_before(
 
     def without_step(average: keras.Variable, weight: Tensor) -> Tensor:
         # Keras' averages start at the weights after the first update.
-        share = tf.cast(n_updates != 0, weight.dtype) * tf.cast(optimizer.ema_momentum, weight.dtype)
+        momentum = optimizer.ema_momentum
+        if tf.is_tensor(momentum):  # a number takes the dtype by itself, without a detour by float32
+            momentum = tf.cast(momentum, weight.dtype)
+        share = tf.cast(n_updates != 0, weight.dtype) * momentum
         return share * average.value + (1 - share) * weight
 
     unmoved = [without_step(*pair) for pair in zip(averages, weights, strict=True)]
