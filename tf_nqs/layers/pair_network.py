@@ -87,8 +87,7 @@ class PairNetwork(keras.layers.Layer):
             self.kernels.append(self.add_weight(shape=shape, initializer=start, name=f"kernel_{layer + 1}"))
 
     def call(self, distances: Tensor, shift: Tensor | None = None) -> Tensor:
-        parts = self._features(distances, shift), _tails(distances / self.length).value
-        return tf.concat(parts, axis=-1)
+        return tf.concat(self._parts(distances, shift), axis=-1)
 
     def sums(self, distances: Tensor, shift: Tensor | None = None) -> Tensor:
         """Returns the sum of t over the last axis of the distances: the same as that of `call`, but faster.
@@ -100,17 +99,17 @@ class PairNetwork(keras.layers.Layer):
         Returns:
             Shape (n_walkers, n_particles, n_features + 2).
         """
-        parts = self._features(distances, shift), _tails(distances / self.length).value
-        return tf.concat([tf.reduce_sum(one, axis=-2) for one in parts], axis=-1)
+        return tf.concat([tf.reduce_sum(one, axis=-2) for one in self._parts(distances, shift)], axis=-1)
 
-    def _features(self, distances: Tensor, shift: Tensor | None) -> Tensor:
-        """The tanh features, shape (..., n_features)."""
+    def _parts(self, distances: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The tanh features, shape (..., n_features), and the tails, shape (..., 2)."""
         rows = self._rows(distances, shift)
         first_bias, *biases = self._biases(shift)
         features = tf.tanh(rows * self.scale + first_bias)
         for kernel, bias in zip(self.kernels, biases, strict=True):
             features = features + tf.tanh(_product(features, kernel) + bias)
-        return tf.reshape(features, (*_sizes(distances), self.n_features))
+        features = tf.reshape(features, (*_sizes(distances), self.n_features))
+        return features, _tails(distances / self.length).value
 
     def _rows(self, distances: Tensor, shift: Tensor | None) -> Tensor:
         """The scaled distances, one per row: (n_pairs, 1), or (n_walkers, pairs of a walker, 1) if there is a shift.
