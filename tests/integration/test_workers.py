@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -66,19 +67,26 @@ def test_a_worker_that_is_killed_ends_the_other_with_one_line(tmp_path):
     assert logs[0].with_suffix(".err").read_text(encoding="utf-8") == LOST
 
 
-@pytest.mark.slow
-def test_a_training_whose_worker_is_killed_leaves_a_whole_checkpoint(tmp_path):
-    folder, logs = tmp_path / "run", [tmp_path / f"{worker}.log" for worker in range(2)]
+@contextlib.contextmanager
+def long_training(folder, logs):
+    """Two workers in the middle of a training, which are gone after the `with` block."""
     flags = faults.flags_of(folder, PATIENCE)
     workers = faults.started(["train.py", *flags, "--iterations=1000000"], logs, {})
     try:
         wait_until(lambda: faults.iterations_done(folder) >= 20, workers)
-        workers[1].kill()
-        assert workers[0].wait(PATIENCE) == 3
+        yield workers
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
+
+
+@pytest.mark.slow
+def test_a_training_whose_worker_is_killed_leaves_a_whole_checkpoint(tmp_path):
+    folder, logs = tmp_path / "run", [tmp_path / f"{worker}.log" for worker in range(2)]
+    with long_training(folder, logs) as workers:
+        workers[1].kill()
+        assert workers[0].wait(PATIENCE) == 3
     assert logs[0].with_suffix(".err").read_text(encoding="utf-8") == LOST
     checkpoint = newest_checkpoint(RunFolder(folder).checkpoints)  # reads all of it
     assert checkpoint.facts["iteration"] >= 10
@@ -87,16 +95,9 @@ def test_a_training_whose_worker_is_killed_leaves_a_whole_checkpoint(tmp_path):
 @pytest.mark.slow
 def test_a_signal_to_one_worker_ends_the_training_of_all(tmp_path):
     folder, logs = tmp_path / "run", [tmp_path / f"{worker}.log" for worker in range(2)]
-    flags = faults.flags_of(folder, PATIENCE)
-    workers = faults.started(["train.py", *flags, "--iterations=1000000"], logs, {})
-    try:
-        wait_until(lambda: faults.iterations_done(folder) >= 20, workers)
+    with long_training(folder, logs) as workers:
         workers[1].terminate()
         assert [worker.wait(PATIENCE) for worker in workers] == [128 + signal.SIGTERM] * 2
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
     done = newest_checkpoint(RunFolder(folder).checkpoints).facts["iteration"]
     for log in logs:
         line = f"terminated by SIGTERM; {done} iterations are done, --resume continues\n"
