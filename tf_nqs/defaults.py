@@ -75,10 +75,10 @@ RECIPES: Final = {
     ("slater", "minsr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
     ("slater", "sr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
     ("slater", "spring"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "adam"): Recipe(1e-3, 0, 0.8, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "minsr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "sr"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "spring"): Recipe(0.1, 200, 0.8, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "adam"): Recipe(1e-3, 0, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "minsr"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "sr"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("jastrow", "spring"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
 }
 FAMILY_RECIPES: Final = {
     "slater": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
