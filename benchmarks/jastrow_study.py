@@ -116,7 +116,7 @@ def train(flags: argparse.Namespace) -> dict[str, Any]:
     names = ("learning_rate", "decay_iterations", "momentum", "damping", "damping_decay_iterations", "max_step_norm")
     names += ("leverage_bound",)
     options = {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
-    vmc.compile(**make_optimizer("spring", **options))
+    vmc.compile(**make_optimizer("spring", ansatz=flags.ansatz, **options))
     vmc.warm_up()
     energies, variances, seconds = [], [], []
     while len(energies) < flags.iterations:

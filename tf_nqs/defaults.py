@@ -84,8 +84,7 @@ FAMILY_RECIPES: Final = {
     "slater": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
     "jastrow": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
 }
-LEARNING_RATE = {name: recipe.learning_rate for (kind, name), recipe in RECIPES.items() if kind == "slater"}
-DECAY_ITERATIONS = {name: recipe.decay_iterations for (kind, name), recipe in RECIPES.items() if kind == "slater"}
+OPTIMIZERS = tuple(name for kind, name in RECIPES if kind == ANSATZ)
 MAX_STEP_NORM = 0.05
 PRETRAIN_ITERATIONS = 60
 MAX_REPAIRS = 5

@@ -50,7 +50,7 @@ def _are_valid(choosers: Mapping[str, Any]) -> bool:
     width = choosers["interaction_range"]
     is_width = width is None or (isinstance(width, int | float) and not isinstance(width, bool))
     names = [choosers[leaf] for leaf in ("ansatz", "optimizer", "interaction")]
-    return is_width and all(isinstance(name, str) for name in names) and names[1] in defaults.LEARNING_RATE
+    return is_width and all(isinstance(name, str) for name in names) and names[1] in defaults.OPTIMIZERS
 
 
 def _defaults_of(ansatz: str, optimizer: str, interaction: str, interaction_range: float | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_nqs.config import SettingsError
 from tf_nqs.config.distribution import DistributionSettings
-from tf_nqs.execution.agreement import numbers_together
+from tf_nqs.execution.agreement import is_chief, numbers_together
 from tf_nqs.execution.replicas import n_processes, scope_of
 from tf_nqs.runtime.strategy import opened_strategy
 from tf_nqs.runtime.terminal import printed_messages
@@ -36,7 +36,8 @@ class Workers:
         strategy: of the run.
         n_replicas: number of devices of all processes together.
         n_own_replicas: number of devices of this process.
-        number: of this process; 0 is the chief, which alone writes and prints.
+        number: of this process, from 0.
+        is_chief: whether this process is the one that writes and prints.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -45,13 +46,8 @@ class Workers:
         resolver = strategy.cluster_resolver if strategy else None
         self.number: int = resolver.task_id if resolver else 0
         with self.scope():
-            self._n_workers = n_processes()
+            self._n_workers, self.is_chief = n_processes(), is_chief()
         self.n_own_replicas = self.n_replicas // self._n_workers
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process is the one that writes and prints."""
-        return self.number == 0
 
     def scope(self) -> AbstractContextManager[Any]:
         """Returns the scope of the strategy, for what is built, trained and measured, not for what is written."""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.named_ansatze import ANSATZE, recipe
 from tf_nqs.training.natural_gradient import NaturalGradient
 
 _FORMS = {"sr": "auto", "minsr": "sample", "spring": "auto"}
@@ -64,6 +65,7 @@ def make_optimizer(
     damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
     average_decay: float = 0.0,
+    ansatz: str = defaults.ANSATZ,
     **natural_gradient: Any,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
@@ -71,29 +73,33 @@ def make_optimizer(
     Args:
         name: adam, sr (over parameters or walkers, whichever are fewer), minsr (always over walkers) or spring (as sr,
             with momentum).
-        learning_rate: at the start; None for the optimiser's default.
+        learning_rate: at the start; None for the default of optimiser and ansatz.
         decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); 0 for a constant one, None
-            for the optimiser's default.
+            for the default of optimiser and ansatz.
         damping: of a natural gradient, at the start.
         damping_decay_iterations: the damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant
             one.
         momentum: of spring.
         average_decay: per iteration, of the average of the weights that training ends with; 0 for the last weights.
+        ansatz: "slater" or "jastrow", whose defaults to take.
         **natural_gradient: other arguments of `NaturalGradient`, which adam leaves alone.
 
     Returns:
         Keyword arguments `optimizer` and `natural_gradient`.
 
     Raises:
-        ValueError: the name is unknown, or an argument out of its range.
+        ValueError: one of the names is unknown, or an argument out of its range.
 
     Example:
-        >>> vmc.compile(**make_optimizer("spring", learning_rate=0.1))
+        >>> vmc.compile(**make_optimizer("spring", ansatz="jastrow"))
     """
-    if name not in defaults.LEARNING_RATE:
-        raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.LEARNING_RATE)}")
-    rate = defaults.LEARNING_RATE[name] if learning_rate is None else learning_rate
-    decay = defaults.DECAY_ITERATIONS[name] if decay_iterations is None else decay_iterations
+    if name not in defaults.OPTIMIZERS:
+        raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.OPTIMIZERS)}")
+    if ansatz not in ANSATZE:
+        raise ValueError(f"ansatz = {ansatz!r}: must be one of {', '.join(ANSATZE)}")
+    known = recipe(ansatz, name)
+    rate = known.learning_rate if learning_rate is None else learning_rate
+    decay = known.decay_iterations if decay_iterations is None else decay_iterations
     schedule = _falling("learning_rate", rate, decay)
     if name == "adam":
         adam = AveragedAdam(schedule, average_decay) if average_decay else keras.optimizers.Adam(schedule)

@@ -25,7 +25,7 @@ def learning_rates(optimizer, iterations):
 
 
 def test_every_name_with_a_default_learning_rate_is_one():
-    assert set(defaults.LEARNING_RATE) == set(NAMES)
+    assert set(defaults.OPTIMIZERS) == set(NAMES)
     assert defaults.OPTIMIZER in NAMES
 
 
@@ -75,7 +75,7 @@ def test_arguments_arrive(name):
 def test_constant_learning_rate(name):
     # The learning rate is kept in float32.
     found = learning_rates(make_optimizer(name, decay_iterations=0)["optimizer"], [0, 100])
-    np.testing.assert_allclose(found, defaults.LEARNING_RATE[name], rtol=1e-6)
+    np.testing.assert_allclose(found, defaults.RECIPES["slater", name].learning_rate, rtol=1e-6)
     found = learning_rates(make_optimizer(name, 0.03, decay_iterations=0)["optimizer"], [0, 100])
     np.testing.assert_allclose(found, 0.03, rtol=1e-6)
 
@@ -85,7 +85,7 @@ def test_constant_learning_rate(name):
 def test_learning_rate_falls(name, rate):
     """As 1/(1 + iteration/40): half of it after 40 iterations, without steps between."""
     iterations = np.array([0, 1, 20, 40, 120, 400])
-    start = defaults.LEARNING_RATE[name] if rate is None else rate
+    start = defaults.RECIPES["slater", name].learning_rate if rate is None else rate
     found = learning_rates(make_optimizer(name, rate, decay_iterations=40)["optimizer"], iterations)
     # The schedule runs in float32.
     np.testing.assert_allclose(found, start / (1 + iterations / 40), rtol=1e-6)
@@ -93,9 +93,16 @@ def test_learning_rate_falls(name, rate):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_default_decay(name):
-    decay = defaults.DECAY_ITERATIONS[name]
+    decay = defaults.RECIPES["slater", name].decay_iterations
     found = learning_rates(make_optimizer(name, 0.03)["optimizer"], [0, 300])
     np.testing.assert_allclose(found, [0.03, 0.03 / (1 + 300 / decay) if decay else 0.03], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_wave_function_has_its_own_defaults(name):
+    rate, decay = defaults.RECIPES["jastrow", name][:2]
+    found = learning_rates(make_optimizer(name, ansatz="jastrow")["optimizer"], [0, 300])
+    np.testing.assert_allclose(found, [rate, rate / (1 + 300 / decay) if decay else rate], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sr", "minsr", "spring"])
@@ -103,6 +110,11 @@ def test_damping_falls(name):
     """As 1/(1 + iteration/50) in the layer's own count of iterations."""
     layer = make_optimizer(name, damping=0.2, damping_decay_iterations=50)["natural_gradient"]
     np.testing.assert_allclose([layer.damping(t) for t in (0, 50, 450)], [0.2, 0.1, 0.02], rtol=1e-6)
+
+
+def test_an_unknown_ansatz_is_refused():
+    with pytest.raises(ValueError, match="ansatz = 'pair': must be one of slater, jastrow"):
+        make_optimizer("spring", ansatz="pair")
 
 
 @pytest.mark.parametrize("name", ["SPRING", "sgd", "", "kfac"])
