@@ -220,7 +220,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--interaction_strength", type=float, default=10.0)
     add_system_flags(parser)
     parser.add_argument("--reference", type=float, help="energy to reach; default: the exact one")
-    parser.add_argument("--optimizer", default="spring", choices=list(defaults.LEARNING_RATE))
+    parser.add_argument("--optimizer", default="spring", choices=defaults.OPTIMIZERS)
     parser.add_argument("--learning_rate", type=float, help="learning rate; default: that of the optimiser")
     parser.add_argument("--source_iterations", type=int, default=400, help="number of iterations of the source")
     parser.add_argument("--pretrain_iterations", type=int, default=defaults.PRETRAIN_ITERATIONS)
