@@ -6,15 +6,19 @@ are in units of a_ho, energies in units of hbar*omega.
 
 from typing import Final, NamedTuple
 
+MOMENTUM = 0.9
+DAMPING = 3e-2
+LEVERAGE_BOUND = 3.0
+
 
 class Recipe(NamedTuple):
     """Default arguments of an optimiser, for one kind of wave function."""
 
     learning_rate: float
     decay_iterations: int
-    momentum: float
-    damping: float
-    leverage_bound: float
+    momentum: float = MOMENTUM
+    damping: float = DAMPING
+    leverage_bound: float = LEVERAGE_BOUND
     damping_min: float = 0.0
 
 
@@ -66,24 +70,18 @@ OPTIMIZER: Final = "spring"
 LAPLACIAN: Final = "auto"
 CLIP_DEVIATIONS = 10.0
 CLIP_DOUBLING_ITERATIONS = 50
-DAMPING = 3e-2
 DAMPING_DECAY_ITERATIONS = 10
-LEVERAGE_BOUND = 3.0
-MOMENTUM = 0.9
 RECIPES: Final = {
-    ("slater", "adam"): Recipe(1e-4, 0, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("slater", "minsr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("slater", "sr"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("slater", "spring"): Recipe(0.2, 100, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "adam"): Recipe(1e-3, 0, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "minsr"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "sr"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
-    ("jastrow", "spring"): Recipe(0.1, 200, MOMENTUM, DAMPING, LEVERAGE_BOUND),
+    ("slater", "adam"): Recipe(1e-4, 0),
+    ("slater", "minsr"): Recipe(0.2, 100),
+    ("slater", "sr"): Recipe(0.2, 100),
+    ("slater", "spring"): Recipe(0.2, 100),
+    ("jastrow", "adam"): Recipe(1e-3, 0),
+    ("jastrow", "minsr"): Recipe(0.1, 200),
+    ("jastrow", "sr"): Recipe(0.1, 200),
+    ("jastrow", "spring"): Recipe(0.1, 200),
 }
-FAMILY_RECIPES: Final = {
-    "slater": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
-    "jastrow": Recipe(0.2, 300, MOMENTUM, DAMPING, LEVERAGE_BOUND, 3e-5),
-}
+FAMILY_RECIPE: Final = Recipe(0.2, 300, damping_min=3e-5)
 OPTIMIZERS = tuple(name for kind, name in RECIPES if kind == ANSATZ)
 MAX_STEP_NORM = 0.05
 PRETRAIN_ITERATIONS = 60

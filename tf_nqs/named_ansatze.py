@@ -86,7 +86,7 @@ def recipe(ansatz: str, optimizer: str, of_family: bool = False) -> defaults.Rec
         of_family: whether one network learns a family of systems; Adam has the same defaults then.
     """
     if of_family and optimizer != "adam":
-        return defaults.FAMILY_RECIPES[ansatz]
+        return defaults.FAMILY_RECIPE
     return defaults.RECIPES[ansatz if ansatz in ANSATZE else "slater", optimizer]
 
 
@@ -102,8 +102,8 @@ def described_defaults(argument: str) -> str:
         else ", ".join(f"{value} for {name}" for name, value in values.items())
         for kind, values in by_kind.items()
     }
-    of_family = {f"{getattr(one, argument):g}" for one in defaults.FAMILY_RECIPES.values()}
-    family = [f"{value} for a family" for value in sorted(of_family) if {value} != {*words.values()}]
+    of_family = f"{getattr(defaults.FAMILY_RECIPE, argument):g}"
+    family = [f"{of_family} for a family"] if {of_family} != {*words.values()} else []
     if len(set(words.values())) == 1:
         return "; ".join([words["slater"], *family])
     return "; ".join([*(f"with {kind} {text}" for kind, text in words.items()), *family])

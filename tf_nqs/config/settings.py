@@ -67,7 +67,7 @@ class TrainingSettings(Section):
         None,
         ge=0,
         description="Natural gradients: minimum damping, below which it does not decay; default: 0; "
-        f"{defaults.FAMILY_RECIPES['slater'].damping_min:g} for a family.",
+        f"{defaults.FAMILY_RECIPE.damping_min:g} for a family.",
     )
     momentum: float | None = Field(
         None, ge=0, lt=1, description=f"SPRING momentum mu; default: {described_defaults('momentum')}."
