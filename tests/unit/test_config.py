@@ -233,7 +233,7 @@ def test_every_default_comes_from_defaults():
         "n_jastrow_features",  # n_features of one kind of wave function
         "contact_exponent",  # of a constructor; the settings take it from the system
         "recipes",  # learning_rate to damping_min
-        "family_recipes",
+        *("family_recipe", "optimizers"),
         *("n_condition_features", "condition_start"),  # of a constructor
         *("diffusion_time_steps", "longest_time_step"),  # flags of diffuse
         *("n_diffusion_walkers", "fewest_diffusion_walkers"),
