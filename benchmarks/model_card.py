@@ -59,9 +59,10 @@ system, ansatz, settings = tf_nqs.pretrained().at(n_particles=4, interaction_str
 
 ## Measured error
 
-At {n_rows} systems that no training saw, as its systems are drawn at random: ten for each A, spread over V0 and sigma0
-by the Halton sequence. The weights are frozen. E is the energy with the error of the last digits in brackets; a
-reference is exact up to its uncertainty (relative coordinate for A = 2, diagonalisation for others, an upper bound).
+Measured at {n_rows} systems that were not trained on, because training draws its systems at random: ten for each A,
+spread over V0 and sigma0 by the Halton sequence. The weights are frozen. E is the energy with the error of the last
+digits in brackets, or without an error if that is unknown; a reference is exact up to its uncertainty for A = 2
+(relative coordinate), and an upper bound for larger A (diagonalisation).
 
 {summaries}
 
@@ -71,11 +72,13 @@ reference is exact up to its uncertainty (relative coordinate for A = 2, diagona
 
 ## Limits
 
-- Systems outside of these ranges are refused; `extrapolate=True` takes other strengths and ranges, without any promise.
-- Other numbers of particles, traps and interactions are not in it. Train a run of your own; where only V0 and sigma0
-  differ, `--transfer_from=pretrained` starts it from the member of its own system.
-- Energies are variational: that of a member lies above that of the ground state, but for its statistical error.
-- For an energy better than in the table, train from the member, or take `python -m tf_nqs.diffuse` afterwards.
+- Systems outside of these ranges are refused; `extrapolate=True` allows other strengths and ranges, but nothing is
+  known about their accuracy.
+- For other numbers of particles, traps and interactions, train a run of your own. If only V0 and sigma0 differ,
+  `--transfer_from=pretrained` starts the run from the member of its own system.
+- Energies are variational: the energy of a member lies above that of the ground state, up to its statistical error.
+- For a better energy than in the table, train a run from the member; `python -m tf_nqs.diffuse` then gives the exact
+  energy.
 """
 
 

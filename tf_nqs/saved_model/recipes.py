@@ -31,8 +31,9 @@ Positions of any other shape than (n, A) raise the error `positions must have sh
 _FINE_TUNE = '''\
 ### Parameters and fine-tuning
 
-`model.parameters` is the list of all weights, as `tf.Variable`s. Derivatives by them go through `model.log_psi`, and
-the gradient of the energy is dE = 2 ⟨(e_L - E) d ln|Psi|⟩. Plain gradient descent lowers the energy:
+`model.parameters` is the list of all weights, as `tf.Variable`s. Derivatives with respect to them go through
+`model.log_psi`, and the gradient of the energy is dE = 2 ⟨(e_L - E) d ln|Psi|⟩. Plain gradient descent lowers the
+energy:
 
 ```python
 import numpy as np
@@ -160,7 +161,7 @@ values = model.log_psi(positions, strengths, interaction_range)
 sign, log_abs_psi = values["sign"], values["log_abs_psi"]
 ```
 
-Derivatives by the parameters go through `log_psi` with `tf.GradientTape`, as those by the positions do.
+Derivatives with respect to parameters and positions go through `log_psi` with `tf.GradientTape`.
 
 ### One member
 
