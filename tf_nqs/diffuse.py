@@ -28,7 +28,7 @@ def _check(folder: RunFolder, given: Given) -> None:
     """Refuses a run without a trap, and more walkers than fit into memory."""
     if folder.settings.system.trap == "none":
         raise RunFolderError(
-            f"run_dir = {folder.path}: its trap is none, where the walkers may need longer than any fixed time; "
+            f"run_dir = {folder.path}: its trap is none, so that equilibration may take arbitrarily long; "
             "must be the folder of a run in a trap"
         )
     _check_memory(folder.settings.system.n_particles, given.own.get("n_walkers", defaults.N_DIFFUSION_WALKERS))

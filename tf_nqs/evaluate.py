@@ -21,7 +21,8 @@ SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "
 
 def _flags() -> list[Flag]:
     text = (
-        "Energy that the measured one is compared with; diffusion is that in diffusion.json, auto the first there is."
+        "Energy that the measured one is compared with; diffusion: the one in diffusion.json; auto: the exact one if "
+        "there is one, else that in diffusion.json."
     )
     return [
         *run_flags(SETTINGS),

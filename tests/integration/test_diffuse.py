@@ -85,7 +85,7 @@ def test_the_result(run_dir, capsys):
         *("config.toml", "ansatz.weights.h5", "result.json", "diffusion.json", "diffusion.png")
     }
     printed = capsys.readouterr().out
-    assert "free fermions with a factor for each pair, as FermionAnsatz has nodes besides those" in printed
+    assert "free fermions with a factor for each pair, because FermionAnsatz has nodes besides those" in printed
     assert "Time step" in printed and "Run's energy" in printed
 
 

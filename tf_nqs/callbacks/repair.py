@@ -123,7 +123,7 @@ class RepairTraining(IterationCallback):
             logger.info(f"iterations {first} to {last}: {solves} without a finite step, so the damping was raised")
 
     def _repair(self, fault: str, iteration: int) -> None:
-        """Goes back, and on or not on."""
+        """Rolls back, then continues or fails."""
         if self._good is None:
             self._fail(f"training failed after iteration {iteration}: {fault}; there is no good state to go back to")
             return

@@ -74,14 +74,14 @@ class CurveRequest(NamedTuple):
 def curve_flags() -> list[Flag]:
     """Returns the flags."""
     runs = f"Runs of single systems ({_RUNS_ALLOWED})."
-    output = f"With run_dirs: folder of the curve ({_FOLDER_ALLOWED}). That of a family is in its run folder."
-    family = "Folder of the run of a family, in place of run_dirs; the flags of the systems say which members."
-    file = "File of exact energies, as benchmarks/reference_energies/paper.csv, looked up before any is computed."
-    further = "Take members outside of what was trained too (true or false; default: false)."
+    output = f"With run_dirs: folder of the curve ({_FOLDER_ALLOWED}). The curve of a family is in its run folder."
+    family = "Folder of the run of a family, instead of run_dirs; the flags of the systems choose the members."
+    file = "File of exact energies, such as benchmarks/reference_energies/paper.csv, used before any is computed."
+    further = "Allow members outside the trained values (true or false; default: false)."
     reference = (
-        "Energy that each measured one is compared with: the exact one; one by diffusion Monte Carlo, guided by the "
-        "wave function of the point, which takes at most evaluation_max_seconds again for each; or none. auto is the "
-        "exact one, or else that in diffusion.json."
+        "Energy that each measured one is compared with: the exact one (exact), one by diffusion Monte Carlo, which "
+        "takes at most evaluation_max_seconds more for each point (diffusion), or none. auto takes the exact one if "
+        "there is one, else that in diffusion.json."
     )
     defaults = {"quiet": "false", "strategy": "none"}
     return [
@@ -212,7 +212,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     references = given.own.get("references")
     file = None if references is None else Path(references).expanduser()
     if file is not None and not file.is_file():
-        raise SettingsError(f"references = {shown(references)}: is no file")
+        raise SettingsError(f"references = {shown(references)}: is not a file")
     overrides = NOT_OF_THE_RUN | given.settings
     reference = given.own.get("reference", "auto")
     _check_diffusion(reference, folder, "run_dir")

@@ -30,9 +30,9 @@ def diffusion_flags() -> list[Flag]:
     walkers = f"an integer from {defaults.FEWEST_DIFFUSION_WALKERS} to {_MOST_WALKERS}"
     n, default = defaults.N_DIFFUSION_WALKERS, ",".join(map(str, defaults.DIFFUSION_TIME_STEPS))
     guides = ("auto", "run", "free_fermions")
-    guide = "Wave function that guides the walkers; auto is that of the run where it has no nodes but those where"
+    guide = "Guide wave function; auto: the run's if its only nodes are where particles meet, else free fermions."
     return [
         Flag("n_walkers", f"Number of walkers of each time step ({walkers}; default: {n}).", walkers, read=_n_walkers),
         Flag("time_steps", f"Time steps in 1/omega ({steps}; default: {default}).", steps, read=_time_steps),
-        choice_flag("guide", f"{guide} particles meet.", guides),
+        choice_flag("guide", guide, guides),
     ]

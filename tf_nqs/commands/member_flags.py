@@ -37,7 +37,7 @@ def member_flags() -> list[Flag]:
     """Returns the flags that pick a member."""
     only = "the only one of the family"
     numbers = [setting_flag(name, section="settings", text=_TEXTS[name], default=only) for name in VARIED]
-    further = f"{_OF_FAMILY}: take a member outside of what was trained too (true or false; default: false)."
+    further = f"{_OF_FAMILY}: allow a member outside the trained values (true or false; default: false)."
     own = [flag._replace(is_setting=False, is_required=False) for flag in numbers]
     return [*own, switch_flag("extrapolate", further, label="--[no]extrapolate")]
 

@@ -65,8 +65,8 @@ def _flags() -> list[Flag]:
     )
     resume = (
         "Continue the run in --run_dir from its last checkpoint, with its own settings. Only iterations, time limits, "
-        "max_repairs, iterations_per_call, profile, quiet and the settings of evaluation, checkpoints and distribution "
-        "may change."
+        "max_repairs, iterations_per_call, profile, quiet, compilation_cache and the settings of evaluation, "
+        "checkpoints and distribution may change."
     )
     general = [Flag("config", config, CONFIG_ALLOWED, "general", str), switch_flag("resume", resume, "general")]
     return general + [setting_flag(name, section=SECTION_OF[name], several=True) for name in FIELDS]

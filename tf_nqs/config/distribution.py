@@ -23,7 +23,7 @@ class DistributionSettings(Section):
         None,
         ge=1,
         le=64,
-        description="mirrored: number of devices; without a GPU, the CPU is divided into as many; default: all GPUs.",
+        description="mirrored: number of devices; without a GPU, the CPU is divided into that many; default: all GPUs.",
     )
     worker_timeout: float = Field(
         defaults.WORKER_TIMEOUT,

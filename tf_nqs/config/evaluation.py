@@ -24,10 +24,11 @@ class EvaluationSettings(Section):
     reference: Literal["auto", "exact", "diffusion", "none"] = Field(
         defaults.REFERENCE,
         description="Energy that the measured one is compared with: the exact one (exact), one by diffusion Monte "
-        "Carlo guided by the trained wave function (diffusion), or none. auto takes the exact one where there is one.",
+        "Carlo after training (diffusion), or none. auto takes the exact one if there is one.",
     )
     reference_max_seconds: float = Field(
         defaults.REFERENCE_MAX_SECONDS,
         ge=0,
-        description="Maximum time for computing a reference energy by diagonalisation, in seconds; 0 for no reference.",
+        description="Maximum time for computing a reference energy by diagonalisation, in seconds; 0 for no "
+        "diagonalisation.",
     )

@@ -59,29 +59,29 @@ class FamilySection(Section):
         defaults.DRIFT,
         ge=0,
         lt=1,
-        description="Family: standard deviation by which a system drifts inside its part of a range in one iteration, "
-        "in lengths of that part.",
+        description="Family: standard deviation of a system's drift in one iteration, as a share of the length of its "
+        "part of the range.",
     )
     margin: float = Field(
         defaults.MARGIN,
         ge=0,
         lt=1,
-        description="Family: share of its length by which a trained range is longer at each end than the one asked "
-        "for; of interaction_range in its logarithm.",
+        description="Family: share of its length by which training extends each range at both ends; of the length in "
+        "the logarithm for interaction_range.",
     )
     average_decay: float = Field(
         defaults.AVERAGE_DECAY,
         ge=0,
         lt=1,
-        description="Family: decay per iteration of the average of the weights that is measured and saved; 0 for the "
-        "last weights.",
+        description="Family: decay per iteration of the running average of the weights, which is measured and saved; "
+        "0 for the last weights.",
     )
     strength_scale: str | None = Field(
         None,
         pattern=_SCALE_PATTERN,
         json_schema_extra={"allowed": _SCALE},
-        description="Family: range of interaction_strength, as low:high, that the network's input is scaled by; "
-        "default: that of the family in transfer_from, or else the family's own.",
+        description="Family: range of interaction_strength, as low:high, that scales the network's input; default: "
+        "that of the family in transfer_from, or else the family's own.",
     )
     range_scale: str | None = Field(
         None,
@@ -249,7 +249,7 @@ def check_family(settings: Any, varied: Mapping[str, tuple[Any, ...]]) -> None:
         allowed = [name for name in WITH_STRENGTH if name != "calogero"]
         raise SettingsError(
             f"interaction = {shown(interaction)} contradicts a family of systems: must be one of {', '.join(allowed)}, "
-            "whose strength is no part of the wave function"
+            "whose strength is not part of the wave function"
         )
     kind, resampling = settings.ansatz.ansatz, settings.reweighting.resampling
     if kind not in ANSATZE:

@@ -182,7 +182,7 @@ def ansatz_guide(ansatz: keras.Model, system: TrappedFermions) -> Guide:
     """
     if isinstance(ansatz, HasOrbitals):
         raise ValueError(
-            f"ansatz = {type(ansatz).__name__}: has nodes between those where particles meet, which would bound the "
+            f"ansatz = {type(ansatz).__name__}: has nodes besides those where particles meet, which would confine the "
             "walkers; must be a JastrowAnsatz, or use free_fermion_guide"
         )
     check_contact(ansatz, system)
@@ -217,5 +217,5 @@ def check_nodes(ansatz: keras.Model, positions: Tensor) -> None:
     if n_other:
         raise ValueError(
             f"ansatz = {type(ansatz).__name__}: changes its sign where no particles meet, on {n_other} of {len(sign)} "
-            "walkers; must vanish only where particles meet, as a JastrowAnsatz"
+            "walkers; must vanish only where particles meet, as a JastrowAnsatz does"
         )

@@ -164,11 +164,11 @@ def _announce(folder: RunFolder, settings: Settings, chosen: ChosenGuide, earlie
     words = {"run": "the run's wave function", "free_fermions": "free fermions"}[chosen.name]
     words += " with a factor for each pair" if chosen.pair_frequency else ""
     logger.info(f"diffusion for {folder} until the error is {target:g} ħω, at most {max_seconds:g} seconds ...")
-    logger.info(f"the guide is that of {words}{f', as {chosen.reason}' if chosen.reason else ''}")
+    logger.info(f"guide: {words}{f', because {chosen.reason}' if chosen.reason else ''}")
     if earlier:
         logger.info(f"continues a diffusion that was cut short after {earlier.seconds:.0f} seconds")
     else:
-        logger.info("the walkers move to equilibrium ...")
+        logger.info("equilibrating the walkers ...")
 
 
 def _diffuse(

@@ -148,7 +148,7 @@ def _guide_of(
 
 def _why_not(ansatz: keras.Model, error: ValueError) -> str:
     if isinstance(ansatz, HasOrbitals):
-        return f"{type(ansatz).__name__} has nodes besides those where particles meet, which bounds the walkers"
+        return f"{type(ansatz).__name__} has nodes besides those where particles meet, which confine the walkers"
     return str(error)
 
 

@@ -60,7 +60,7 @@ def test_a_trained_one_keeps_its_sign_between_the_particles():
 
 def test_other_nodes_are_refused():
     ansatz = tf_nqs.FermionAnsatz(3, dtype="float64")
-    with pytest.raises(ValueError, match=r"^ansatz = FermionAnsatz: has nodes between those where particles meet"):
+    with pytest.raises(ValueError, match=r"^ansatz = FermionAnsatz: has nodes besides those where particles meet"):
         ansatz_guide(ansatz, TrappedFermions(3))
     with pytest.raises(
         ValueError, match=r"^ansatz = function: changes its sign where no .* of 60 walkers; must vanish"
