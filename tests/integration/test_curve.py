@@ -219,7 +219,7 @@ def test_bad_outputs(runs, tmp_path, capsys):
     assert refused([given], capsys).startswith("output: must be given; a new or an empty folder")
     before = sorted(path.name for path in runs[1].iterdir())
     assert refused([given, f"--output={runs[1]}"], capsys) == (
-        f"output = '{runs[1]}': holds files that are no curve's; {allowed}"
+        f"output = '{runs[1]}': holds files that do not belong to a curve; {allowed}"
     )
     assert sorted(path.name for path in runs[1].iterdir()) == before
     file = tmp_path / "file"

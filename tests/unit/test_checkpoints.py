@@ -183,7 +183,7 @@ def test_a_read_only_folder_is_refused_in_one_line(folder, monkeypatch):
     line = refusal(
         lambda: save_checkpoint(folder.parent / "new" / "checkpoints", state_of(make_model(4)).saved, FACTS, 2)
     )
-    assert "there is none before, must be trained in another folder" in line
+    assert "there is none before; start a new run in another folder" in line
 
 
 def test_what_a_kill_while_writing_left_is_deleted(folder):

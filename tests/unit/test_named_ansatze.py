@@ -91,7 +91,7 @@ def test_a_class_of_ones_own(own):
     [
         ({"ansatz": "nowhere:Own"}, "ansatz = 'nowhere:Own': cannot be imported (No module named 'nowhere'); must be"),
         ({"ansatz": "own_ansatze:Other"}, "ansatz = 'own_ansatze:Other': cannot be imported (module 'own_ansatze'"),
-        ({"ansatz": "own_ansatze:number"}, "ansatz = 'own_ansatze:number': int is no Keras model; must be a subclass"),
+        ({"ansatz": "own_ansatze:number"}, "ansatz = 'own_ansatze:number': int is not a Keras model; must be"),
         ({"ansatz": "own_ansatze:WithoutArguments"}, "cannot be used (WithoutArguments.__init__() got an unexpected"),
         ({"ansatz": "own_ansatze:Bosons"}, "'own_ansatze:Bosons': cannot be used (Bosons is not antisymmetric: on"),
         (

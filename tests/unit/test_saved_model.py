@@ -316,7 +316,7 @@ def test_a_model_without_finite_numbers_is_not_exported(tmp_path, value):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_other_files_are_never_replaced(exported, tmp_path, overwrite):
     (tmp_path / "energy.csv").write_text("precious")
-    with pytest.raises(SettingsError, match="holds files that are no export"):
+    with pytest.raises(SettingsError, match="holds files that do not belong to an export"):
         check_output(tmp_path, overwrite)
     with pytest.raises(SettingsError, match="is a file"):
         check_output(tmp_path / "energy.csv", overwrite)

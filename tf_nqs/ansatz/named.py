@@ -74,6 +74,6 @@ def _own_class(name: str) -> type[keras.Model]:
     """Returns the Keras model that `module:Class` names."""
     found = imported("ansatz", name, f"one of {', '.join(ANSATZE)}, or module:Class")
     if not (isinstance(found, type) and issubclass(found, keras.Model)):
-        what = f"{brief_name(found)} is no Keras model"
+        what = f"{brief_name(found)} is not a Keras model"
         raise ValueError(f"ansatz = {name!r}: {what}; must be a subclass of keras.Model, positions -> (sign, ln|Psi|)")
     return found

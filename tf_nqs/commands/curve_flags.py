@@ -260,7 +260,7 @@ def _usable(output: str) -> Path:
         if bears_mark(folder, MARK) or not folder.exists():
             return folder
         if not folder.is_dir() or any(folder.iterdir()):
-            what = "holds files that are no curve's" if folder.is_dir() else "is a file"
+            what = "holds files that do not belong to a curve" if folder.is_dir() else "is a file"
             raise SettingsError(f"output = {shown(output)}: {what}; must be {_FOLDER_ALLOWED}")
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, SettingsError):

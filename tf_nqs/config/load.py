@@ -167,7 +167,7 @@ def _family(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]]) ->
     if leaves.get("n_walkers", n_walkers) != n_walkers:
         raise SettingsError(
             f"n_walkers = {leaves['n_walkers']} contradicts n_conditions * walkers_per_condition = {n_walkers}: "
-            "must be left out, or be that"
+            f"must be left out, or be {n_walkers}"
         )
     leaves = {**leaves, "n_walkers": n_walkers}
     return _validated({**leaves, **representative(varied)}, covered_values(settings.system, varied))

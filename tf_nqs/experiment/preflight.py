@@ -58,8 +58,8 @@ def check_strategy(settings: Settings) -> None:
         raise must_be_given("run_dir", "with strategy = multi_worker a folder that all workers see")
     if settings.evaluation.reference == "diffusion":
         raise SettingsError(
-            "reference = diffusion contradicts strategy = multi_worker: must be another one; python -m tf_nqs.diffuse "
-            "computes it for the finished run"
+            "reference = diffusion contradicts strategy = multi_worker: must be auto, exact or none; python -m "
+            "tf_nqs.diffuse computes it for the finished run"
         )
 
 

@@ -159,7 +159,7 @@ def _matching(source: keras.Model, ansatz: keras.Model) -> list[CopiedWeight]:
         if here.get(name, value) != value:
             raise TransferError(f"has {name} = {shown(value)}, the ansatz {name} = {shown(here[name])}; must be equal")
     if len(source.weights) != len(ansatz.weights):
-        raise TransferError(f"has {len(source.weights)} weights, the ansatz {len(ansatz.weights)}; must be as many")
+        raise TransferError(f"has {len(source.weights)} weights, the ansatz {len(ansatz.weights)}; must be equal")
     pairs = list(zip(source.weights, ansatz.weights, strict=True))
     are_families = _is_family(source) and _is_family(ansatz)
     for old, new in pairs:

@@ -149,6 +149,7 @@ def imported_interaction(name: str) -> PairPotential:
     found = imported("interaction", name, "module:function")
     if not callable(found):
         raise ValueError(
-            f"interaction = {name!r}: is no function; must be distances (n_walkers, n_pairs) -> energies of that shape"
+            f"interaction = {name!r}: is not a function; must be distances (n_walkers, n_pairs) -> energies of that "
+            "shape"
         )
     return found

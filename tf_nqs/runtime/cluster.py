@@ -196,7 +196,7 @@ def _addresses(given: Any) -> tuple[str, ...]:
     for address in given:
         found = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
         if found is None or int(found[1] or found[2]) > 65535:
-            raise SettingsError(f"TF_CONFIG: {shown(address)} is no address of a worker; must be host:port")
+            raise SettingsError(f"TF_CONFIG: {shown(address)} is not the address of a worker; must be host:port")
     return tuple(given)
 
 
@@ -242,7 +242,7 @@ def expanded_hosts(hosts: str) -> list[str]:
     Raises:
         SettingsError: it is none.
     """
-    wrong = SettingsError(f"SLURM_STEP_NODELIST = {shown(hosts)}: is no list of machines")
+    wrong = SettingsError(f"SLURM_STEP_NODELIST = {shown(hosts)}: is not a list of machines")
     parts = re.findall(r"([^,\[\]]+)(?:\[([^\[\]]+)\])?(?:,|$)", hosts)
     if ",".join(f"{prefix}[{ranges}]" if ranges else prefix for prefix, ranges in parts) != hosts or not hosts:
         raise wrong
@@ -264,6 +264,6 @@ def _expanded_counts(counts: str) -> list[int]:
     for part in counts.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
         if match is None:
-            raise SettingsError(f"SLURM_STEP_TASKS_PER_NODE = {shown(counts)}: is no list of numbers of tasks")
+            raise SettingsError(f"SLURM_STEP_TASKS_PER_NODE = {shown(counts)}: is not a list of numbers of tasks")
         found += [int(match[1])] * int(match[2] or 1)
     return found

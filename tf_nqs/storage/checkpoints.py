@@ -86,7 +86,7 @@ def save_checkpoint(folder: Path, state: State, facts: dict[str, Any], n_kept: i
         before = "those before are whole, --resume continues from the last one"
         raise RunFolderError(
             f"run_dir = {shown(str(folder.parent))}: no checkpoint can be written ({_reason(error)}); "
-            + (before if numbers else "there is none before, must be trained in another folder")
+            + (before if numbers else "there is none before; start a new run in another folder")
         ) from error
 
 

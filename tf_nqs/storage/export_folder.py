@@ -45,7 +45,7 @@ def check_output(output: str | Path, overwrite: bool) -> Path:
     if is_empty:
         return target
     if not is_export(target):
-        raise SettingsError(f"output = {name}: holds files that are no export; {allowed}")
+        raise SettingsError(f"output = {name}: holds files that do not belong to an export; {allowed}")
     if not overwrite:
         raise SettingsError(f"output = {name}: holds an export already; {allowed}, or be given with --overwrite")
     return target

@@ -48,9 +48,9 @@ def test_workers_on_one_machine_are_counted():
         (tf_config(cluster={}), "TF_CONFIG: has no list of workers; must be"),
         (tf_config(cluster={"worker": "a:1000"}), "TF_CONFIG: has no list of workers; must be"),
         (tf_config(cluster={"worker": []}), "TF_CONFIG: has no list of workers; must be"),
-        (tf_config(cluster={"worker": ["a"]}), "TF_CONFIG: 'a' is no address of a worker; must be host:port"),
-        (tf_config(cluster={"worker": ["a:70000"]}), "TF_CONFIG: 'a:70000' is no address of a worker"),
-        (tf_config(cluster={"worker": [5]}), "TF_CONFIG: 5 is no address of a worker"),
+        (tf_config(cluster={"worker": ["a"]}), "TF_CONFIG: 'a' is not the address of a worker; must be host:port"),
+        (tf_config(cluster={"worker": ["a:70000"]}), "TF_CONFIG: 'a:70000' is not the address of a worker"),
+        (tf_config(cluster={"worker": [5]}), "TF_CONFIG: 5 is not the address of a worker"),
         (tf_config(cluster={"worker": ["a:1", "a:1"]}), "TF_CONFIG: names one address twice; must give each worker"),
         (tf_config(cluster={"chief": ["a:1", "b:1"]}), "TF_CONFIG: has 2 chiefs; must have at most one"),
         (
@@ -103,9 +103,9 @@ def test_tf_config_wins_over_slurm():
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"SLURM_STEP_NODELIST": "n[1"}, "SLURM_STEP_NODELIST = 'n[1': is no list of machines"),
-        ({"SLURM_STEP_NODELIST": "n[1-x]"}, "SLURM_STEP_NODELIST = 'n[1-x]': is no list of machines"),
-        ({"SLURM_STEP_TASKS_PER_NODE": "2(x"}, "SLURM_STEP_TASKS_PER_NODE = '2(x': is no list of numbers of tasks"),
+        ({"SLURM_STEP_NODELIST": "n[1"}, "SLURM_STEP_NODELIST = 'n[1': is not a list of machines"),
+        ({"SLURM_STEP_NODELIST": "n[1-x]"}, "SLURM_STEP_NODELIST = 'n[1-x]': is not a list of machines"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x"}, "SLURM_STEP_TASKS_PER_NODE = '2(x': is not a list of numbers of tasks"),
         ({"SLURM_STEP_TASKS_PER_NODE": "2"}, "SLURM: names 3 machines, but tasks on 1; must be the same number"),
         ({"SLURM_STEP_TASKS_PER_NODE": ""}, "SLURM_STEP_TASKS_PER_NODE: is not set; must be, as in a job step"),
         ({"SLURM_PROCID": "5"}, "SLURM_PROCID = 5: must be below 5, the number of tasks"),

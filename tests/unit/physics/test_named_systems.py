@@ -120,7 +120,7 @@ def test_coth_becomes_a_constant():
 REFUSED = [
     ({"interaction": "cosine"}, "interaction = 'cosine': must be one of gaussian, harmonic, coth, calogero"),
     ({"interaction": "no_such_module:f"}, "interaction = 'no_such_module:f': cannot be imported"),
-    ({"interaction": f"{__name__}:A"}, "is no function"),
+    ({"interaction": f"{__name__}:A"}, "is not a function"),
     ({"interaction": "math:no_such_function"}, "cannot be imported"),
     ({"interaction": "coth", "pair_potential": tf.cos}, "interaction = 'coth' contradicts pair_potential"),
     ({"interaction": "coth"}, "interaction_strength = 0.0 contradicts interaction = coth: must be above 0"),
