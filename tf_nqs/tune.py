@@ -51,7 +51,7 @@ command resumes an interrupted search; with a larger --max_trials it continues a
 
 WORKERS_HELP = """\
 several processes: run the same command in each of them, with the same folder. Set KERASTUNER_TUNER_ID to chief in one
-  process and to a name of its own in each of the others, and KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT to the
+  process and to a different name in each of the others, and KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT to the
   address of the chief in all of them."""
 
 WORKER_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")

@@ -109,7 +109,7 @@ def closing_lines_of_family(settings: Settings, folder: Path) -> list[str]:
     values = [f"--{leaf}={getattr(settings.system, leaf):.3g}" for leaf in settings.family.varied()]
     member = " ".join([f"--run_dir={shlex.quote(str(folder))}", *values])
     return [
-        f"results are in {folder}; next, of any member:",
+        f"results are in {folder}; next, for any member:",
         f"  {evaluate} {member}    measures its energy",
         f"  {observe} {member}    measures its densities and correlations",
         f"  {export} {member} --output={_export_folder(folder)}    exports its wave function",

@@ -51,7 +51,7 @@ energy = model.signatures["local_energy"](positions=positions)["total"]
 print(tf.reduce_mean(energy).numpy())
 ```
 
-First and second derivatives by the positions also go through `log_psi` with `tf.GradientTape`.
+First and second derivatives with respect to the positions also go through `log_psi` with `tf.GradientTape`.
 
 Under TensorFlow Serving, with this folder as the model's `base_path`:
 
