@@ -16,7 +16,6 @@ def _own_cache():
     """Keeps the processes that tests start from the cache of the user, and from that of an earlier run of the tests."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", folder)
-        patch.setenv("LOCALAPPDATA", folder)
         yield
 
 

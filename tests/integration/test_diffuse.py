@@ -75,11 +75,11 @@ def test_the_result(run_dir, capsys):
     assert (found["time_steps"], found["n_walkers"], found["seed"]) == ([0.4, 0.2], 64, 0)
     assert (found["guide"], found["run_energy"], found["n_iterations"]) == ("free_fermions", 2.4, 7)
     assert (found["guide_stiffness"], found["guide_pair_frequency"]) == ([1.0, 1.0], 1.0)  # exact for two particles
-    rms, density = found["observables"]["rms_radius"], found["density"]  # <x_1^2 + x_2^2> = 1/2 + 3/2/Omega
+    rms, density = found["observables"]["rms_size"], found["density"]  # <x_1^2 + x_2^2> = 1/2 + 3/2/Omega
     assert rms["mixed"] == pytest.approx(np.sqrt(0.25 + 0.75 / np.sqrt(1.6)), abs=0.25)
     assert rms["forward"] is None  # so short a walk has no descendants
     assert sum(density["mixed"]) * (density["x"][1] - density["x"][0]) == pytest.approx(2, abs=0.01)
-    assert set(found["observables"]) == {"rms_radius", "trap", "interaction", "pair_distance"}
+    assert set(found["observables"]) == {"rms_size", "trap", "interaction", "pair_distance"}
     assert len(found["energies"]) == len(found["energy_errors"]) == len(found["acceptance"]) == 2
     assert {path.name for path in run_dir.iterdir()} == {
         *("config.toml", "ansatz.weights.h5", "result.json", "diffusion.json", "diffusion.png")
@@ -163,10 +163,10 @@ def test_a_training_can_end_with_a_diffusion(tmp_path, capsys, monkeypatch):
     assert found["reference_uncertainty"] == by_diffusion["energy_error"] < 0.02
     assert abs(by_diffusion["energy"] - known) < 4 * by_diffusion["energy_error"]
     assert (by_diffusion["guide"], by_diffusion["run_energy"]) == ("run", found["energy"])
-    assert by_diffusion["observables"]["rms_radius"]["forward_error"] > 0
+    assert by_diffusion["observables"]["rms_size"]["forward_error"] > 0
     printed = capsys.readouterr().out
     assert "computed by diffusion after the training" in printed and "(diffusion Monte Carlo)" in printed
-    assert "Rms radius" in printed and "(forward walking)" in printed
+    assert "Rms size" in printed and "(forward walking)" in printed
     flags = ["--evaluation_max_seconds=2", "--quiet"]
     for reference, kind in (("diffusion", "diffusion"), ("none", "none"), ("exact", "relative_coordinate")):
         assert main(evaluate.COMMAND, ["", f"--run_dir={folder}", f"--reference={reference}", *flags]) == 0

@@ -55,7 +55,7 @@ def diffusion_table(entries: Mapping[str, Any]) -> str:
 
 
 OBSERVED = {
-    "rms_radius": ("Rms radius", "a_ho"),
+    "rms_size": ("Rms size", "a_ho"),
     "pair_distance": ("Mean distance of pairs", "a_ho"),
     "trap": ("Trap", "ħω"),
     "interaction": ("Interaction", "ħω"),

@@ -83,14 +83,14 @@ class Observed(NamedTuple):
     """Observables of a diffusion; lengths in a_ho, energies in hbar*omega.
 
     Attributes:
-        rms_radius: sqrt(<sum_i x_i^2>/A).
+        rms_size: sqrt(<sum_i x_i^2>/A).
         trap, interaction: parts of the energy; the interaction None where there is none or its variance is infinite.
         pair_distance: mean of |x_i - x_j|; None for one particle.
         density: at `x`.
         x: places, shape (n_places,).
     """
 
-    rms_radius: Estimate
+    rms_size: Estimate
     trap: Estimate
     pair_distance: Estimate | None
     interaction: Estimate | None

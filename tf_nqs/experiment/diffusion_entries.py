@@ -22,7 +22,7 @@ def observable_entries(look: Look, result: DiffusionEnergy) -> dict[str, Any]:
     assert result.mixed is not None and result.forward is not None
     both = {"forward": observed_by(look, result.forward), "mixed": observed_by(look, result.mixed)}
     observables: dict[str, Any] = {}
-    for name in ("rms_radius", "trap", "interaction", "pair_distance"):
+    for name in ("rms_size", "trap", "interaction", "pair_distance"):
         if getattr(both["mixed"], name) is not None:
             observables[name] = _entry({how: getattr(found, name) for how, found in both.items()})
     density = _entry({how: found.density for how, found in both.items()})

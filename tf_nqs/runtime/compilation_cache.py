@@ -45,16 +45,10 @@ _process: _Folders | None = None
 
 
 def cache_folder() -> Path:
-    """Returns the folder of the shared files of this user, by the custom of the system."""
-    base: str | Path
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        given = os.environ.get("XDG_CACHE_HOME", "")
-        base = given if os.path.isabs(given) else Path.home() / ".cache"
-    return Path(base) / "tf_nqs" / "xla"
+    """Returns the folder of the shared files of this user."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    return base / "tf_nqs" / "xla"
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def test_forward_walking_gives_what_the_walkers_themselves_do_not(measured):
     x = free_fermion_positions(20_000, 3, Stiffness(OMEGA, 1.0), seed=5)
     distance = np.mean([x[:, 1] - x[:, 0], x[:, 2] - x[:, 1], x[:, 2] - x[:, 0]])
     exact = {
-        "rms_radius": np.sqrt(square / 3),
+        "rms_size": np.sqrt(square / 3),
         "trap": square / 2,
         "interaction": KAPPA / 2 * 3 * 4 / OMEGA,
         "pair_distance": distance,
