@@ -202,6 +202,16 @@ def test_bad_lists_of_runs(runs, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("no_tensorflow")
+def test_a_family_is_no_single_run(runs, tmp_path, capsys):
+    """Its walkers belong to many systems: their mean energy is no point of a curve."""
+    systems = {"interaction_strength": [0.1, 0.9], "n_conditions": 8, "walkers_per_condition": 8}
+    family = write_run(tmp_path / "family", **systems)
+    line = refused([f"--run_dirs={runs[0]},{family}", f"--output={tmp_path / 'new'}"], capsys)
+    assert line == f"run_dirs = '{family}': holds a family of systems; must be the folder of a run of one system"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("no_tensorflow")
 @pytest.mark.parametrize(
     ("name", "value", "was"), [("interaction", "gaussian", "harmonic"), ("trap", "quartic", "harmonic")]
 )

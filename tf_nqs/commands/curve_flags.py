@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_nqs.commands.finished_run import check_single_system
 from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, choice_flag, setting_flag, switch_flag
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import must_be, must_be_given, shown
@@ -224,6 +225,8 @@ def _family_request(given: Given) -> FamilyCurveRequest:
 def _runs_request(given: Given) -> CurveRequest:
     """The runs, which differ by numbers alone, and a folder for their curve."""
     folders = tuple(RunFolder.finished(name, "run_dirs") for name in given.own["run_dirs"])
+    for folder in folders:
+        check_single_system(folder)
     places = [folder.path.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
