@@ -252,6 +252,17 @@ def test_a_diffusion_needs_a_trap(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("no_tensorflow")
+def test_a_diffusion_is_the_work_of_one_machine(runs, tmp_path, capsys):
+    flags = [f"--run_dirs={runs[0]}", f"--output={tmp_path / 'new'}", "--reference=diffusion"]
+    line = refused([*flags, "--strategy=multi_worker"], capsys)
+    assert line == (
+        "reference = 'diffusion' contradicts strategy = multi_worker, whose workers would wait for the chief: must "
+        "be auto, exact or none, or strategy be none or mirrored"
+    )
+    assert not (tmp_path / "new").exists()
+
+
 def test_weights_that_cannot_be_read_leave_no_folder(runs, tmp_path, capsys):
     (runs[1] / "ansatz.weights.h5").write_bytes(b"nothing")
     line = refused([f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'new'}"], capsys)

@@ -176,8 +176,13 @@ def request_of(given: Given) -> CurveRequest | FamilyCurveRequest:
 
     Raises:
         SettingsError: neither runs nor a family are named, or both; a folder is no run's, or cannot be used for the
-            curve; the runs differ by more than numbers; a member is none of the family.
+            curve; the runs differ by more than numbers; a member is none of the family; several machines cannot do it.
     """
+    if given.own.get("reference") == "diffusion" and given.settings.get("strategy") == "multi_worker":
+        raise SettingsError(
+            "reference = 'diffusion' contradicts strategy = multi_worker, whose workers would wait for the chief: must "
+            "be auto, exact or none, or strategy be none or mirrored"
+        )
     of_family = ("run_dir", *VARIED, "extrapolate", "references")
     of_runs = ("run_dirs", "output")
     for name in of_runs if "run_dir" in given.own else of_family:
