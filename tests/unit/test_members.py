@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tf_nqs import diffuse, evaluate, observe
-from tf_nqs.commands import export, opened_run
+from tf_nqs import curve, diffuse, evaluate, observe
+from tf_nqs.commands import curve_flags, export, opened_run
 from tf_nqs.commands.command import main, read
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import member_of
@@ -103,6 +103,14 @@ def test_members_that_there_are_not(command, flags, line, family, tmp_path, caps
     line = line.format(several=f", {_SPELLED['interaction_strength']}" if command == "observe" else "")
     assert capsys.readouterr() == ("", f"error: {line}\n")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_memory_of_a_curve_is_that_of_the_most_particles(family, monkeypatch):
+    checked = []
+    monkeypatch.setattr(curve_flags, "check_measurement", checked.append)
+    flags = [f"--run_dir={family}", "--n_particles=4,2", "--interaction_strength=1", "--interaction_range=0.5"]
+    curve_flags.request_of(read(curve.COMMAND, ["", *flags]))
+    assert [settings.system.n_particles for settings in checked] == [4]
 
 
 def test_without_a_member_all_of_the_family_is_exported(family, tmp_path, monkeypatch):

@@ -223,7 +223,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     reference = given.own.get("reference", "auto")
     _check_diffusion(reference, folder, "run_dir")
     request = FamilyCurveRequest(folder, tuple(places), overrides, reference, file)
-    check_measurement(request.settings(request.places[-1]))
+    check_measurement(request.settings(max(places, key=lambda place: place[0])))
     return request
 
 
