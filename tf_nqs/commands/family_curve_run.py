@@ -87,7 +87,7 @@ def read_references(path: Path) -> dict[Place, Reference]:
         path: a CSV file with these columns, reference_energy, reference_uncertainty and kind.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: it cannot be read, or an energy has no uncertainty.
     """
     found: dict[Place, Reference] = {}
     try:
@@ -96,8 +96,11 @@ def read_references(path: Path) -> dict[Place, Reference]:
                 width = float(line["interaction_range"]) if line["interaction_range"] else None
                 place = int(line["n_particles"]), float(line["interaction_strength"]), width
                 energy, uncertainty = float(line["reference_energy"]), float(line["reference_uncertainty"])
-                if math.isfinite(energy):
-                    found[place] = Reference(energy, line["kind"], uncertainty)
-    except (KeyError, OSError, TypeError, ValueError) as error:
+                if not math.isfinite(energy):
+                    continue
+                if not 0 <= uncertainty < math.inf:
+                    raise ValueError(f"reference_uncertainty = {uncertainty}")
+                found[place] = Reference(energy, line["kind"], uncertainty)
+    except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         raise SettingsError(f"references = {str(path)!r}: cannot be read ({brief(error)})") from error
     return found
