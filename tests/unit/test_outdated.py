@@ -49,6 +49,17 @@ def test_an_energy_by_diffusion_is_moved_and_its_state_deleted(tmp_path, message
     assert "deleted, as training continues: diffusion_state.npz" in messages
 
 
+def test_the_curve_of_a_family_is_moved_and_its_points_stay(tmp_path):
+    """An export would ship it beside later weights; a point is measured again for these in any case."""
+    for name in ("curve.csv", "curve.png", "differences.csv"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "curve_points").mkdir()
+    put_away_results(RunFolder(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"curve_points", "earlier_results"}
+    moved = {path.name for path in (tmp_path / "earlier_results").iterdir()}
+    assert moved == {"curve.csv", "curve.png", "differences.csv"}
+
+
 def noted(n_iterations):
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
