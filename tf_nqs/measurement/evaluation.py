@@ -41,7 +41,12 @@ def evaluate_energy(
         relations: whether to measure the relations of the exact state.
         report: as of `measure_energy`.
         observed: measured in the place of these relations.
+
+    Raises:
+        ValueError: it is the trainer of a family, or as of `measure_energy`.
     """
+    if vmc.condition_record is not None:
+        raise ValueError("evaluate_energy: a family has no energy of its own; must be the trainer of one member")
     started = time.monotonic()
     equilibrium = settle(vmc, _SHARE_OF_BURN_IN * max_seconds)
     exponent = vmc.system.contact_exponent

@@ -201,6 +201,12 @@ def test_each_system_has_its_own_energy_and_proposal_width():
     np.testing.assert_allclose(row["energy_error"], np.sqrt(np.sum(found["energy_error"] ** 2, axis=1)) / 16, rtol=1e-5)
 
 
+def test_a_family_has_no_energy_of_its_own():
+    """The walkers of all systems with the fewest particles would be taken for those of one."""
+    with pytest.raises(ValueError, match="^evaluate_energy: a family has no energy of its own; must be the trainer of"):
+        trainer_of(2).evaluate_energy()
+
+
 def test_another_strength_compiles_nothing():
     """Of a single system: its parameters are data of the compiled functions."""
     system, ansatz = TrappedFermions(2, 3.0), JastrowAnsatz(2, 4, 1, 4, 1)
