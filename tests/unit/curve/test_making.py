@@ -10,6 +10,7 @@ import pytest
 
 from tf_nqs.config import RunFolderError
 from tf_nqs.exact import Reference, reference_energy
+from tf_nqs.execution.workers import Workers
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics.closed_form_states import closed_form_state
 from tf_nqs.studies.curve import making
@@ -271,3 +272,14 @@ def test_two_lists_of_the_same_systems_are_two_curves(tmp_path):
     assert names == [["a"] * 5, ["b"] * 5]
     assert len(found.differences) == 5 and isinstance(found.differences[0], Difference)
     assert tuple(map(len, found.susceptibilities)) == (4, 4)
+
+
+def test_copies_of_a_run_are_measured_once_by_all_workers(tmp_path):
+    """Or one worker would wait for the others in a sum that they never come to."""
+    folder, copies = CurveFolder(tmp_path), [Source(0.2, "first"), Source(0.2, "second")]
+    for one in copies:
+        one.identity = {"kappa": 0.2}
+    making.measure_with_chief(copies, folder, Workers())
+    assert sum(one.n_measured for one in copies) == 1
+    making.make_curves(copies, folder, "title")
+    assert sum(one.n_measured for one in copies) == 2

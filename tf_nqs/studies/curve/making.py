@@ -97,7 +97,8 @@ def measure_with_chief(sources: Sequence[PointSource], folder: CurveFolder, work
         folder: of the chief's files.
         workers: this process and the others.
     """
-    missing = [source for source in sources if not folder.point(source.identity).exists()]
+    by_file = {folder.point(source.identity): source for source in sources}  # copies of a run are measured once
+    missing = [source for file, source in by_file.items() if not file.exists()]
     workers.wait()
     for source in missing:
         _measured(source, workers)
