@@ -157,7 +157,8 @@ def check_energies(guide: Guide, positions: Tensor) -> None:
 
 
 def _check(positions: Tensor, time_steps: Sequence[float], target_error: float, max_seconds: float) -> None:
-    if len(set(time_steps)) < 2 or not all(0 < step <= defaults.LONGEST_TIME_STEP for step in time_steps):
+    are_different = 2 <= len(time_steps) == len(set(time_steps))
+    if not (are_different and all(0 < step <= defaults.LONGEST_TIME_STEP for step in time_steps)):
         allowed = f"two or more different numbers above 0, at most {defaults.LONGEST_TIME_STEP:g}"
         raise ValueError(f"time_steps = {tuple(time_steps)}: must be {allowed}")
     if positions.shape[0] < defaults.FEWEST_DIFFUSION_WALKERS:

@@ -143,6 +143,7 @@ def test_an_energy_without_an_error_gives_a_result_without_one():
     [
         ({"time_steps": (0.1,)}, r"^time_steps = \(0.1,\): must be two or more different numbers above 0, at most 1$"),
         ({"time_steps": (0.1, -0.2)}, "^time_steps = "),
+        ({"time_steps": (0.1, 0.1, 0.2)}, "^time_steps = "),  # a parabola through two places has any constant
         ({"positions": np.zeros((31, 2))}, "^n_walkers = 31: must be at least 32$"),
         ({"target_error": 0.0}, "^target_error = 0.0: must be above 0 and finite$"),
     ],
