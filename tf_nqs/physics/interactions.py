@@ -97,16 +97,6 @@ def t_coth_t(t: Tensor) -> Tensor:
     return tf.where(is_small, series, large + fraction)
 
 
-def soft_coulomb_interaction(charge: float, interaction_range: float) -> PairPotential:
-    """Returns q/sqrt(r^2 + s^2).
-
-    Args:
-        charge: q in hbar*omega*a_ho, negative if attractive.
-        interaction_range: s in a_ho.
-    """
-    return lambda distances: charge / tf.sqrt(distances**2 + interaction_range**2)
-
-
 _NAMED: dict[str, ParametricPotential] = {"gaussian": gaussian, "coth": coth, "soft_coulomb": soft_coulomb}
 """The pair potentials without their quadratic part and their pole; the other interactions are these alone."""
 
