@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs.ansatz import FermionAnsatz, JastrowAnsatz
+from tf_nqs.callbacks import RepairTraining
 from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.energy import weighted_mean
 from tf_nqs.physics.laplacian import nested_tapes
@@ -205,6 +206,12 @@ def test_a_family_has_no_energy_of_its_own():
     """The walkers of all systems with the fewest particles would be taken for those of one."""
     with pytest.raises(ValueError, match="^evaluate_energy: a family has no energy of its own; must be the trainer of"):
         trainer_of(2).evaluate_energy()
+
+
+def test_walkers_of_all_numbers_of_particles_count_in_the_share_of_non_finite_energies():
+    repair = RepairTraining()
+    trainer_of([2, 3]).fit(2, callbacks=[repair])
+    assert repair.get_state()["counts"][-1] == 2 * 2 * 64
 
 
 def test_another_strength_compiles_nothing():
