@@ -65,7 +65,8 @@ class Conditions(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer`; the dtype is the ansatz'.
 
     Raises:
-        ValueError: the walkers cannot be divided by the systems, or leave fewer than two for each.
+        ValueError: the walkers cannot be divided by the systems, or leave fewer than two for each; or there are more
+            values in the family's lists than systems.
     """
 
     def __init__(
@@ -87,6 +88,10 @@ class Conditions(keras.layers.Layer):
         strata = self.n_conditions if len(self.strength.values) == 1 else 1
         logs = tuple(math.log(one) for one in family.widths)
         self.width = _axis(logs, strata, policy.margin * (max(logs) - min(logs)), tf.exp)
+        if self.n_conditions < (n_listed := self.strength.n_listed * self.width.n_listed):
+            raise ValueError(
+                f"n_conditions = {self.n_conditions}: must be at least {n_listed}, one for each of the listed systems"
+            )
         self.places = self.add_weight(
             shape=start.shape, dtype="float64", initializer="zeros", trainable=False, name=f"places_{n_particles}"
         )

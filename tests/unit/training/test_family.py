@@ -177,6 +177,12 @@ def test_lists_are_trained_as_they_are():
     assert pairs == {(one, other) for one in (-5.0, 0.0, 5.0) for other in (0.5, 0.7, 1.0)}
 
 
+def test_every_value_of_a_list_is_trained():
+    family = FermionFamily(2, (-5.0, 0.0, 5.0), (0.5, 0.7, 1.0))
+    with pytest.raises(ValueError, match="^n_conditions = 8: must be at least 9, one for each of the listed systems$"):
+        Conditions(family, 2, 32, ConditionPolicy(8), seed=0, dtype="float64")
+
+
 def trainer_of(n_particles, n_walkers=64, n_conditions=8, **options):
     family = FermionFamily(n_particles, (-4.0, 4.0))
     keras.utils.set_random_seed(1)
