@@ -15,6 +15,8 @@ from tf_nqs.commands.several_members import _SPELLED
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.members import member_label
 from tf_nqs.experiment import transfer
+from tf_nqs.experiment.build import Run, build_ansatz, build_system
+from tf_nqs.experiment.members import MemberTrainers
 from tf_nqs.experiment.preflight import open_run, source_of, with_units_of_source
 from tf_nqs.storage.outdated import put_away_results
 from tf_nqs.storage.run_folder import RunFolder
@@ -216,3 +218,20 @@ def test_the_weights_of_the_member_are_copied(family, monkeypatch):
     report = transfer.transfer_from(str(family), new, member={"n_particles": 4})
     assert report.kind == "family" and not report.drawn
     assert all((one == other).all() for one, other in zip(new.get_weights(), of_member.get_weights(), strict=True))
+
+
+# --- trainers of members ----------------------------------------------------------------------------------------
+
+
+def test_a_member_that_needs_near_pairs_has_a_trainer_of_its_own():
+    """Its interaction is out of the family's range; the samples of the trainer before would hardly ever see it."""
+    sizes = {"n_features": 2, "n_layers": 1, "n_pair_features": 2, "n_pair_layers": 1}
+    systems = {"n_particles": 2, "interaction_strength": [-5.0, 20.0]}
+    settings = settings_from(None, systems | sizes | {"ansatz": "jastrow", "jit_compile": False})
+    trainers = MemberTrainers(Run(build_system(settings), build_ansatz(settings), settings))
+    wide = trainers.at(2, 5.0, 0.5)
+    assert wide.zone is None and trainers.at(2, 6.0, 0.5) is wide
+    narrow = trainers.at(2, 6.0, 0.003)
+    assert narrow.zone is not None and narrow is not wide
+    assert (narrow.system.interaction_strength, narrow.system.interaction_range) == (6.0, 0.003)
+    assert trainers.at(2, 5.0, 0.5).zone is None

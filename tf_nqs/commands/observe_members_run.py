@@ -20,6 +20,7 @@ from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.runtime.signals import Terminated
 from tf_nqs.storage.files import folder_errors, one_at_a_time
 from tf_nqs.storage.weights_file import iterations_of_run
+from tf_nqs.training import VariationalMonteCarlo
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class MembersObserver:
         self.workers = workers_of([_settings(one) for one in request.requests], request.requests[0].own)
         with self.workers.scope():
             self._trainers = MemberTrainers(read_run(request.folder), override)
-        self._orbitals: dict[int, Orbitals] = {}
+        self._orbitals: dict[int, tuple[VariationalMonteCarlo, Orbitals]] = {}
 
     def __call__(self, request: Request) -> MemberSummary:
         """Measures a member and writes its files, as `observe_run` does.
@@ -58,12 +59,13 @@ class MembersObserver:
         with self.workers.scope():
             vmc = self._trainers.at(system.n_particles, system.interaction_strength, width)
         run = OpenedRun(settings, vmc, self._n_iterations, self.workers)
-        if system.n_particles not in self._orbitals:
+        known = self._orbitals.get(system.n_particles)
+        if known is None or known[0] is not vmc:
             warm_up_observables(run)
             with self.workers.scope():
-                self._orbitals[system.n_particles] = compiled_orbitals(vmc)
+                known = self._orbitals[system.n_particles] = vmc, compiled_orbitals(vmc)
         try:
-            found = measure_and_write(request, run, self._orbitals[system.n_particles])
+            found = measure_and_write(request, run, known[1])
         except WorkFailedError as error:
             raise WorkFailedError(f"{request.subject()}: {error}") from error
         say_written(request, found)

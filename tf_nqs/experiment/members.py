@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tf_nqs.config import Settings
 from tf_nqs.experiment.build import Run, build_trainer
+from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.training import VariationalMonteCarlo
 
 
@@ -13,7 +14,8 @@ class MemberTrainers:
     """One trainer for each number of particles, which goes from member to member.
 
     Weights, strength and range are data of its compiled functions. Its walkers stay where they are: those of one member
-    are a good start for the next.
+    are a good start for the next. A member whose interaction is so short-ranged that it needs samples of near pairs, to
+    which extrapolation may lead, has a new trainer.
 
     Args:
         run: of a family.
@@ -39,10 +41,10 @@ class MemberTrainers:
         """
         place = n_particles, interaction_strength, interaction_range
         member = self._run.at(*place, extrapolate=True)
-        trainer = self._trainers.get(n_particles)
-        if trainer is None:
+        trainer, system = self._trainers.get(n_particles), member.of_one_system()
+        if trainer is None or trainer.zone != contact_zone(system):
             settings = self._override(member.settings)
-            trainer = build_trainer(settings, member.of_one_system(), member.ansatz)
+            trainer = build_trainer(settings, system, member.ansatz)
             self._trainers[n_particles] = trainer
             return trainer
         trainer.ansatz.set_weights(member.ansatz.get_weights())
