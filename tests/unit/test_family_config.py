@@ -217,7 +217,7 @@ SPELLED = "must be a finite number, or a range such as -20:20, or a list such as
             (A4, V, "--resampling=thesis"),
             "resampling = thesis contradicts a family of systems: must be every_iteration",
         ),
-        ((A4, V, "--restore_best"), "restore_best = true contradicts average_decay = 0.99: training ends with the"),
+        ((A4, V, "--restore_best"), "restore_best = true contradicts a family of systems: must be false, as the mean"),
         ((A4, V, "--reference=diffusion"), "reference = diffusion contradicts a family of systems, which has no"),
         (
             (A4, V, "--ansatz=mine:Own"),

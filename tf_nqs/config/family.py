@@ -259,10 +259,10 @@ def check_family(settings: Any, varied: Mapping[str, tuple[Any, ...]]) -> None:
             f"resampling = {resampling} contradicts a family of systems: must be every_iteration, "
             "as the systems change in every iteration"
         )
-    if settings.stopping.restore_best and settings.family.average_decay:
+    if settings.stopping.restore_best:
         raise SettingsError(
-            f"restore_best = true contradicts average_decay = {settings.family.average_decay}: training ends with the "
-            "average of the weights; must be false, or be given with average_decay = 0"
+            "restore_best = true contradicts a family of systems: must be false, as the mean energy of a window moves "
+            "with the systems, which drift"
         )
     if settings.evaluation.reference == "diffusion":
         raise SettingsError(

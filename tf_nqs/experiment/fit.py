@@ -64,8 +64,7 @@ def train(
     """
     training, stopping = settings.training, settings.stopping
     early_stopping = _early_stopping(settings, folder)
-    ends_with_average = settings.is_family and settings.family.average_decay > 0
-    best = RestoreBestWeights(stopping.window) if stopping.restore_best and not ends_with_average else None
+    best = RestoreBestWeights(stopping.window) if stopping.restore_best else None
     if early_stopping and training.iterations < early_stopping.earliest_iteration:
         logger.info(f"early stopping cannot act before iteration {early_stopping.earliest_iteration}")
     repair = RepairTraining(training.max_repairs, early_stopping)
