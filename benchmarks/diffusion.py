@@ -36,9 +36,11 @@ from tf_nqs.diffusion import (
 )
 from tf_nqs.diffusion.walk import Population, diffusion_step, start_population
 from tf_nqs.exact import reference_energy
+from tf_nqs.execution.compilation import compiled_phase
 from tf_nqs.experiment.diffusion_guide import choose_guide, last_walkers
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.sampling import Sampler
+from tf_nqs.sampling import MetropolisHastings
+from tf_nqs.sampling.mixed_precision import sampling_in
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.types import WalkerState
 
@@ -120,9 +122,10 @@ def cost(name: str, runs: str, n_walkers: int, n_steps: int = 100) -> list[str]:
 
         return tf.while_loop(lambda index, _: index < n_steps, body, (0, population))[1]
 
-    sampler = Sampler(n_walkers, n_steps)
+    sampler = MetropolisHastings(n_walkers, n_steps)
     state = WalkerState(positions, key, tf.constant(0.3, positions.dtype))
-    metropolis = tf.function(lambda state: sampler.sample(ansatz, state), jit_compile=True, autograph=False)
+    sample = sampling_in("ansatz", sampler, ansatz, positions.shape[1], lambda walk: compiled_phase(walk, True))
+    metropolis = tf.function(sample, autograph=False)  # as in training
     population = start_population(guide, positions)
     both = [_milliseconds(lambda: diffusion(population)), _milliseconds(lambda: metropolis(state))]
     each = [one / n_steps for one in both]

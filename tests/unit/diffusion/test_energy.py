@@ -7,11 +7,14 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import diffusion
+from tf_nqs.callbacks import save_weights
+from tf_nqs.config import settings_from, to_toml
 from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
 from tf_nqs.diffusion.observables import look_at, observed_by
 from tf_nqs.diffusion.time_step import Walk, compiled_generations
+from tf_nqs.experiment.build import build_ansatz
 from tf_nqs.physics import TrappedFermions
 
 
@@ -160,3 +163,14 @@ def test_errors_are_what_deviations_are_like():
     found = diffusion.pulls("harmonic_a3", 40)
     assert diffusion.RMS[0] <= np.sqrt(np.mean(found**2)) <= diffusion.RMS[1]
     assert abs(found.mean()) < 4 / np.sqrt(40)
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_step_is_compared_with_that_of_metropolis(tmp_path):
+    settings = settings_from(None, {**diffusion.SYSTEMS["harmonic_a3"], "ansatz": "jastrow"})
+    folder = tmp_path / "harmonic_a3"
+    folder.mkdir()
+    (folder / "config.toml").write_text(to_toml(settings), encoding="utf-8")
+    save_weights(build_ansatz(settings), folder / "ansatz.weights.h5")
+    name, *numbers = diffusion.cost("harmonic_a3", str(tmp_path), 64, n_steps=3)
+    assert name == "harmonic_a3" and len(numbers) == 3 and all(float(number) > 0 for number in numbers)
