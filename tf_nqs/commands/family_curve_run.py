@@ -95,7 +95,10 @@ def read_references(path: Path) -> dict[Place, Reference]:
             for line in csv.DictReader(lines):
                 width = float(line["interaction_range"]) if line["interaction_range"] else None
                 place = int(line["n_particles"]), float(line["interaction_strength"]), width
-                energy, uncertainty = float(line["reference_energy"]), float(line["reference_uncertainty"])
+                energy, uncertainty = (
+                    math.nan if line[name] == "" else float(line[name])  # as benchmarks.references writes it
+                    for name in ("reference_energy", "reference_uncertainty")
+                )
                 if not math.isfinite(energy):
                     continue
                 if not 0 <= uncertainty < math.inf:

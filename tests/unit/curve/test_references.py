@@ -17,7 +17,7 @@ def file(tmp_path):
 
 
 def test_energies_are_read_by_their_systems(file):
-    file.write_text(HEADER + "2,-1.0,0.5,1.5,1e-6,relative_coordinate\n3,1,,nan,nan,none\n")
+    file.write_text(HEADER + "2,-1.0,0.5,1.5,1e-6,relative_coordinate\n3,1,,nan,nan,none\n4,1,,,,none\n")
     assert read_references(file) == {(2, -1.0, 0.5): Reference(1.5, "relative_coordinate", 1e-6)}
 
 
