@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, setting_flag
 from tf_nqs.commands.member_flags import Member, member_of, settings_of_member
 from tf_nqs.config import RunFolderError, Settings
+from tf_nqs.config.distribution import check_flags
 from tf_nqs.config.errors import shown
 from tf_nqs.config.shape import compiled_shape
 from tf_nqs.experiment.memory import check_measurement
@@ -98,8 +99,10 @@ def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
         overrides: name -> value of the settings that differ from those of the run.
 
     Raises:
-        SettingsError: several machines are asked for, but the environment describes no cluster that can be used.
+        SettingsError: several machines are asked for, but the environment describes no cluster that can be used; or a
+            setting is given that the strategy would ignore.
     """
+    check_flags(overrides, overrides["strategy"])
     if overrides["strategy"] == "multi_worker":
         own_cluster()
     given = {name: overrides[name] for name in DISTRIBUTION if name in overrides}

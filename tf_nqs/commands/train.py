@@ -12,6 +12,7 @@ from tf_nqs.commands.command import Command
 from tf_nqs.commands.flags import Flag, Given, setting_flag, switch_flag
 from tf_nqs.config import Settings, preset_names, settings_from
 from tf_nqs.config.chain import chain_from, is_chain
+from tf_nqs.config.distribution import check_flags
 from tf_nqs.config.settings import FIELDS, SECTION_OF
 from tf_nqs.config.shape import compiled_shape
 from tf_nqs.experiment.preflight import check_chain, check_run, config_of_run, open_run
@@ -83,6 +84,7 @@ def _train(given: Given) -> int | None:
         reason = startup.call_late("tf_nqs.studies.chain:run_chain", chain, resume=resume)
     else:
         settings = settings_from(config, overrides)
+        check_flags(overrides, settings.distribution.strategy)
         is_shared = settings.distribution.strategy == "multi_worker"  # whose workers must agree on one name
         if settings.run.run_dir is None and not resume and not is_shared:
             settings = settings_from(config, overrides | {"run_dir": default_run_dir(config)})

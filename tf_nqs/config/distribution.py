@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +33,23 @@ class DistributionSettings(Section):
         description="multi_worker: maximum number of seconds to wait for another worker; then the run ends with "
         "status 3.",
     )
+
+
+def check_flags(given: Mapping[str, Any], strategy: str) -> None:
+    """Refuses settings that the strategy would ignore. A file may hold them: another strategy may be chosen later.
+
+    Args:
+        given: name -> value of the settings that were given by flags.
+        strategy: of the run.
+
+    Raises:
+        SettingsError: one line that names the setting.
+    """
+    for leaf, needed in (("n_devices", "mirrored"), ("worker_timeout", "multi_worker")):
+        if given.get(leaf) is not None and strategy != needed:
+            raise SettingsError(
+                f"{leaf} = {given[leaf]} contradicts strategy = {strategy}: must be left out, or strategy be {needed}"
+            )
 
 
 def check_own_process(distribution: DistributionSettings, where: str) -> None:

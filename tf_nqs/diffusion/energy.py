@@ -49,10 +49,12 @@ class Progress(NamedTuple):
     Attributes:
         states: of the walks, one for each time step.
         seconds: wall time so far.
+        edge: of the density, see `observables.Look`; kept by what continues; nan where nothing is observed.
     """
 
     states: list[WalkState]
     seconds: float
+    edge: float = math.nan
 
 
 class TooShortError(ValueError):

@@ -27,7 +27,7 @@ def write_progress(path: Path, progress: Progress, identity: Mapping[str, Any]) 
     Raises:
         OSError: it cannot be written.
     """
-    arrays: dict[str, Any] = {"identity": json.dumps(identity), "seconds": progress.seconds}
+    arrays: dict[str, Any] = {"identity": json.dumps(identity), "seconds": progress.seconds, "edge": progress.edge}
     for index, state in enumerate(progress.states):
         arrays |= {f"{name}_{index}": value for name, value in state._asdict().items()}
 
@@ -54,7 +54,8 @@ def read_progress(path: Path, identity: Mapping[str, Any]) -> Progress | None:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         earlier = json.loads(str(arrays["identity"]))
-        progress = Progress(_states(arrays, len(earlier["time_steps"])), float(arrays["seconds"]))
+        states = _states(arrays, len(earlier["time_steps"]))
+        progress = Progress(states, float(arrays["seconds"]), float(arrays["edge"]))
     except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise SettingsError(f"{path}: cannot be read ({brief(error)}); must be deleted to begin again") from error
     same = json.loads(json.dumps(identity))

@@ -101,6 +101,7 @@ def diffuse(
     earlier = read_progress(folder.diffusion_state, identity)
     _announce(folder, settings, chosen, earlier)
     look = look_at(system, np.asarray(chosen.positions))
+    look = look._replace(edge=earlier.edge) if earlier else look
     result, seconds = _diffuse(folder, settings, chosen, options.time_steps, identity, earlier, look)
     entries = _entries(settings, chosen, result, reference) | observable_entries(look, result)
     entries |= {
@@ -188,7 +189,7 @@ def _diffuse(
     def save() -> None:
         if latest is not None:
             with folder_errors("run_dir", folder.path):
-                write_progress(folder.diffusion_state, latest(), identity)
+                write_progress(folder.diffusion_state, latest()._replace(edge=look.edge), identity)
 
     def keep(progress: Callable[[], Progress]) -> None:
         nonlocal latest, saved

@@ -179,7 +179,9 @@ def _from_tf_config(text: str) -> Cluster:
             for job, some in (("chief", chiefs), ("worker", workers))
             if some
         )
-        raise SettingsError(f"TF_CONFIG: this process is {kind} {index}, which is not in the cluster; must be {known}")
+        raise SettingsError(
+            f"TF_CONFIG: this process is {kind} {json.dumps(index)}, which is not in the cluster; must be {known}"
+        )
     return Cluster(both, places[index], "TF_CONFIG")
 
 

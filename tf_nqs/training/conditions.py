@@ -84,10 +84,12 @@ class Conditions(keras.layers.Layer):
         self.key = (seed, _KEY + n_particles)
         rng = np.random.default_rng(self.key)
         start = rng.uniform(size=(self.n_conditions, 2))
-        self.strength = _axis(family.strengths, self.n_conditions, self._margin(family, policy.margin), tf.identity)
-        strata = self.n_conditions if len(self.strength.values) == 1 else 1
         logs = tuple(math.log(one) for one in family.widths)
+        strata = self.n_conditions if len(family.strengths) == 1 else 1
         self.width = _axis(logs, strata, policy.margin * (max(logs) - min(logs)), tf.exp)
+        margin = self._margin(family, policy.margin)
+        strata = max(self.n_conditions // self.width.n_listed, 1)  # each listed range has all strengths
+        self.strength = _axis(family.strengths, strata, margin, tf.identity)
         if self.n_conditions < (n_listed := self.strength.n_listed * self.width.n_listed):
             raise ValueError(
                 f"n_conditions = {self.n_conditions}: must be at least {n_listed}, one for each of the listed systems"
@@ -108,7 +110,8 @@ class Conditions(keras.layers.Layer):
     def parameters(self) -> SystemParameters:
         """Returns the parameters of the systems as they are now, in float64, shape (n_conditions,) each."""
         places, index = tf.convert_to_tensor(self.places), tf.range(self.n_conditions)
-        strength = self.strength.at(places[:, 0], index)
+        is_range = len(self.strength.values) == 2
+        strength = self.strength.at(places[:, 0], index // self.width.n_listed if is_range else index)
         width = self.width.at(places[:, 1], index // self.strength.n_listed)  # all pairs of two lists
         others = self.family.others
         return derived_parameters(

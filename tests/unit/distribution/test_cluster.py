@@ -64,7 +64,7 @@ def test_workers_on_one_machine_are_counted():
         (tf_config(task={"type": "worker", "index": -1}), "TF_CONFIG: this process is worker -1, which is not"),
         (tf_config(task={"type": "chief", "index": 0}), "TF_CONFIG: this process is chief 0, which is not"),
         (tf_config(task={"type": ["worker"], "index": 0}), "TF_CONFIG: this process is ['worker'] 0, which is not"),
-        (tf_config(task={"type": "worker", "index": "0"}), "TF_CONFIG: this process is worker 0, which is not"),
+        (tf_config(task={"type": "worker", "index": "0"}), 'TF_CONFIG: this process is worker "0", which is not'),
     ],
 )
 def test_what_is_no_cluster(environment, message):

@@ -55,6 +55,14 @@ def test_a_cluster_that_cannot_be(refused, monkeypatch, text, line):
     ("arguments", "line"),
     [
         (SHARED[:-1], "run_dir: must be given; with strategy = multi_worker a folder that all workers see"),
+        (
+            ["--n_particles=2", "--n_devices=2"],
+            "n_devices = 2 contradicts strategy = none: must be left out, or strategy",
+        ),
+        (
+            ["--n_particles=2", "--strategy=mirrored", "--worker_timeout=9"],
+            "worker_timeout = 9.0 contradicts strategy = mirrored: must be left out, or strategy be multi_worker",
+        ),
         ([*SHARED, "--profile"], "profile = true contradicts strategy = multi_worker: must be false, or strategy be"),
         ([*SHARED, "--reference=diffusion"], "reference = diffusion contradicts strategy = multi_worker: must be"),
         (

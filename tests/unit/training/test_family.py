@@ -170,6 +170,15 @@ def test_systems_drift_in_their_strata():
     np.testing.assert_allclose(conditions.rows()[::4, 0], after.strength)
 
 
+def test_each_listed_range_is_trained_with_all_strengths():
+    family = FermionFamily(3, (-10.0, 10.0), (0.3, 0.5, 1.0))
+    conditions = Conditions(family, 3, 32, ConditionPolicy(8, margin=0.0), seed=1, dtype="float64")
+    found = conditions.parameters()
+    for width in family.widths:
+        strengths = np.sort(found.strength[np.isclose(found.width, width)])
+        assert strengths[0] <= 0 <= strengths[-1]  # two strata: 8 systems for three ranges
+
+
 def test_lists_are_trained_as_they_are():
     family = FermionFamily(2, (-5.0, 0.0, 5.0), (0.5, 0.7, 1.0))
     found = Conditions(family, 2, 36, ConditionPolicy(9), seed=0, dtype="float64").parameters()
@@ -179,7 +188,7 @@ def test_lists_are_trained_as_they_are():
 
 def test_every_value_of_a_list_is_trained():
     family = FermionFamily(2, (-5.0, 0.0, 5.0), (0.5, 0.7, 1.0))
-    with pytest.raises(ValueError, match="^n_conditions = 8: must be at least 9, one for each of the listed systems$"):
+    with pytest.raises(ValueError, match=r"^n_conditions = 8: must be at least 9, one for each of the listed systems$"):
         Conditions(family, 2, 32, ConditionPolicy(8), seed=0, dtype="float64")
 
 
@@ -210,7 +219,9 @@ def test_each_system_has_its_own_energy_and_proposal_width():
 
 def test_a_family_has_no_energy_of_its_own():
     """The walkers of all systems with the fewest particles would be taken for those of one."""
-    with pytest.raises(ValueError, match="^evaluate_energy: a family has no energy of its own; must be the trainer of"):
+    with pytest.raises(
+        ValueError, match=r"^evaluate_energy: a family has no energy of its own; must be the trainer of"
+    ):
         trainer_of(2).evaluate_energy()
 
 
