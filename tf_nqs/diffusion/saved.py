@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_nqs.config.errors import SettingsError, brief, shown
 from tf_nqs.diffusion.energy import Progress
-from tf_nqs.diffusion.time_step import N_CARRIED, ROW_LENGTH, WalkState
+from tf_nqs.diffusion.time_step import N_CARRIED, PER_CALL, ROW_LENGTH, WalkState
 from tf_nqs.storage.files import replace_file
 
 
@@ -82,10 +82,10 @@ def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -
     walkers = identity["n_walkers"], identity["system"]["n_particles"]
     wanted = {"positions": walkers, "log_abs_psi": walkers[:1], "gradient": walkers, "local_energy": walkers[:1]}
     for state in progress.states:
-        n_calls, is_known = len(state.rows) // 10, np.shape(state.carried)[1:] == walkers
+        n_calls, is_known = len(state.rows) // PER_CALL, np.shape(state.carried)[1:] == walkers
         is_known &= all(np.shape(getattr(state, name)) == shape for name, shape in wanted.items())
         is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, N_CARRIED)
-        is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % 10 == 0
+        is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % PER_CALL == 0
         numbers = (state.positions, state.rows, state.first_trial_energy, state.carried)
         is_finite = all(np.all(np.isfinite(part)) for part in numbers)
         if not (is_known and is_whole and is_finite and state.first_trial_energy.shape == ()):

@@ -32,7 +32,7 @@ walkers is off by a term in 1/N. What is left of the first excitation decays as 
 _EQUILIBRATION = 6.0
 """Imaginary time before anything is counted, in 1/omega."""
 
-_PER_CALL = 10
+PER_CALL = 10
 """Generations in one call of the compiled walk."""
 
 N_CARRIED = 4
@@ -74,7 +74,7 @@ class WalkState(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def compiled_generations(guide: Guide, jit_compile: bool = True) -> Generations:
-    """Returns the function that does `_PER_CALL` generations; it is compiled once for all time steps.
+    """Returns the function that does `PER_CALL` generations; it is compiled once for all time steps.
 
     The last one is remembered: another diffusion with the same guide need not compile it again.
 
@@ -94,8 +94,8 @@ def compiled_generations(guide: Guide, jit_compile: bool = True) -> Generations:
             row = tf.stack([tf.cast(number, time_step.dtype) for number in row])
             return index + 1, population, tf.tensor_scatter_nd_update(rows, [[index]], [row])
 
-        rows = tf.zeros((_PER_CALL, ROW_LENGTH), time_step.dtype)
-        _, population, rows = tf.while_loop(lambda index, *_: index < _PER_CALL, body, (0, population, rows))
+        rows = tf.zeros((PER_CALL, ROW_LENGTH), time_step.dtype)
+        _, population, rows = tf.while_loop(lambda index, *_: index < PER_CALL, body, (0, population, rows))
         return population, rows
 
     compiled: Generations = tf.function(generations, jit_compile=jit_compile, autograph=False)
@@ -142,7 +142,7 @@ class Walk:
             guide_values = GuideValues(*map(tf.constant, (state.log_abs_psi, state.gradient, state.local_energy)))
             self._population = new_population(tf.constant(state.positions), guide_values)
             self._first_trial_energy = float(state.first_trial_energy)
-            self._rows = list(state.rows.reshape(-1, _PER_CALL, ROW_LENGTH))
+            self._rows = list(state.rows.reshape(-1, PER_CALL, ROW_LENGTH))
             self._carried, self._observed = list(state.carried), list(state.observed)
 
     @property
@@ -169,7 +169,7 @@ class Walk:
 
     @property
     def _time_per_call(self) -> float:
-        return _PER_CALL * self._n_steps * self.time_step
+        return PER_CALL * self._n_steps * self.time_step
 
     @property
     def _n_equilibration(self) -> int:
@@ -250,8 +250,8 @@ class Walk:
         found = []
         for which, n_calls in enumerate((0, N_CARRIED)):
             first = self._n_equilibration + n_calls
-            weights = growth_weights(growths[self._n_equilibration * _PER_CALL :], memory + n_calls * _PER_CALL)
-            weights = weights[n_calls * _PER_CALL + _PER_CALL - 1 :: _PER_CALL, np.newaxis]
+            weights = growth_weights(growths[self._n_equilibration * PER_CALL :], memory + n_calls * PER_CALL)
+            weights = weights[n_calls * PER_CALL + PER_CALL - 1 :: PER_CALL, np.newaxis]
             values = observed[first:, which]
             if not len(values):
                 nothing = np.full(values.shape[1:], np.nan)

@@ -147,7 +147,7 @@ def diffusion_step(
     after = GuideValues(*(_chosen(is_accepted, *pair) for pair in zip(there, population.guide, strict=True)))
     mean_energy = 0.5 * (population.guide.local_energy + after.local_energy)
     largest = _CUT * tf.sqrt(tf.cast(before.shape[1], before.dtype) / time_step)
-    growth = _finite_or(-math.inf, tf.minimum(trial_energy - mean_energy, largest))
+    growth = tf.minimum(_finite_or(-math.inf, trial_energy - mean_energy), largest)
     log_weights = population.log_weights + tf.where(tf.math.is_inf(growth), growth, effective_step * growth)
     moved = Population(_chosen(is_accepted, proposed, before), after, log_weights, population.ancestors)
     n_crossed = tf.reduce_sum(tf.cast(~in_order, tf.int32))

@@ -99,9 +99,10 @@ def test_the_free_fermions_guide_against_nested_tapes():
     np.testing.assert_allclose(values.local_energy, energy, rtol=1e-8)
 
 
-def test_a_walker_without_a_finite_energy_has_no_weight():
+@pytest.mark.parametrize("height", ["inf", "-inf"])
+def test_a_walker_without_a_finite_energy_has_no_weight(height):
     """A hard wall at x = 1: nobody is left beyond it after branching, and the energy is that of the others."""
-    wall = lambda x: tf.where(tf.reduce_max(x, axis=1) > 1.0, x.dtype.as_numpy_dtype("inf"), 0.0)  # noqa: E731
+    wall = lambda x: tf.where(tf.reduce_max(x, axis=1) > 1.0, x.dtype.as_numpy_dtype(height), 0.0)  # noqa: E731
     guide = free_fermion_guide(TrappedFermions(2, 0.0, trap=wall))
     walkers, tau = population(2, 300, guide), tf.constant(0.05, tf.float64)
     n_beyond = int(np.sum(walkers.positions[:, 1] > 1.0))
