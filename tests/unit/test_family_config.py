@@ -217,6 +217,7 @@ SPELLED = "must be a finite number, or a range such as -20:20, or a list such as
             (A4, V, "--resampling=thesis"),
             "resampling = thesis contradicts a family of systems: must be every_iteration",
         ),
+        (("--n_particles=2,3", V, "--profile"), "profile = true contradicts several values of n_particles: must be"),
         ((A4, V, "--restore_best"), "restore_best = true contradicts a family of systems: must be false, as the mean"),
         ((A4, V, "--reference=diffusion"), "reference = diffusion contradicts a family of systems, which has no"),
         (

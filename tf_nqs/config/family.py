@@ -269,6 +269,11 @@ def check_family(settings: Any, varied: Mapping[str, tuple[Any, ...]]) -> None:
             "reference = diffusion contradicts a family of systems, which has no energy of its own: must be auto, "
             "exact or none"
         )
+    if settings.run.profile and "n_particles" in varied:
+        raise SettingsError(
+            "profile = true contradicts several values of n_particles: must be false, as the phases of "
+            "one of them alone would be timed"
+        )
     n_values = math.prod(len(of) for leaf, of in varied.items() if leaf != "n_particles" and len(of) > 2)
     if settings.family.n_conditions < n_values:
         raise SettingsError(
