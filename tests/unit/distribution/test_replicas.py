@@ -108,16 +108,29 @@ def test_four_replicas_train_as_one_device(name):
     assert_same(part(found, name, "spread"), part(found, name, "alone"))
 
 
+def of_two_processes(names):
+    """Returns the arrays of the chief and of the other one, whose trainings must be the same bit by bit."""
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    configs = [{"TF_CONFIG": place_of(index, addresses)} for index in range(2)]
+    chief, other = run(names, 2, configs)
+    first, second = (part(one, names[0], "spread") for one in (chief, other))
+    for key in ("energies", "positions", "weights"):
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    assert first["reason"] == second["reason"]
+    assert_same(first, part(chief, names[0], "alone"))
+    return chief, other
+
+
 def test_two_processes_train_as_two_replicas():
     """And end together, for the reason that one of them has."""
     name = "adam reuse stopped"
-    addresses = [f"localhost:{port}" for port in free_ports(2)]
-    configs = [{"TF_CONFIG": place_of(index, addresses)} for index in range(2)]
-    chief, other = run((name, "products"), 2, configs)
-    first, second = (part(one, name, "spread") for one in (chief, other))
-    for key in ("energies", "positions", "weights"):
-        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    chief, other = of_two_processes((name, "products"))
     for one in (chief, other):
         assert_products(one)
-    assert first["reason"] == second["reason"] == "time_limit"
-    assert_same(first, part(chief, name, "alone"))
+    assert part(chief, name, "spread")["reason"] == "time_limit"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ("spring", "spring family numbers"))
+def test_two_processes_train_as_two_replicas_by_natural_gradient(name):
+    of_two_processes((name,))
