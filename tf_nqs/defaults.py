@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 MOMENTUM = 0.9
 DAMPING = 3e-2
 LEVERAGE_BOUND = 3.0
+CLIP_DOUBLING_ITERATIONS = 50
 
 
 class Recipe(NamedTuple):
-    """Default arguments of an optimiser, for one kind of wave function."""
+    """Default arguments of an optimiser and of the clipping of its residuals, for one kind of wave function."""
 
     learning_rate: float
     decay_iterations: int
@@ -20,6 +21,7 @@ class Recipe(NamedTuple):
     damping: float = DAMPING
     leverage_bound: float = LEVERAGE_BOUND
     damping_min: float = 0.0
+    clip_doubling_iterations: int = CLIP_DOUBLING_ITERATIONS
 
 
 # System
@@ -69,17 +71,16 @@ ITERATIONS_PER_CALL = 10
 OPTIMIZER: Final = "spring"
 LAPLACIAN: Final = "auto"
 CLIP_DEVIATIONS = 10.0
-CLIP_DOUBLING_ITERATIONS = 50
 DAMPING_DECAY_ITERATIONS = 10
 RECIPES: Final = {
     ("slater", "adam"): Recipe(1e-4, 0),
     ("slater", "minsr"): Recipe(0.2, 100),
     ("slater", "sr"): Recipe(0.2, 100),
     ("slater", "spring"): Recipe(0.2, 100),
-    ("jastrow", "adam"): Recipe(1e-3, 0),
-    ("jastrow", "minsr"): Recipe(0.1, 200),
-    ("jastrow", "sr"): Recipe(0.1, 200),
-    ("jastrow", "spring"): Recipe(0.1, 200),
+    ("jastrow", "adam"): Recipe(1e-3, 0, clip_doubling_iterations=100),
+    ("jastrow", "minsr"): Recipe(0.1, 50, clip_doubling_iterations=100),
+    ("jastrow", "sr"): Recipe(0.1, 50, clip_doubling_iterations=100),
+    ("jastrow", "spring"): Recipe(0.1, 50, clip_doubling_iterations=100),
 }
 FAMILY_RECIPE: Final = Recipe(0.2, 300, damping_min=3e-5)
 OPTIMIZERS = tuple(name for kind, name in RECIPES if kind == ANSATZ)

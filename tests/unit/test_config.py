@@ -49,6 +49,7 @@ NOT_IN_DEFAULTS = {
     "damping_min",
     "momentum",
     "leverage_bound",
+    "clip_doubling_iterations",
     "strength_scale",
     "range_scale",
     "run_dir",
@@ -250,7 +251,9 @@ def test_defaults_reach_the_settings():
         "target_acceptance": None,
         "learning_rate": None,
         "decay_iterations": None,
-        **dict.fromkeys((*ALL_SIZES, "damping", "damping_min", "momentum", "leverage_bound")),
+        **dict.fromkeys(
+            (*ALL_SIZES, "damping", "damping_min", "momentum", "leverage_bound", "clip_doubling_iterations")
+        ),
         "n_devices": None,
         "run_dir": None,
         "quiet": False,
@@ -893,10 +896,10 @@ def test_sizes_follow_the_kind_of_wave_function():
 
 
 def test_the_optimisers_defaults_follow_the_kind_of_wave_function():
-    assert settings_from(None, {"n_particles": 4}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0)
+    assert settings_from(None, {"n_particles": 4}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0, 50)
     jastrow = settings_from(None, {"n_particles": 4, "ansatz": "jastrow", "damping": 1e-3})
     assert jastrow.recipe() == defaults.RECIPES["jastrow", "spring"]._replace(damping=1e-3)
-    assert settings_from(None, {"n_particles": 4, "ansatz": "mine:Own"}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0)
+    assert settings_from(None, {"n_particles": 4, "ansatz": "mine:Own"}).recipe() == (0.2, 100, 0.9, 3e-2, 3.0, 0.0, 50)
     assert {kind for kind, _ in defaults.RECIPES} == set(ANSATZE)
 
 

@@ -121,7 +121,7 @@ def test_a_number_in_place_of_the_only_range_makes_a_single_run(tmp_path):
 def test_walkers_recipe_and_sizes_of_a_family():
     settings = family(n_conditions=8, walkers_per_condition=4, n_walkers=32, ansatz="jastrow")
     assert settings.sampling.n_walkers == 32
-    assert settings.recipe() == (0.2, 300, 0.9, 3e-2, 3.0, 3e-5)
+    assert settings.recipe() == (0.2, 300, 0.9, 3e-2, 3.0, 3e-5, 50)
     assert settings.filled().training.damping_min == 3e-5
     assert family(damping_min=1e-3, optimizer="sr").recipe().damping_min == 1e-3
     assert family(optimizer="adam").recipe().learning_rate == 1e-4

@@ -16,7 +16,7 @@ _CHOOSERS = {
 }
 """Setting that defaults of other settings depend on -> its own default."""
 
-_RECIPE = ("momentum", "damping", "leverage_bound")
+_RECIPE = ("momentum", "damping", "leverage_bound", "clip_doubling_iterations")
 """Arguments of the optimiser that `config.toml` of a run holds, whether they were given or not."""
 
 

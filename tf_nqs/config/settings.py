@@ -93,10 +93,12 @@ class TrainingSettings(Section):
         description="Clip the local energies of the gradient at this many mean absolute deviations from their median;"
         " 0 for no clipping.",
     )
-    clip_doubling_iterations: CountOrZero = Field(
-        defaults.CLIP_DOUBLING_ITERATIONS,
+    clip_doubling_iterations: int | None = Field(
+        None,
+        ge=0,
+        le=LARGEST_COUNT,
         description="Number of iterations in which clip_deviations doubles, so that late gradients are not clipped; "
-        "0 for a constant bound.",
+        f"0 for a constant bound; default: {described_defaults('clip_doubling_iterations')}.",
     )
     pretrain_iterations: CountOrZero = Field(
         defaults.PRETRAIN_ITERATIONS,
@@ -196,7 +198,8 @@ class Settings(Section):
 
     def _own_recipe(self) -> dict[str, Any]:
         recipe = self.recipe()
-        return {leaf: getattr(recipe, leaf) for leaf in ("momentum", "damping", "damping_min", "leverage_bound")}
+        leaves = ("momentum", "damping", "damping_min", "leverage_bound", "clip_doubling_iterations")
+        return {leaf: getattr(recipe, leaf) for leaf in leaves}
 
     def recipe(self) -> defaults.Recipe:
         """Returns the arguments of the optimiser: those that are given, and else its defaults for this ansatz."""

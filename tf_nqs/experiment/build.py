@@ -175,7 +175,7 @@ def build_trainer(
         reuse=ReusePolicy(**settings.reweighting.model_dump()),
         laplacian=training.laplacian,
         clip_deviations=training.clip_deviations,
-        clip_doubling_iterations=training.clip_doubling_iterations,
+        clip_doubling_iterations=recipe.clip_doubling_iterations,
         iterations_per_call=min(training.iterations_per_call, training.iterations),
         seed=settings.run.seed,
         conditions=policy,
