@@ -186,3 +186,14 @@ def test_bound_pairs_train_without_faults(system, tmp_path):
     exact = exact[0] if isinstance(exact, tuple) else exact
     assert (result.non_finite_share_training, result.n_repairs, result.n_rejected) == (0, 0, 0)
     assert result.energy == pytest.approx(exact, abs=max(0.1, 0.02 * abs(exact)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strength", "width", "seed"), [(17.7, 0.36, 2058188731), (7.992, 0.225, 685506823)])
+def test_a_hard_core_stays_learned(strength, width, seed, tmp_path):
+    """Walkers are rare in the core, and far off there: momentum once multiplied them until the energy came apart."""
+    system = {"n_particles": 2, "interaction_strength": strength, "interaction_range": width}
+    rest = {"ansatz": "jastrow", "iterations": 300, "target_error": 2.5e-4, "quiet": True}
+    found = run(settings_from(None, {**system, **rest, "seed": seed, "run_dir": str(tmp_path / "core")}))
+    assert found.variance < 1e-2
+    assert abs(found.energy - found.reference_energy) < 1e-3
