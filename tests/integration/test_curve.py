@@ -21,6 +21,7 @@ from tf_nqs.commands.command import main
 from tf_nqs.commands.curve_flags import MARK
 from tf_nqs.commands.curve_run import source_of_run
 from tf_nqs.config import settings_from, to_toml
+from tf_nqs.config.errors import shown
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.measurement import energy as measurement
@@ -207,7 +208,9 @@ def test_a_family_is_no_single_run(runs, tmp_path, capsys):
     systems = {"interaction_strength": [0.1, 0.9], "n_conditions": 8, "walkers_per_condition": 8}
     family = write_run(tmp_path / "family", **systems)
     line = refused([f"--run_dirs={runs[0]},{family}", f"--output={tmp_path / 'new'}"], capsys)
-    assert line == f"run_dirs = '{family}': holds a family of systems; must be the folder of a run of one system"
+    assert (
+        line == f"run_dirs = {shown(str(family))}: holds a family of systems; must be the folder of a run of one system"
+    )
     assert not (tmp_path / "new").exists()
 
 

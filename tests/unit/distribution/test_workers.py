@@ -18,7 +18,7 @@ class Played(Workers):
 
     def __init__(self, chief=0.0, last=0.0):
         super().__init__()
-        self.number, self._others = 1, (chief, last)
+        self.number, self.is_chief, self._others = 1, False, (chief, last)
 
     def _gathered(self, number):
         return [self._others[0], number, self._others[1]]
