@@ -94,7 +94,7 @@ def row(name: str, flags: argparse.Namespace) -> list[str]:
     guide, positions = start_of(name, flags.runs, flags.n_walkers)
     known = "-" if exact.energy is None else f"{exact.energy:.6f}"
     try:
-        result = diffusion_energy(guide, positions, seed=1, **options)
+        result = diffusion_energy(guide, positions, seed=flags.seed, **options)
     except TooShortError:
         return [name, known, "-", "-", "-", *_seconds(started, used)]
     numbers = [f"{result.energy:.6f}", f"{result.energy_error:.6f}"]
@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--max_seconds", type=float, default=120.0)
     parser.add_argument("--n_walkers", type=int, default=512)
     parser.add_argument("--time_steps", nargs="+", type=float, default=defaults.DIFFUSION_TIME_STEPS)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", help="folder of trained runs that bear the names of systems")
     parser.add_argument("--cost", action="store_true", help="compare a step with a Metropolis step")
     parser.add_argument("--calibrate", type=int, default=0, help="number of short runs of each system")

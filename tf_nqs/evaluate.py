@@ -32,10 +32,14 @@ def _flags() -> list[Flag]:
 
 
 def _work(given: Given) -> None:
-    is_asked_for = given.settings.get("reference") == "diffusion"
-    if is_asked_for and read_diffusion(RunFolder.finished(given.own["run_dir"])) is None:
-        allowed = "auto, exact or none, as the run has no diffusion.json; python -m tf_nqs.diffuse writes it"
-        raise must_be("reference", "diffusion", allowed)
+    if given.settings.get("reference") == "diffusion":
+        folder = RunFolder.finished(given.own["run_dir"])
+        if folder.settings.is_family:
+            allowed = "auto, exact or none for a family; python -m tf_nqs.curve measures members against it"
+            raise must_be("reference", "diffusion", allowed)
+        if read_diffusion(folder) is None:
+            allowed = "auto, exact or none, as the run has no diffusion.json; python -m tf_nqs.diffuse writes it"
+            raise must_be("reference", "diffusion", allowed)
     work_on_run("tf_nqs.commands.evaluate_run:evaluate_run")(given)
 
 

@@ -169,6 +169,17 @@ def test_a_reference_by_diffusion_must_be_there(run_dir, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(refused)
 
 
+def test_members_are_not_compared_with_a_diffusion(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(startup, "import_tensorflow", None)
+    settings = settings_from(None, {"n_particles": 2, "interaction_strength": [-1.0, 1.0]})
+    (tmp_path / "config.toml").write_text(to_toml(settings.filled()), encoding="utf-8")
+    (tmp_path / "ansatz.weights.h5").touch()
+    arguments = ["", f"--run_dir={tmp_path}", "--interaction_strength=0.5", "--reference=diffusion"]
+    assert main(evaluate.COMMAND, arguments) == 2
+    refused = "error: reference = 'diffusion': must be auto, exact or none for a family; python -m tf_nqs.curve "
+    assert capsys.readouterr().err.startswith(refused)
+
+
 @pytest.mark.slow
 def test_another_reference_can_be_asked_for(run_dir, monkeypatch):
     """The run's own is taken, unless the flag asks for one: then what the settings, flag included, lead to."""

@@ -102,6 +102,16 @@ def test_the_line_names_the_setting_and_what_would_fit(sixteen_gibibytes):
     assert "n_features = 1000000: needs " in refusal(n_features=10**6, n_walkers=1024)
 
 
+def test_the_line_names_the_settings_of_a_family(sixteen_gibibytes):
+    family = {"interaction_strength": [-20.0, 20.0], "n_particles": [2, 4], "walkers_per_condition": 64}
+    line = refusal(**family, n_conditions=10**6)
+    assert line.startswith("n_conditions = 1000000: needs about") and "walkers_per_condition lower" in line
+    assert "n_walkers" not in line
+    n_conditions = int(line.partition("at most about ")[2].partition(",")[0].replace(" ", ""))
+    memory_request.check_training(settings_of(**family, n_conditions=n_conditions))
+    assert "n_conditions = " in refusal(**family, n_conditions=int(1.1 * n_conditions))
+
+
 def test_a_chain_is_refused_by_its_largest_stage(sixteen_gibibytes, tmp_path):
     stages = "n_particles = 2\n[[stage]]\n[[stage]]\nn_walkers = 10000000\n"
     (tmp_path / "chain.toml").write_text(stages)

@@ -72,7 +72,7 @@ class ProgressLine(IterationCallback):
         if (left := self._seconds_left()) is not None:
             parts.append(f"{duration(left)} left")
         if np.any(rows["n_non_finite"]):
-            share = rows["n_non_finite"].mean() / (len(self.model.groups) * self.model.sampler.n_walkers)
+            share = rows["n_non_finite"].mean() / self.model.n_walkers_in_all
             parts.append(f"not finite {100 * share:.2g} %")
         parts.append(f"{self._speed():.1f}/s")
         parts.append(f"variance {rows['variance'].mean():.2g}")

@@ -102,8 +102,7 @@ class RepairTraining(IterationCallback):
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
         self.n_restarted += int(np.sum(rows["n_restarted"]))
         self._n_non_finite += int(np.sum(rows["n_non_finite"]))
-        n_walkers = len(self.model.groups) * self.model.sampler.n_walkers
-        self._n_local_energies += len(rows["iteration"]) * n_walkers
+        self._n_local_energies += len(rows["iteration"]) * self.model.n_walkers_in_all
         fault = find_fault(rows, self._memory, self._lowest_energy) or state_fault(self.model)
         if fault is None:
             self._good = self._recent or self._good

@@ -18,9 +18,9 @@ from tf_nqs.config import Settings
 from tf_nqs.execution.workers import Workers
 from tf_nqs.experiment.build import Run, build_trainer, read_run
 from tf_nqs.runtime.exit_status import WorkFailedError
+from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.storage.folder_of_several import lock_folder
 from tf_nqs.storage.run_folder import RunFolder
-from tf_nqs.studies.curve.folder import CurveFolder
 from tf_nqs.studies.curve.making import MadeCurves, make_curves, measure_with_chief
 from tf_nqs.studies.curve.points import PointSource
 from tf_nqs.studies.curve.report import curve_tables, findings, warnings

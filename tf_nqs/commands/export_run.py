@@ -9,9 +9,9 @@ from tf_nqs.config import to_toml
 from tf_nqs.experiment import build as builders
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.saved_model import export as saved_model
+from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_weights
-from tf_nqs.studies.curve.folder import CurveFolder
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from tf_nqs.config.members import member_label
 from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import Run, find_reference, read_run
 from tf_nqs.experiment.members import MemberTrainers
-from tf_nqs.studies.curve.folder import CurveFolder
+from tf_nqs.storage.curve_folder import CurveFolder
 
 Place = tuple[int, float, float | None]
 

@@ -49,6 +49,7 @@ class Sizes(NamedTuple):
     optimizer: str
     dtype: str
     sampling_dtype: str
+    n_conditions: int = 0
     share: Share = Share()
 
 
@@ -76,6 +77,7 @@ def sizes_of(settings: Settings, share: Share | None = None) -> Sizes:
     given = settings.resolved() | settings.system.resolved()
     leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in given.items()}
     leaves["n_walkers"] *= max(1, len(settings.family.n_particles))  # as many for each number of particles
+    leaves["n_conditions"] = settings.family.n_conditions if settings.is_family else 0
     leaves["share"] = share_of(settings) if share is None else share
     return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
 
@@ -220,14 +222,23 @@ def check_memory(sizes: Sizes, needs_of: Any) -> None:
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
         low, high = (middle, high) if fits(**{leaf: middle}) else (low, middle)
-    others = [f"{other} lower" for other in leaves if other != leaf]
+    name, unit = _as_given(sizes, leaf)
+    low, others = low // unit, [f"{_as_given(sizes, other)[0]} lower" for other in leaves if other != leaf]
+    others += ["walkers_per_condition lower"] if name == "n_conditions" else []
     if sizes.optimizer != "adam" and fits(optimizer="adam"):
         others.append("optimizer = adam")
     allowed = f"at most about {low:,}".replace(",", " ") if low else "lower"
     raise SettingsError(
-        f"{leaf} = {getattr(sizes, leaf)}: needs about {in_words(needed)} of memory, "
+        f"{name} = {getattr(sizes, leaf) // unit}: needs about {in_words(needed)} of memory, "
         f"only {in_words(available)} available; must be {', or '.join([allowed, *others])}"
     )
+
+
+def _as_given(sizes: Sizes, leaf: str) -> tuple[str, int]:
+    """Returns the setting that decides a size, and how much of the size each of its units brings."""
+    if leaf == "n_walkers" and sizes.n_conditions:
+        return "n_conditions", sizes.n_walkers // sizes.n_conditions
+    return leaf, 1
 
 
 def available_bytes() -> int:

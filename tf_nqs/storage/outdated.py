@@ -6,14 +6,12 @@ import logging
 import shutil
 from pathlib import Path
 
+from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.storage.export_folder import is_export
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_run
 
 logger = logging.getLogger(__name__)
-
-_OF_CURVES = ("curve.csv", "curve.png", "differences.csv")
-"""Of the curve of a family, see `tf_nqs.studies.curve.folder`. The points in `curve_points` name their weights."""
 
 
 def put_away_results(folder: RunFolder) -> None:
@@ -33,7 +31,7 @@ def put_away_results(folder: RunFolder) -> None:
         *(folder.observables, folder.observable_plots),
     )
     measured = [path for path in later if path.exists()] + folder.files_of_members()
-    measured += [folder.path / name for name in _OF_CURVES if (folder.path / name).exists()]
+    measured += [path for path in CurveFolder(folder.path).results if path.exists()]  # its points name their weights
     measured += sorted(entry for entry in folder.path.iterdir() if entry.is_dir() and is_export(entry))
     if measured:
         aside = _make_subfolder(folder)

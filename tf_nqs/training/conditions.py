@@ -110,8 +110,7 @@ class Conditions(keras.layers.Layer):
     def parameters(self) -> SystemParameters:
         """Returns the parameters of the systems as they are now, in float64, shape (n_conditions,) each."""
         places, index = tf.convert_to_tensor(self.places), tf.range(self.n_conditions)
-        is_range = len(self.strength.values) == 2
-        strength = self.strength.at(places[:, 0], index // self.width.n_listed if is_range else index)
+        strength = self.strength.at(places[:, 0], index // self.width.n_listed if self.strength.is_range else index)
         width = self.width.at(places[:, 1], index // self.strength.n_listed)  # all pairs of two lists
         others = self.family.others
         return derived_parameters(
@@ -161,6 +160,11 @@ class _Axis(NamedTuple):
     of: Callable[[Tensor], Tensor]
 
     @property
+    def is_range(self) -> bool:
+        """Whether systems may have any value between two."""
+        return len(self.values) == 2
+
+    @property
     def n_listed(self) -> int:
         """How many values systems take in turn: those of a list."""
         return len(self.values) if len(self.values) > 2 else 1
@@ -168,7 +172,7 @@ class _Axis(NamedTuple):
     def at(self, places: Tensor, index: Tensor) -> Tensor:
         """Returns the parameter of systems at their places in [0, 1], which have these indices."""
         values = tf.constant(self.values, tf.float64)
-        if len(self.values) != 2:
+        if not self.is_range:
             return self.of(tf.gather(values, index % len(self.values)))
         share = (tf.cast(index % self.strata, tf.float64) + places) / self.strata
         return self.of(values[0] + share * (values[1] - values[0]))

@@ -114,6 +114,11 @@ class ModelWithWalkers(ModelWithoutData):
             variable.assign(value)
 
     @property
+    def n_walkers_in_all(self) -> int:
+        """Number of walkers, with all numbers of particles together."""
+        return len(self.groups) * self.sampler.n_walkers
+
+    @property
     def all_phases(self) -> list[Phases]:
         """The phases of the walkers with each number of particles; one for a single system."""
         return [self.phases, *self.other_phases]

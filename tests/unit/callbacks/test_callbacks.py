@@ -392,7 +392,7 @@ def test_line_below_the_reference_and_without_numbers(clock, capsys):
 
 def test_the_line_says_which_share_of_the_local_energies_is_left_out(clock, capsys):
     training = Training(ProgressLine(20))
-    training.model.sampler, training.model.groups = SimpleNamespace(n_walkers=200), ("two", "three")  # particles
+    training.model.n_walkers_in_all = 400
     for n_non_finite in (0.0, 1.0):
         clock.now += 10.0
         training.call(n_non_finite=np.full(10, n_non_finite))

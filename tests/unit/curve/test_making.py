@@ -13,9 +13,10 @@ from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.execution.workers import Workers
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics.closed_form_states import closed_form_state
+from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.studies.curve import making
 from tf_nqs.studies.curve.curves import Difference, slope_deviations
-from tf_nqs.studies.curve.folder import COLUMNS, CurveFolder
+from tf_nqs.studies.curve.folder import COLUMNS
 from tf_nqs.studies.curve.making import MadeCurves
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.studies.curve.report import curve_tables, findings, warnings

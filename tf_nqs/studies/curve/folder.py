@@ -1,15 +1,14 @@
-"""The files of a curve."""
+"""What the files of a curve hold."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tf_nqs.config.errors import RunFolderError, brief, shown
 from tf_nqs.storage.files import replace_text
@@ -31,52 +30,6 @@ COLUMNS = (
 
 OF_DIFFERENCES = (*SYSTEM, "first_run", "second_run", "difference", "difference_error", "difference_in_sigma")
 """Columns of differences.csv."""
-
-
-class CurveFolder(NamedTuple):
-    """Where the files of a curve are; making this record touches no file.
-
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
-
-    @property
-    def table(self) -> Path:
-        """A row per point."""
-        return self.path / "curve.csv"
-
-    @property
-    def plot(self) -> Path:
-        """The picture."""
-        return self.path / "curve.png"
-
-    @property
-    def differences(self) -> Path:
-        """A row per pair of points of the same system."""
-        return self.path / "differences.csv"
-
-    @property
-    def points(self) -> Path:
-        """A folder with a file per measured point, which are not measured again."""
-        return self.path / "curve_points"
-
-    def point(self, identity: Mapping[str, Any]) -> Path:
-        """Returns the file of a point.
-
-        Args:
-            identity: what its measurement depends on.
-        """
-        return self.points / f"{_digest(identity)}.npz"
-
-    def overlap(self, first: Mapping[str, Any], second: Mapping[str, Any]) -> Path:
-        """Returns the file of the overlap of two points, by their identities."""
-        return self.points / f"{_digest(first)}-{_digest(second)}.json"
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_overlap(path: Path, overlap: Estimate) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.execution.workers import Workers
 from tf_nqs.runtime.live import duration
+from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.studies.curve.curves import Curve, Difference, curves_of, differences, neighbours
 from tf_nqs.studies.curve.folder import (
-    CurveFolder,
     read_overlap,
     rows_of,
     write_differences,
