@@ -62,7 +62,7 @@ _COLUMNS = 8
 
 
 def settings_of(case: str, arm: str, flags: argparse.Namespace) -> dict[str, Any]:
-    """Returns setting -> value of an arm: one, two or weak."""
+    """Returns setting -> value of an arm: one, apart, two or weak."""
     leaves = {**CASES[case], "iterations_per_call": flags.n_iterations}
     if flags.jit_compile is not None:
         leaves["jit_compile"] = flags.jit_compile
@@ -70,16 +70,16 @@ def settings_of(case: str, arm: str, flags: argparse.Namespace) -> dict[str, Any
         leaves["n_walkers"] = round(leaves["n_walkers"] * flags.share) * (2 if arm == "weak" else 1)
     else:
         leaves["walkers_per_condition"] = round(leaves["walkers_per_condition"] * flags.share)
-    return leaves | ({"strategy": "multi_worker"} if arm != "one" else {})
+    return leaves | ({"strategy": "multi_worker"} if arm in ("two", "weak") else {})
 
 
 @contextlib.contextmanager
 def started(settings: dict[str, Any], cores: Sequence[int]) -> Iterator[list[Peer]]:
-    """Yields the processes of an arm, one for each core, once they have compiled."""
+    """Yields the processes of an arm, one for each core, once they have compiled; a strategy joins them."""
     addresses = [f"localhost:{port}" for port in free_ports(len(cores))]
     peers = []
     for index in range(len(cores)):
-        environment = {"TF_CONFIG": place_of(index, addresses)} if len(cores) > 1 else {}
+        environment = {"TF_CONFIG": place_of(index, addresses)} if "strategy" in settings else {}
         peers.append(Peer("benchmarks.distribution_worker", environment=environment))
     try:
         with ThreadPoolExecutor(len(cores)) as pool:
@@ -99,7 +99,7 @@ def ask_all(peers: Sequence[Peer], ask: str, *arguments: Any) -> Any:
 
 def measure_case(case: str, cores: Sequence[int], flags: argparse.Namespace) -> dict[str, Any]:
     """Returns arm -> seconds per iteration of each round, and the seconds of messages."""
-    arms = ["one", "two", *(["weak"] if case in WEAK else [])]
+    arms = ["one", "apart", "two", *(["weak"] if case in WEAK else [])]
     with contextlib.ExitStack() as until_the_end:
         peers = {}
         for arm in arms:
@@ -114,10 +114,11 @@ def measure_case(case: str, cores: Sequence[int], flags: argparse.Namespace) -> 
 
 
 def ratios(found: dict[str, Any]) -> dict[str, float]:
-    """Returns strong and weak efficiency of a case, medians over rounds."""
+    """Returns strong and weak efficiency of a case, and that of processes which share no work, medians over rounds."""
     wall = {arm: np.array([one["wall"] for one in rounds]) for arm, rounds in found["rounds"].items()}
-    strong = {"strong": float(np.median(wall["one"] / (2 * wall["two"])))}
-    return strong | ({"weak": float(np.median(wall["one"] / wall["weak"]))} if "weak" in wall else {})
+    speeds = {"strong": wall["one"] / (2 * wall["two"]), "apart": wall["one"] / wall["apart"]}
+    speeds |= {"weak": wall["one"] / wall["weak"]} if "weak" in wall else {}
+    return {name: float(np.median(one)) for name, one in speeds.items()}
 
 
 def message_sizes(settings: dict[str, Any]) -> list[float]:
@@ -165,11 +166,11 @@ def show(results: dict[str, Any], model: dict[str, Any]) -> None:
     for case, found in results.items():
         wall = {arm: np.median([one["wall"] for one in rounds]) for arm, rounds in found["rounds"].items()}
         both = ratios(found)
-        shares = [f"{100 * both[name]:.0f} %" if name in both else "-" for name in ("strong", "weak")]
-        rows.append(
-            [case, *(f"{1e3 * wall[arm]:.1f}" if arm in wall else "-" for arm in ("one", "two", "weak")), *shares]
-        )
-    show_table("ms per iteration, and efficiency", ["", "one", "two", "two, weak", "strong", "weak"], rows)
+        shares = [f"{100 * both[name]:.0f} %" if name in both else "-" for name in ("strong", "weak", "apart")]
+        times = [f"{1e3 * wall[arm]:.1f}" if arm in wall else "-" for arm in ("one", "two", "weak", "apart")]
+        rows.append([case, *times, *shares])
+    header = ["", "one", "two", "two, weak", "two, apart", "strong", "weak", "apart"]
+    show_table("ms per iteration, and efficiency", header, rows)
     rows = [[case, *(f"{1e3 * one:.2f}" for one in found["messages"].values())] for case, found in results.items()]
     show_table("ms of a sum over two processes", ["", *(f"{size:,} B" for size in MESSAGES)], rows)
     if model:
