@@ -95,7 +95,8 @@ def row(name: str, flags: argparse.Namespace) -> list[str]:
     known = "-" if exact.energy is None else f"{exact.energy:.6f}"
     try:
         result = diffusion_energy(guide, positions, seed=flags.seed, **options)
-    except TooShortError:
+    except TooShortError as error:
+        say(f"{name}: {error}")
         return [name, known, "-", "-", "-", *_seconds(started, used)]
     numbers = [f"{result.energy:.6f}", f"{result.energy_error:.6f}"]
     if exact.energy is None:

@@ -22,8 +22,6 @@ _ROUND = 8.0
 _SHORTEST = 96.0
 """Imaginary time that is counted at least, in 1/omega: 16 blocks of 6, without which no error is known."""
 
-_FEWEST_GENERATIONS = 64
-
 
 class DiffusionEnergy(NamedTuple):
     """The ground-state energy, extrapolated to time step zero.
@@ -58,7 +56,7 @@ class Progress(NamedTuple):
 
 
 class TooShortError(ValueError):
-    """The time was over before the walkers were in equilibrium, or before an error was known."""
+    """The time was over before the walkers had walked long enough for an error to be known."""
 
 
 def diffusion_energy(
@@ -116,10 +114,15 @@ def diffusion_energy(
     ]
     while True:
         is_late = _advance(walks, started + max_seconds, keep, started)
+        counted = min(walk.counted_time for walk in walks)
+        is_long = counted >= _SHORTEST
+        if is_late and not is_long:
+            raise TooShortError(
+                f"max_seconds: must be longer; {counted:.0f} of at least {_SHORTEST:.0f}/omega are counted"
+            )
         results = [walk.result() for walk in walks]
         result = DiffusionEnergy(*extrapolated(results), results)
         report(result)
-        is_long = min(walk.counted_time for walk in walks) >= _SHORTEST
         if is_late or (is_long and result.energy_error <= target_error):
             return result if observe is None else _with_observables(result, walks)
 
@@ -131,19 +134,13 @@ def _with_observables(result: DiffusionEnergy, walks: Sequence[Walk]) -> Diffusi
 
 
 def _advance(walks: Sequence[Walk], end: float, keep: Callable[[Callable[[], Progress]], None], started: float) -> bool:
-    """Continues all walks by `_ROUND`, or until the time is over; returns whether it is over.
-
-    Raises:
-        TooShortError: it is over before there is a result.
-    """
+    """Continues all walks by `_ROUND`, or until the time is over; returns whether it is over."""
     # The end of a round is a multiple of its length, so that a continued walk stops where an uninterrupted one does.
     n_rounds = min(walk.counted_time for walk in walks) // _ROUND + 1
     while (slowest := min(walks, key=lambda walk: walk.counted_time)).counted_time < n_rounds * _ROUND:
         slowest.advance_once()
         keep(lambda: Progress([walk.state for walk in walks], time.monotonic() - started))
         if time.monotonic() > end:
-            if min(len(walk.counted.energy) for walk in walks) < _FEWEST_GENERATIONS:
-                raise TooShortError("max_seconds: must be longer; the walkers have hardly reached equilibrium")
             return True
     return False
 
