@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +40,8 @@ class EnergyMeasurement(NamedTuple):
     Attributes:
         energy: mean local energy.
         energy_error: standard error: from the spread of the chains, or from blocks of time where that is significantly
-            larger; nan where it cannot be known, because the burn-in did not end in equilibrium or the chains have not
-            mixed.
+            larger, together with what rounding may shift the mean by, see `rounding_error`; nan where it cannot be
+            known, because the burn-in did not end in equilibrium or the chains have not mixed.
         energy_error_naive: uncorrected error, as if all samples were independent.
         variance: of the local energy.
         kinetic: mean kinetic energy.
@@ -164,7 +164,7 @@ def measure_energy(
     Reference: thesis, Eqs. 12 and 13.
     """
     started = reported = time.monotonic()
-    n_walkers, n_particles = walkers.positions.shape
+    n_walkers = walkers.positions.shape[0]
     record = ChainSums(n_walkers, len(_PARTS) + len(observed.names) + bool(with_near_pairs))
     origin = None
     acceptances, next_look = 0.0, _least_calls(n_walkers)
@@ -187,7 +187,7 @@ def measure_energy(
         is_reached = _is_reached(estimate, target_error, n_walkers) and record.is_mixed()
         if chief_decides(is_late or not np.isfinite(estimate.error) or is_reached):
             mean_acceptance = acceptances / record.n_rows
-            measurement = _measurement(record, mean_acceptance, observed, n_particles, origin)
+            measurement = _measurement(record, mean_acceptance, observed, walkers, origin)
             return measurement.without_unknown_errors(), walkers
         # The error falls as 1/sqrt(samples): look again when it should be there, at the latest after doubling.
         wanted = record.n_rows * (estimate.error / target_error) ** 2
@@ -217,6 +217,19 @@ def _row(
     return np.where(np.isfinite(total), np.concatenate(rows), np.nan), samples
 
 
+def rounding_error(parts: Iterable[float], dtype: Any) -> float:
+    """Returns what rounding may shift a mean local energy by, u (abs(kinetic) + abs(trap) + abs(interaction)).
+
+    All walkers share a part of it, so it does not average out: eight fermions with harmonic pairs end 20 standard
+    errors of 1.3e-8 below their exact energy of 51.3 in float32.
+
+    Args:
+        parts: mean kinetic, trap and interaction energy, in hbar*omega.
+        dtype: floating-point type of the local energy, whose unit roundoff is u.
+    """
+    return 0.5 * float(np.finfo(np.dtype(dtype)).eps) * sum(abs(part) for part in parts)
+
+
 def _least_calls(n_walkers: int) -> int:
     """Returns the number of sampling calls after which a small error may end a measurement."""
     return max(_LEAST_CALLS, min(_FULL_CALLS, math.ceil(_FULL_SAMPLES / n_walkers)))
@@ -229,17 +242,18 @@ def _is_reached(estimate: SampledMean, target_error: float, n_walkers: int) -> b
 
 
 def _measurement(
-    record: ChainSums, acceptance: float, observed: Observed, n_particles: int, origin: np.ndarray | None
+    record: ChainSums, acceptance: float, observed: Observed, start: WalkerState, origin: np.ndarray | None
 ) -> EnergyMeasurement:
     total, *rest = [record.estimate(quantity) for quantity in range(len(_PARTS) + len(observed.names))]
     parts, relations = rest[: len(_PARTS) - 1], rest[len(_PARTS) - 1 :]
     kinetic, trap, interaction = parts
     tau = total.autocorrelation_time
+    rounding = rounding_error((part.mean for part in parts), np.asarray(start.positions).dtype)
     moments = record.moments() if origin is None else variance_moments(record, origin)
     part_errors = [part.error if has_finite_parts(observed.contact_exponent) else math.nan for part in parts]
     return EnergyMeasurement(
         energy=total.mean,
-        energy_error=total.error,
+        energy_error=math.hypot(total.error, rounding),
         energy_error_naive=total.error_naive,
         variance=total.variance if origin is None else _variance(moments),
         kinetic=kinetic.mean,
@@ -254,7 +268,7 @@ def _measurement(
         energy_error_blocks=total.error_blocks,
         error_uncertainty=total.error_uncertainty,
         autocorrelation_time=Estimate(tau, 2.0 * tau * total.error_uncertainty),
-        v_score=_v_score(moments, n_particles, observed.free_energy),
+        v_score=_v_score(moments, start.positions.shape[1], observed.free_energy),
         kinetic_error=part_errors[0],
         trap_error=trap.error,
         interaction_error=part_errors[2],

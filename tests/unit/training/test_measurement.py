@@ -54,6 +54,16 @@ def test_target_error_is_reached_and_honest(correlation):
     assert walkers.positions.shape == (N_WALKERS, 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_counts_in_the_error(dtype):
+    """Local energies that are all the same are known no better than their type can hold the parts they are made of."""
+    walkers = WalkerState(tf.zeros((N_WALKERS, 1), dtype), tf.constant([0, 0]), tf.constant(1.0))
+    parts = LocalEnergy(*(tf.fill((N_WALKERS,), tf.constant(one, dtype)) for one in (30.0, 25.0, -4.0)))
+    found, _ = measure_energy(lambda state: (state, tf.constant(0.5)), lambda _: parts, walkers, 1e-9, 0.0)
+    assert found.energy == 51.0
+    assert found.energy_error == {"float32": 59.0 * 2**-24, "float64": 59.0 * 2**-53}[dtype]
+
+
 def test_time_limit_still_takes_twenty_calls():
     toy = Toy()
     measurement, _ = measure_energy(toy.sample, toy.local_energy, toy.walkers, 1e-9, 0.0)
@@ -74,7 +84,8 @@ def test_zero_variance_is_no_trouble():
     toy = Toy()
     constant = lambda x: LocalEnergy(0 * x[:, 0], 0 * x[:, 0] + 2.0, 0 * x[:, 0])  # noqa: E731
     measurement, _ = measure_energy(toy.sample, constant, toy.walkers, 1e-3, 60.0)
-    assert (measurement.energy, measurement.energy_error, toy.calls) == (2.0, 0.0, 200)
+    assert (measurement.energy, toy.calls) == (2.0, 200)
+    assert measurement.energy_error == 2.0 * 2**-53  # rounding alone
 
 
 def test_non_finite_samples_are_counted_and_left_out():
