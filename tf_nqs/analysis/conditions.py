@@ -49,7 +49,7 @@ def smoothed_conditions(rows: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
     Args:
         rows: column -> its values, shape (n_iterations, n_systems): those of `CONDITION_COLUMNS` but for the iteration
-            and the error. Energies that are not finite are left out.
+            and the error. Energies that are not finite are left out; a range is nan where the interaction has none.
 
     Returns:
         For each system the columns but for the iteration; None where a number cannot be known. They are ascending in
@@ -57,7 +57,7 @@ def smoothed_conditions(rows: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """
     n_systems = rows["energy"].shape[1]
     found = [_smoothed({name: values[:, one] for name, values in rows.items()}) for one in range(n_systems)]
-    return sorted(found, key=lambda row: tuple(row[name] for name in PARAMETERS))
+    return sorted(found, key=lambda row: tuple(row[name] or 0.0 for name in PARAMETERS))
 
 
 def _smoothed(rows: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -65,12 +65,13 @@ def _smoothed(rows: dict[str, np.ndarray]) -> dict[str, Any]:
     finite = np.isfinite(rows["energy"])
     place = {name: float(np.mean(rows[name])) for name in PARAMETERS}
     place |= {"n_particles": round(place["n_particles"])}
-    if not finite.any():
-        return place | {"energy": None, "energy_error": None, "variance": None}
-    kept = {name: values[finite] for name, values in rows.items()}
-    energy, error = _value_at_mean([kept[name] for name in PARAMETERS[1:]], kept["energy"], list(place.values())[1:])
-    numbers = {"energy": energy, "energy_error": error, "variance": float(np.mean(kept["variance"]))}
-    return place | {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+    numbers = dict.fromkeys(("energy", "energy_error", "variance"), math.nan)
+    if finite.any():
+        kept = {name: values[finite] for name, values in rows.items()}
+        varied = [kept[name] for name in PARAMETERS[1:]]
+        energy, error = _value_at_mean(varied, kept["energy"], list(place.values())[1:])
+        numbers = {"energy": energy, "energy_error": error, "variance": float(np.mean(kept["variance"]))}
+    return {name: number if math.isfinite(number) else None for name, number in (place | numbers).items()}
 
 
 def _value_at_mean(places: list[np.ndarray], energies: np.ndarray, means: list[float]) -> tuple[float, float]:
@@ -110,7 +111,7 @@ def members_table(members: Sequence[Mapping[str, Any]]) -> str:
         (
             f"{one['n_particles']}",
             f"{one['interaction_strength']:.3f}",
-            f"{one['interaction_range']:.3f}",
+            "-" if one["interaction_range"] is None else f"{one['interaction_range']:.3f}",
             "-" if one["energy"] is None else format_with_error(one["energy"], one["energy_error"]),
             "-" if one["variance"] is None else f"{one['variance']:.3g}",
         )

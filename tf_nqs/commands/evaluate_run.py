@@ -10,6 +10,7 @@ from typing import Any
 
 from tf_nqs.analysis import format_with_error, not_the_ground_state, read_metrics, result_table
 from tf_nqs.analysis.notation import finite_or_none
+from tf_nqs.analysis.rounding import unreachable
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import find_doubts
 from tf_nqs.commands.finished_run import Request
@@ -136,8 +137,10 @@ def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
         found.append(f"the Markov chains have not mixed: R-hat is {measurement.r_hat:.3g}, it should be at most 1.05")
     if not (measurement.in_equilibrium and measurement.is_mixed):
         found.append("so the errors are unknown; a longer evaluation_max_seconds may help")
-    if measurement.energy_error > run.settings.evaluation.target_error:
-        found.append("target_error was not reached within evaluation_max_seconds")
+    if measurement.energy_error > (target := run.settings.evaluation.target_error):
+        parts = (measurement.kinetic, measurement.trap, measurement.interaction)
+        why = unreachable(target, parts, run.vmc.compute_dtype)
+        found.append(why or "target_error was not reached within evaluation_max_seconds")
     if measurement.error_uncertainty > 0.15:
         share = f"{100 * measurement.error_uncertainty:.0f} %"
         found.append(f"a few walkers with extreme local energies dominate the error: it is known only to {share}")

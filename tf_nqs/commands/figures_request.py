@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_nqs import defaults
 from tf_nqs.commands.command import help_block
 from tf_nqs.commands.flags import Flag, Given, choice_flag, setting_flag
 from tf_nqs.config.errors import SettingsError, must_be_given, shown, suggestion
@@ -54,8 +55,10 @@ def figure_flags() -> list[Flag]:
     places, names = "a new folder, or the folder of the same runs", "names of runs, with commas between them"
     output = (
         "Markdown file to write; default: for all figures docs/results.md, or docs/results_thesis.md at thesis scale; "
-        "for some of them results.md in run_dir."
+        "for some of them, or with another wave function, results.md in run_dir."
     )
+    folder = "Folder of all runs, with a run folder each"
+    ansatz = "Wave function of all runs; the thesis' own, and the one of its statements, is slater."
     arms = (
         "Start only these runs, and those that they start from; of the others, finished ones are drawn; default: all "
         "that the figures need."
@@ -63,9 +66,10 @@ def figure_flags() -> list[Flag]:
     return [
         Flag("figure", f"One of {', '.join(load_figures())}, or all.", "", label="FIGURE", is_word=True),
         choice_flag("scale", scale, SCALES),
-        Flag("run_dir", f"Folder of all runs, with a run folder each ({places}; default: runs/figures_SCALE).", places),
+        Flag("run_dir", f"{folder} ({places}; default: runs/figures_SCALE, or runs/figures_SCALE_ANSATZ).", places),
         Flag("output", f"{output} ({OUTPUT_ALLOWED})", OUTPUT_ALLOWED, read=_markdown_file),
         Flag("arms", f"{arms} ({names})", names, read=lambda text: _known_runs(text.split(","))),
+        setting_flag("ansatz", text=ansatz),
         setting_flag("max_seconds", text=max_seconds),
         setting_flag("seed"),
         setting_flag("quiet"),
@@ -115,9 +119,12 @@ def request_of(given: Given) -> Request:
         raise must_be_given("figure", f"all or one of {', '.join(known)}")
     is_all = "all" in given.words
     scale = given.own.get("scale", SCALES[0])
-    run_dir = given.own.get("run_dir", f"runs/figures_{scale}")
-    output = given.own.get("output", Path(f"docs/{report_name(scale)}" if is_all else f"{run_dir}/results.md"))
     overrides = dict(given.settings)
+    ansatz = overrides.get("ansatz", defaults.ANSATZ)
+    other = "" if ansatz == defaults.ANSATZ else re.sub(r"\W+", "_", f"_{ansatz}")
+    run_dir = given.own.get("run_dir", f"runs/figures_{scale}{other}")
+    is_report = is_all and not other
+    output = given.own.get("output", Path(f"docs/{report_name(scale)}" if is_report else f"{run_dir}/results.md"))
     max_seconds = overrides.pop("max_seconds", None)  # limits this command, not the runs
     figures = tuple(known if is_all else (name for name in known if name in given.words))
     return Request(figures, scale, Path(run_dir), output, given.own.get("arms"), overrides, max_seconds)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_nqs.analysis import not_the_ground_state
+from tf_nqs.analysis.rounding import unreachable
 from tf_nqs.analysis.verdict import Doubt, find_doubts, is_above_reference
 from tf_nqs.config import Settings
 from tf_nqs.named_ansatze import SIZES
@@ -87,7 +88,9 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
         lines.append(f"the energy lies {above}, though by no more than target_error; to lower it: {more}")
     target = settings.evaluation.target_error
     if result.energy_error is not None and result.energy_error > target and "precision" not in causes:
-        lines.append(f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
+        parts = [part or 0.0 for part in (result.kinetic, result.trap, result.interaction)]
+        why = unreachable(target, parts, settings.ansatz.dtype)
+        lines.append(why or f"target_error was not reached within evaluation_max_seconds; to reach it: {longer}")
     name = _export_folder(folder)
     return [
         *lines,
@@ -106,7 +109,7 @@ def closing_lines_of_family(settings: Settings, folder: Path) -> list[str]:
         folder: of the run.
     """
     _, evaluate, observe, export = _COMMANDS[Path(sys.argv[0]).name == "train.py"]
-    values = [f"--{leaf}={getattr(settings.system, leaf):.3g}" for leaf in settings.family.varied()]
+    values = [f"--{leaf}={getattr(settings.system, leaf):.12g}" for leaf in settings.family.varied()]
     member = " ".join([f"--run_dir={shlex.quote(str(folder))}", *values])
     return [
         f"results are in {folder}; next, for any member:",

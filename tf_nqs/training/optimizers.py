@@ -66,6 +66,7 @@ def make_optimizer(
     momentum: float = defaults.MOMENTUM,
     average_decay: float = 0.0,
     ansatz: str = defaults.ANSATZ,
+    family: bool = False,
     **natural_gradient: Any,
 ) -> dict[str, Any]:
     """Returns what `VariationalMonteCarlo.compile` takes for an optimiser of this name.
@@ -82,6 +83,7 @@ def make_optimizer(
         momentum: of spring.
         average_decay: per iteration, of the average of the weights that training ends with; 0 for the last weights.
         ansatz: "slater" or "jastrow", whose defaults to take.
+        family: whether to take the defaults for one network of many systems, which are those of either ansatz.
         **natural_gradient: other arguments of `NaturalGradient`, which adam leaves alone.
 
     Returns:
@@ -97,7 +99,7 @@ def make_optimizer(
         raise ValueError(f"optimizer = {name!r}: must be one of {', '.join(defaults.OPTIMIZERS)}")
     if ansatz not in ANSATZE:
         raise ValueError(f"ansatz = {ansatz!r}: must be one of {', '.join(ANSATZE)}")
-    known = recipe(ansatz, name)
+    known = recipe(ansatz, name, family)
     rate = known.learning_rate if learning_rate is None else learning_rate
     decay = known.decay_iterations if decay_iterations is None else decay_iterations
     schedule = _falling("learning_rate", rate, decay)
@@ -108,7 +110,7 @@ def make_optimizer(
         momentum if name == "spring" else 0.0,
         _falling("damping", damping, damping_decay_iterations),
         form=_FORMS[name],
-        **natural_gradient,
+        **{"damping_min": known.damping_min, **natural_gradient},
     )
     sgd = AveragedSGD(schedule, average_decay) if average_decay else keras.optimizers.SGD(schedule)
     return {"optimizer": sgd, "natural_gradient": layer}

@@ -130,13 +130,18 @@ class ModelWithWalkers(ModelWithoutData):
     def recent_conditions(self) -> dict[str, np.ndarray]:
         """Returns the columns of a family's systems in the last call, shape (n_iterations, n_systems) each.
 
+        The range of an interaction that has none is nan.
+
         Raises:
             ValueError: this is the training of one system.
         """
         if self.condition_record is None:
             raise ValueError("recent_conditions: this is the training of one system, it has no conditions")
         rows = self.condition_record.numpy()[: len(self.recent_iterations()["iteration"])]
-        return dict(zip(CONDITION_COLUMNS, np.moveaxis(rows, 2, 0), strict=True))
+        columns = dict(zip(CONDITION_COLUMNS, np.moveaxis(rows, 2, 0), strict=True))
+        if not self.of_conditions[0].family.has_range:
+            columns["interaction_range"] = np.full_like(columns["interaction_range"], np.nan)
+        return columns
 
     def _record(self, index: Tensor, measured: list[Measured]) -> None:
         """Writes the numbers of an iteration, and moves the systems of a family on."""

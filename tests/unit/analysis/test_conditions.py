@@ -42,6 +42,15 @@ def test_a_curve_does_not_shift_the_energies():
     assert np.max(np.abs(rows["energy"].mean(axis=0) - parabola(rows["interaction_strength"].mean(axis=0)))) > 0.02
 
 
+def test_an_interaction_without_a_range_has_none():
+    rows = drifting(100, 3, parabola)
+    known = smoothed_conditions(rows)
+    rows["interaction_range"] = np.full_like(rows["energy"], np.nan)
+    found = smoothed_conditions(rows)
+    assert found == [one | {"interaction_range": None} for one in known]
+    assert "nan" not in members_table(found)
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 def test_errors_are_honest(rho):
     rows = drifting(100, 200, parabola, noise=0.03, rho=rho)

@@ -264,6 +264,15 @@ def test_where_results_go():
     assert str(read("all", "--scale=thesis").output) == "docs/results_thesis.md"
     assert str(read("fig3", "--run_dir=here").output) == "here/results.md"
     assert str(read("fig3").run_dir) == "runs/figures_laptop"
+    other = read("all", "--ansatz=jastrow")
+    assert str(other.output) == "runs/figures_laptop_jastrow/results.md" and other.overrides == {"ansatz": "jastrow"}
+    assert str(read("all", "--ansatz=slater").output) == "docs/results.md"
+
+
+@pytest.mark.parametrize("scale", ["laptop", "thesis"])
+def test_all_runs_can_have_the_other_wave_function(scale, tmp_path):
+    for run in load_runs(scale, tmp_path, {"ansatz": "jastrow"}).values():
+        assert run.settings.ansatz.ansatz == "jastrow"
 
 
 def test_help_names_figures_and_arms_without_tensorflow():
