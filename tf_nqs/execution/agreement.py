@@ -45,15 +45,21 @@ def numbers_together(numbers: Sequence[float]) -> list[float]:
 
 
 def tensors_of_chief(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Returns the chief's tensors, on all processes; inside of a graph."""
+    """Returns the chief's tensors, on all processes; inside of a graph.
+
+    They are one message, for which all are float64 numbers: none may be an integer of more than 53 bits.
+    """
     if n_processes() == 1:
         return list(tensors)
 
-    def in_replica(*own: Tensor) -> list[Tensor]:
-        parts = [of_first(one) for one in own]
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, parts)
+    def in_replica(*own: Tensor) -> Tensor:
+        numbers = [tf.reshape(tf.cast(one, tf.float64), [-1]) for one in own]
+        part = of_first(tf.concat(numbers, axis=0))
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, part)
 
-    return everywhere(in_replica)(*tensors)
+    numbers = everywhere(in_replica)(*tensors)
+    parts = tf.split(numbers, [one.shape.num_elements() for one in tensors])
+    return [tf.cast(tf.reshape(part, one.shape), one.dtype) for part, one in zip(parts, tensors, strict=True)]
 
 
 def _sums(of_first_alone: bool) -> Callable[[np.ndarray], Tensor]:

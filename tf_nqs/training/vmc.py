@@ -246,7 +246,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
             return [index + 1]
 
         tf.while_loop(lambda index: index < n_iterations, iterate, [tf.zeros((), n_iterations.dtype)])
-        self._take_record_of_chief()
+        self._take_numbers_of_chief()
         means = tf.reduce_mean(self.record[: tf.maximum(n_iterations, 1)], axis=0)  # that of no row is NaN
         logs = {name: means[COLUMNS.index(name)] for name in LOGS if name in COLUMNS}
         return {"loss": logs["energy"], **logs}

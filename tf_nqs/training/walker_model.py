@@ -157,13 +157,19 @@ class ModelWithWalkers(ModelWithoutData):
             for one in conditions:
                 one.drift(self.iteration)
 
-    def _take_record_of_chief(self) -> None:
-        """Gives all processes the same numbers to the last bit, on unlike machines too: callbacks decide by them."""
+    def _take_numbers_of_chief(self) -> None:
+        """Gives all processes the same record, weights and optimiser, to the last bit; one message.
+
+        On unlike machines sums are rounded differently, and the solve of a natural gradient makes more of it. Callbacks
+        decide by the record; weights that differ would drift apart, unseen in a record that is the chief's.
+        """
         if n_processes() == 1:
             return
         records = [one for one in (self.record, self.condition_record) if one is not None]
-        for record, numbers in zip(records, tensors_of_chief(list(map(tf.convert_to_tensor, records))), strict=True):
-            record.assign(numbers)
+        variables = [*records, *state_of(self).checked.values()]
+        numbers = tensors_of_chief([tf.convert_to_tensor(one) for one in variables])
+        for variable, own in zip(variables, numbers, strict=True):
+            variable.assign(own)
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[Callable[[], None]]:

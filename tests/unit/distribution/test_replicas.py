@@ -122,8 +122,8 @@ def of_two_processes(names):
 
 
 def test_two_processes_train_as_two_replicas():
-    """And end together, for the reason that one of them has."""
-    name = "adam reuse stopped"
+    """And end together, for the reason that one of them has; where one rounds otherwise, the chief's digits count."""
+    name = "adam reuse stopped drifting"
     chief, other = of_two_processes((name, "products"))
     for one in (chief, other):
         assert_products(one)

@@ -106,6 +106,15 @@ class StopOnSecondProcess(keras.callbacks.Callback):
             self.model.stop("time_limit")
 
 
+class Drift(keras.callbacks.Callback):
+    """Gives the second process other last digits of its weights after the first call, as an unlike machine has them."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0 and '"index": 1' in os.environ["TF_CONFIG"]:
+            for weight in self.model.ansatz.trainable_variables:
+                weight.assign(weight + 1e-13)
+
+
 class Release(keras.callbacks.Callback):
     """Releases the layer that was frozen, after the first call."""
 
@@ -119,9 +128,11 @@ def trained(words, scope, iterations=ITERATIONS, callbacks=(), done=0):
     """Returns what a training has come to, as arrays."""
     vmc, energies = trainer(words, scope), Energies()
     if "stopped" in words:
-        iterations, callbacks = ITERATIONS + 2, [StopOnSecondProcess()]
+        iterations, callbacks = ITERATIONS + 2, [StopOnSecondProcess(), *callbacks]
     if "released" in words:
         callbacks = [Release()]
+    if "drifting" in words:
+        callbacks = [Drift(), *callbacks]
     vmc.fit(iterations, [energies, *callbacks], done)
     found = {"energies": np.array(energies.rows), "positions": vmc.positions.numpy(), "reason": vmc.stop_reason}
     found["weights"] = np.concatenate([np.ravel(one) for one in vmc.ansatz.get_weights()])
@@ -196,7 +207,7 @@ def results(names, strategy):
             yield name, "spread", products(strategy)
             continue
         if '"index": 1' not in os.environ.get("TF_CONFIG", ""):  # first, as nobody must end while others still train
-            kept = [word for word in words if word != "stopped"]
+            kept = [word for word in words if word not in ("stopped", "drifting")]
             yield name, "alone", trained(kept, contextlib.nullcontext(), 6 if "resumed" in words else ITERATIONS)
         if "resumed" in words:
             scopes = [strategy.scope(), contextlib.nullcontext(), strategy.scope()]
