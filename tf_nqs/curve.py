@@ -46,6 +46,7 @@ through the energies needs four values of it. Each point is kept in FOLDER/curve
 after an interruption, and with more runs it measures the new ones only. See docs/curves.md."""
     ),
     interrupted="the same command continues with the runs that are not measured yet",
+    lost_worker="restart all workers; the same command continues with the runs that are not measured yet",
 )
 
 main = functools.partial(command.main, COMMAND)

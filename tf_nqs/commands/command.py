@@ -12,7 +12,7 @@ import tf_nqs
 from tf_nqs.commands.flags import Flag, Given, parse, switch_flag
 from tf_nqs.runtime.cluster import has_joined
 from tf_nqs.runtime.exit_status import exit_status_of, leave
-from tf_nqs.runtime.lost_worker import lost_workers_told
+from tf_nqs.runtime.lost_worker import RESTART, lost_workers_told
 from tf_nqs.runtime.terminal import printed_messages, say
 
 
@@ -28,6 +28,7 @@ class Command(NamedTuple):
         work: does it, with what was given on the command line; returns the exit status, None for 0.
         outcome: returns the end of its help: what it writes.
         interrupted: what Ctrl-C or a terminating signal leaves behind, and how to continue.
+        lost_worker: how to go on after another worker has gone; of commands that several workers can run.
         main_flags: flags that the short help lists; empty if it lists all.
         short_end: end of the short help, if there is one.
     """
@@ -40,6 +41,7 @@ class Command(NamedTuple):
     work: Callable[[Given], int | None]
     outcome: Callable[[], str] = str
     interrupted: str = "nothing was written"
+    lost_worker: str = RESTART
     main_flags: tuple[str, ...] = ()
     short_end: str = ""
 
@@ -63,7 +65,7 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
         if given.own.get("version"):
             say(f"tf-nqs {tf_nqs.__version__}")
             return None
-        with printed_messages(bool(given.settings.get("quiet"))), lost_workers_told(has_joined):
+        with printed_messages(bool(given.settings.get("quiet"))), lost_workers_told(has_joined, command.lost_worker):
             return command.work(given)
 
     try:

@@ -128,6 +128,7 @@ Flags override the config, which overrides the defaults. The names are those of 
     work=_train,
     outcome=lambda: SIGNALS,
     interrupted="where there is a checkpoint, --resume continues from it",
+    lost_worker="restart all workers with --resume, which continues from the last checkpoint",
     main_flags=MAIN_SETTINGS,
     short_end=f"--help=all lists all {len(FIELDS)} settings, and what signals do.",
 )

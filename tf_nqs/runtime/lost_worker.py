@@ -12,16 +12,21 @@ _SIGNS = ("Collective ops is aborted", "Collective has timed out", "Coordination
 """What TensorFlow's errors say where a collective has not come to its end."""
 
 
+RESTART = "restart all workers"
+"""What to do after it, where nothing more is known."""
+
+
 class LostWorkerError(WorkFailedError):
     """Another worker has ended, or does not answer; the message is one line. The last checkpoint is whole."""
 
 
 @contextlib.contextmanager
-def lost_workers_told(are_several: Callable[[], bool]) -> Iterator[None]:
+def lost_workers_told(are_several: Callable[[], bool], advice: str = RESTART) -> Iterator[None]:
     """Turns TensorFlow's error about a worker that has gone into a `LostWorkerError`, inside the `with` block.
 
     Args:
         are_several: whether this process is one of several workers; asked after an error.
+        advice: end of the message: how to go on. Of nested blocks the outermost one gives it.
 
     Raises:
         LostWorkerError: a worker has gone, or has not come to a sum of all within the strategy's time limit.
@@ -29,12 +34,10 @@ def lost_workers_told(are_several: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_of_lost_worker(error) or not are_several():
+        is_told = isinstance(error, LostWorkerError)
+        if not is_told and not (is_of_lost_worker(error) and are_several()):
             raise
-        raise LostWorkerError(
-            "another worker has ended or does not answer; start all of them again with --resume, which continues from "
-            "the last checkpoint"
-        ) from error
+        raise LostWorkerError(f"another worker has ended or does not answer; {advice}") from error
 
 
 def is_of_lost_worker(error: Exception) -> bool:

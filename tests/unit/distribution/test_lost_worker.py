@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from tf_nqs.runtime.exit_status import EXIT_STATUS, exit_status_of
+from tf_nqs import curve, evaluate, observe
+from tf_nqs.commands import command as commands
+from tf_nqs.commands import train
+from tf_nqs.runtime.exit_status import EXIT_STATUS
 from tf_nqs.runtime.lost_worker import LostWorkerError, is_of_lost_worker, lost_workers_told
 
 ABORTED = (
@@ -32,11 +35,23 @@ def test_which_errors_are_those_of_a_lost_worker(error, is_one):
         raise error
 
 
-def test_a_command_ends_with_one_line(capsys):
-    def work():
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (train.COMMAND, "restart all workers with --resume, which continues from the last checkpoint"),
+        (evaluate.COMMAND, "restart all workers"),
+        (observe.COMMAND, "restart all workers"),
+        (curve.COMMAND, "restart all workers; the same command continues with the runs that are not measured yet"),
+    ],
+)
+def test_a_command_ends_with_one_line_that_says_how_to_go_on(command, advice, capsys, monkeypatch):
+    """Also where a method of the trainer has noticed it first. Only training has --resume."""
+
+    def work(given):
         with lost_workers_told(lambda: True):
             raise tf.errors.UnavailableError(None, None, ABORTED)
 
-    assert exit_status_of(work, "") == EXIT_STATUS["failed"]
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: another worker has ended or does not answer; start all of them again with --resume")
+    monkeypatch.setattr(commands, "leave", lambda status: None)
+    assert commands.main(command._replace(work=work), ["command", "--run_dir=x"]) == EXIT_STATUS["failed"]
+    line = f"error: another worker has ended or does not answer; {advice}\n"
+    assert capsys.readouterr().err == line
