@@ -12,6 +12,7 @@ from tf_nqs.config.errors import must_be_given
 from tf_nqs.config.family import SCALES
 from tf_nqs.config.transfer import inputs_of_network, member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
+from tf_nqs.experiment.share import share_of
 from tf_nqs.named_ansatze import ALL_SIZES
 from tf_nqs.storage.pretrained import finished_source
 from tf_nqs.storage.run_folder import CHAIN_MARK, RunFolder, bears_mark
@@ -47,20 +48,20 @@ def check_strategy(settings: Settings) -> None:
     """Refuses what a run on several devices, or on several machines, cannot do.
 
     Raises:
-        SettingsError: it is asked for.
+        SettingsError: it is asked for, or the environment describes no cluster that can be used.
     """
     strategy = settings.distribution.strategy
     if strategy != "none" and settings.run.profile:
         raise SettingsError(f"profile = true contradicts strategy = {strategy}: must be false, or strategy be none")
-    if strategy != "multi_worker":
-        return
-    if settings.run.run_dir is None:
-        raise must_be_given("run_dir", "with strategy = multi_worker a folder that all workers see")
-    if settings.evaluation.reference == "diffusion":
-        raise SettingsError(
-            "reference = diffusion contradicts strategy = multi_worker: must be auto, exact or none; python -m "
-            "tf_nqs.diffuse computes it for the finished run"
-        )
+    if strategy == "multi_worker":
+        if settings.run.run_dir is None:
+            raise must_be_given("run_dir", "with strategy = multi_worker a folder that all workers see")
+        if settings.evaluation.reference == "diffusion":
+            raise SettingsError(
+                "reference = diffusion contradicts strategy = multi_worker: must be auto, exact or none; python -m "
+                "tf_nqs.diffuse computes it for the finished run"
+            )
+    check_spread(settings, share_of(settings).n_replicas)  # once more when the GPUs are known
 
 
 def check_spread(settings: Settings, n_replicas: int) -> None:
@@ -100,6 +101,7 @@ def check_chain(chain: Chain) -> None:
     for number, settings in enumerate(chain.stages, start=1):
         try:
             check_training(settings)
+            check_strategy(settings)
             if is_new and settings.transfer.transfer_from not in earlier:
                 _check_source(settings)
         except SettingsError as error:

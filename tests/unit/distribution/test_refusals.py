@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +80,49 @@ def test_a_cluster_that_cannot_be(refused, monkeypatch, text, line):
 def test_what_several_workers_cannot_do(refused, monkeypatch, arguments, line):
     monkeypatch.setenv("TF_CONFIG", json.dumps(ONE))
     assert refused(*arguments).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "hint"),
+    [
+        (["--n_particles=2", "--strategy=mirrored", "--n_devices=3", "--run_dir=x"], 3, "999 or 1002"),
+        (SHARED, 3, "999 or 1002"),
+        (["--config=CHAIN"], 3, "999 or 1002"),
+    ],
+)
+def test_walkers_that_are_not_divisible(refused, monkeypatch, tmp_path_factory, arguments, number, hint):
+    three = {"worker": [f"localhost:{port}" for port in (1, 2, 3)]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(ONE | {"cluster": three}))
+    chain = tmp_path_factory.mktemp("chain") / "chain.toml"
+    chain.write_text('n_particles = 2\nstrategy = "mirrored"\nn_devices = 3\n' + 2 * "[[stage]]\niterations = 5\n")
+    arguments = [one.replace("CHAIN", str(chain)) for one in arguments]
+    line = refused(*arguments, "--n_walkers=1000").removeprefix("stage 1: ")
+    assert line == f"n_walkers = 1000: must be a multiple of {number}, the number of replicas, such as {hint}"
+
+
+def test_a_port_in_use(refused, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("TF_CONFIG", json.dumps(ONE | {"cluster": {"worker": [f"localhost:{port}"]}}))
+        assert refused(*SHARED) == f"TF_CONFIG: port {port} of worker 0 is in use; must be a free one"
+
+
+def test_a_folder_that_was_claimed_is_taken_back(monkeypatch, tmp_path, capsys):
+    """Where only TensorFlow knows what is wrong: how many devices there are."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_in(target, folder, settings, **options):
+        assert Path(folder.path).is_dir()
+        check_spread(settings, 7)
+
+    monkeypatch.setattr(startup, "call_with_tensorflow", run_in)
+    assert cli.main(["train.py", "--n_particles=2", "--strategy=mirrored", "--n_walkers=100", "--run_dir=new/run"]) == 2
+    assert capsys.readouterr().err == (
+        "error: n_walkers = 100: must be a multiple of 7, the number of replicas, such as 98 or 105\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_call_of_the_library_is_refused_too():
