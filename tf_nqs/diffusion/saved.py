@@ -86,7 +86,7 @@ def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -
         is_known &= all(np.shape(getattr(state, name)) == shape for name, shape in wanted.items())
         is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, N_CARRIED)
         is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % PER_CALL == 0
-        numbers = (state.positions, state.rows, state.first_trial_energy, state.carried)
+        numbers = (state.positions, state.rows, state.carried)
         is_finite = all(np.all(np.isfinite(part)) for part in numbers)
-        if not (is_known and is_whole and is_finite and state.first_trial_energy.shape == ()):
+        if not (is_known and is_whole and is_finite):
             raise SettingsError(f"{path}: holds numbers that no diffusion has; must be deleted to begin again")

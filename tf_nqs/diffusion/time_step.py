@@ -54,7 +54,6 @@ class WalkState(NamedTuple):
 
     Attributes:
         positions, log_abs_psi, gradient, local_energy: of the walkers, see `Population`.
-        first_trial_energy: scalar, in hbar*omega.
         carried: positions of the walkers' ancestors at the ends of the last calls, oldest first, shape (n_calls,
             n_walkers, n_particles); empty if nothing is observed.
         observed: means over the walkers at the end of each call, and over their ancestors, shape (n_calls, 2,
@@ -66,7 +65,6 @@ class WalkState(NamedTuple):
     log_abs_psi: np.ndarray
     gradient: np.ndarray
     local_energy: np.ndarray
-    first_trial_energy: np.ndarray
     carried: np.ndarray
     observed: np.ndarray
     rows: np.ndarray
@@ -133,15 +131,12 @@ class Walk:
         self._generations, self._observe = generations or compiled_generations(guide), observe
         if state is None:
             self._population = start_population(guide, positions)
-            energies = np.asarray(self._population.guide.local_energy, np.float64)
-            self._first_trial_energy = float(np.mean(energies[np.isfinite(energies)]))
             self._rows: list[np.ndarray] = []
             self._carried: list[np.ndarray] = []
             self._observed: list[np.ndarray] = []
         else:
             guide_values = GuideValues(*map(tf.constant, (state.log_abs_psi, state.gradient, state.local_energy)))
             self._population = new_population(tf.constant(state.positions), guide_values)
-            self._first_trial_energy = float(state.first_trial_energy)
             self._rows = list(state.rows.reshape(-1, PER_CALL, ROW_LENGTH))
             self._carried, self._observed = list(state.carried), list(state.observed)
 
@@ -152,9 +147,8 @@ class Walk:
         rows = np.concatenate([np.zeros((0, ROW_LENGTH)), *self._rows])
         carried = np.reshape(self._carried, (-1, *positions.shape)).astype(positions.dtype)
         observed = np.stack(self._observed) if self._observed else np.zeros((0, 2, 0), np.float32)
-        energy = np.asarray(self._first_trial_energy)
         log_abs_psi, gradient, local_energy = map(np.asarray, self._population.guide)
-        return WalkState(positions, log_abs_psi, gradient, local_energy, energy, carried, observed, rows)
+        return WalkState(positions, log_abs_psi, gradient, local_energy, carried, observed, rows)
 
     @property
     def counted(self) -> Generation:
@@ -219,9 +213,11 @@ class Walk:
 
     @property
     def _trial_energy(self) -> float:
-        if len(self._rows) < self._n_equilibration:
-            return self._first_trial_energy
-        return float(np.mean(self._rows[self._n_equilibration - 1][:, 0]))
+        """A median, because a single walker with a huge energy moves a mean so far that no other walker branches."""
+        if len(self._rows) >= self._n_equilibration:
+            return float(np.median(self._rows[self._n_equilibration - 1][:, 0]))
+        energies = np.asarray(self._population.guide.local_energy, np.float64)  # all weights are equal between calls
+        return float(np.median(energies[np.isfinite(energies)]))
 
     def result(self) -> TimeStepEnergy:
         """Returns the energy by all generations so far, whose number must be above 0."""

@@ -13,7 +13,8 @@ from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
 from tf_nqs.diffusion.observables import look_at, observed_by
-from tf_nqs.diffusion.time_step import Walk, compiled_generations
+from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, Walk, compiled_generations
+from tf_nqs.diffusion.walk import GuideValues
 from tf_nqs.experiment.build import build_ansatz
 from tf_nqs.physics import TrappedFermions
 
@@ -92,6 +93,29 @@ def test_few_walkers_have_no_population_bias():
     reference.advance(24.0)
     many = reference.result()
     assert abs(corrected - many.energy) < 4 * np.hypot(error, many.energy_error)
+
+
+@pytest.mark.parametrize("outlier", [5200.0 * 64, -1e7, np.inf, -np.inf, np.nan])
+def test_a_walker_with_a_huge_energy_leaves_the_trial_energy_to_the_others(outlier):
+    """A mean would be far from all of them: all would grow by the same bound, or none would be left."""
+    energies = np.linspace(7.0, 9.0, 64)
+    energies[5] = outlier
+    asked = []
+
+    def guide(positions):
+        return GuideValues(positions[:, 0], positions, tf.constant(energies))
+
+    def generations(population, trial_energy, *_):
+        asked.append(float(trial_energy))
+        return population, tf.fill((PER_CALL, ROW_LENGTH), tf.constant(8.5, tf.float64))
+
+    first = Walk(guide, start(2, 64), 0.05, seed=1, generations=generations)
+    first.advance_once()
+    continued = Walk(guide, start(2, 64), 0.05, seed=1, generations=generations, state=first.state)
+    for _ in range(6):
+        continued.advance_once()
+    assert asked[0] == pytest.approx(8.0, abs=0.05) and asked[1:6] == 5 * asked[:1]
+    assert asked[6] == 8.5  # after the equilibration it is that of the last generations, and stays
 
 
 def test_the_error_of_a_correlated_series():
