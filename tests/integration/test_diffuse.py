@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -193,6 +195,17 @@ def test_too_short_a_time_is_a_failure_that_can_be_continued(run_dir, capsys):
     assert run(run_dir, "--evaluation_max_seconds=0.001") == 3
     assert "evaluation_max_seconds = 0.001: too short for an energy; the same command with" in capsys.readouterr().err
     assert (run_dir / "diffusion_state.npz").exists() and not (run_dir / "diffusion.json").exists()
+
+
+def test_a_disk_that_is_full_in_the_middle_is_said_to_be_full(run_dir, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(diffusion, "_SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(diffusion, "write_progress", full)
+    assert run(run_dir) == 2
+    line = f"error: run_dir = '{run_dir}': cannot be written (No space left on device)\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize(

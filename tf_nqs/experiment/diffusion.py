@@ -214,6 +214,8 @@ def _diffuse(
         raise WorkFailedError(
             f"evaluation_max_seconds = {max_seconds:g}: too short for an energy; the same command with more continues"
         ) from error
+    except SettingsError:  # a full disk, say
+        raise
     except ValueError as error:
         raise WorkFailedError(str(error)) from error
     return result, time.monotonic() - begun + (earlier.seconds if earlier else 0.0)
