@@ -56,7 +56,8 @@ example: python -m tf_nqs.diffuse --run_dir=runs/a8 --target_error=1e-3""",
         """\
 Ends when the standard error is at most target_error, or after evaluation_max_seconds. Writes RUN_FOLDER/diffusion.json:
 energy, energy_error, time_steps, energies, energy_errors and more; and diffusion.png, the energy against the time step.
-Saves its state every few seconds: after a crash the same command continues. See docs/diffusion.md."""
+Saves its state every few seconds: after a crash the same command continues; after evaluation_max_seconds the same
+command with more seconds does. See docs/diffusion.md."""
     ),
     interrupted="the same command continues from the last saved state",
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -189,6 +191,22 @@ def test_a_damaged_state_is_refused(content, run_dir, monkeypatch, capsys):
         state.write_bytes(content)
     assert run(run_dir) == 2
     assert "must be deleted to begin again" in capsys.readouterr().err
+
+
+def test_a_diffusion_that_has_not_reached_its_target_continues_with_more_seconds(run_dir, monkeypatch, capsys):
+    seconds = itertools.count()  # one passes between two looks at the clock
+    with monkeypatch.context() as patch:
+        patch.setattr(energy, "time", types.SimpleNamespace(monotonic=lambda: float(next(seconds))))
+        assert run(run_dir, "--target_error=1e-30", "--evaluation_max_seconds=40") == 0
+    warning = "python -m tf_nqs.diffuse with a larger evaluation_max_seconds continues"
+    first = result(run_dir)
+    assert first["warnings"][0].endswith(warning) and warning in capsys.readouterr().out
+    assert (run_dir / "diffusion_state.npz").exists()
+    assert run(run_dir, "--evaluation_max_seconds=10000") == 0
+    assert "continues a diffusion" in capsys.readouterr().out
+    assert not (run_dir / "diffusion_state.npz").exists()
+    second = result(run_dir)
+    assert min(second["n_generations"]) > min(first["n_generations"]) and not second["warnings"]
 
 
 def test_too_short_a_time_is_a_failure_that_can_be_continued(run_dir, capsys):

@@ -70,7 +70,8 @@ def diffuse(
 ) -> Reference:
     """Computes the exact energy of a run's system, writes `diffusion.json` and a plot, and prints tables.
 
-    Continues what is in the folder's `diffusion_state.npz`, if there is such a file.
+    Continues what is in the folder's `diffusion_state.npz`, if there is such a file. The file is deleted as soon as the
+    error is at most target_error.
 
     Args:
         folder: of the run, locked.
@@ -218,6 +219,8 @@ def _diffuse(
         raise
     except ValueError as error:
         raise WorkFailedError(str(error)) from error
+    if not result.energy_error <= target:
+        save()
     return result, time.monotonic() - begun + (earlier.seconds if earlier else 0.0)
 
 
@@ -254,7 +257,10 @@ def _entries(settings: Settings, chosen: ChosenGuide, result: DiffusionEnergy, r
 def _warnings(result: DiffusionEnergy, target: float) -> list[str]:
     found = []
     if not result.energy_error <= target:
-        found.append("target_error was not reached within evaluation_max_seconds")
+        found.append(
+            "target_error was not reached within evaluation_max_seconds; "
+            "python -m tf_nqs.diffuse with a larger evaluation_max_seconds continues"
+        )
     found += [
         f"at time step {one.time_step:g} the energy drifts: the walkers were hardly in equilibrium"
         for one in result.time_steps
@@ -266,7 +272,7 @@ def _warnings(result: DiffusionEnergy, target: float) -> list[str]:
 
 
 def _write(folder: RunFolder, settings: Settings, entries: dict[str, Any], result: DiffusionEnergy) -> None:
-    """Writes the two files, and deletes the state that a diffusion which was cut short would go on from."""
+    """Writes the two files, and deletes the state that a longer diffusion would go on from, if no longer one is needed."""
     points = [(one.time_step, one.energy, one.energy_error) for one in result.time_steps]
     fit = [float(one) for one in fitted_polynomial(result.time_steps)[0]]
     title, reference, density = settings.system.title(), entries["reference_energy"], entries["density"]
@@ -276,4 +282,5 @@ def _write(folder: RunFolder, settings: Settings, entries: dict[str, Any], resul
             lambda path: plot_diffusion(path, title, points, fit, result.energy_error, reference, density),
         )
         replace_text(folder.diffusion, json.dumps(entries, indent=2, allow_nan=False) + "\n")
-        folder.diffusion_state.unlink(missing_ok=True)
+        if result.energy_error <= entries["target_error"]:
+            folder.diffusion_state.unlink(missing_ok=True)
