@@ -19,7 +19,7 @@ import pytest
 
 from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
-from tf_nqs.commands import observe_run
+from tf_nqs.commands import evaluate_run, observe_run
 from tf_nqs.commands.command import main
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import reference_of
@@ -167,6 +167,13 @@ def test_a_reference_by_diffusion_must_be_there(run_dir, monkeypatch, capsys):
     assert main(evaluate.COMMAND, ["", f"--run_dir={run_dir}", "--reference=diffusion"]) == 2
     refused = "error: reference = 'diffusion': must be auto, exact or none, as the run has no diffusion.json"
     assert capsys.readouterr().err.startswith(refused)
+
+
+@pytest.mark.parametrize("reference", ["none", "exact"])
+def test_a_damaged_diffusion_is_refused_before_anything_is_measured(reference, request_for, monkeypatch):
+    monkeypatch.setattr(evaluate_run, "open_run", None)
+    with pytest.raises(RunFolderError, match=r"its diffusion.json cannot be read"):
+        evaluate_run.evaluate_run(request_for(True, "{")._replace(overrides={"reference": reference}))
 
 
 def test_members_are_not_compared_with_a_diffusion(tmp_path, monkeypatch, capsys):

@@ -43,11 +43,15 @@ def evaluate_run(request: Request) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample has a finite energy.
     """
+    by_diffusion = read_diffusion(request.folder)  # a damaged file is refused before anything is measured
     run = open_run(request)
     with run.workers.messages(run.settings.run.quiet):
         measurement, seconds = _measure(request, run)
         if run.workers.is_chief:
-            _write(request, _evaluation(run, request, measurement, seconds))
+            evaluation = _evaluation(run, request, measurement, seconds)
+            if by_diffusion is not None:
+                evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
+            _write(request, evaluation)
         run.workers.wait()
     if not math.isfinite(measurement.energy):
         raise WorkFailedError("no sample has a finite energy")
@@ -71,8 +75,6 @@ def _measure(request: Request, run: OpenedRun) -> tuple[EnergyMeasurement, float
 
 def _write(request: Request, evaluation: dict[str, Any]) -> None:
     """Writes evaluation.json and prints the tables."""
-    if (by_diffusion := read_diffusion(request.folder)) is not None:
-        evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
     with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
         replace_text(request.folder.evaluation, text)
