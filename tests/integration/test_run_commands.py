@@ -23,6 +23,7 @@ from tf_nqs.commands import evaluate_run, observe_run
 from tf_nqs.commands.command import main
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import reference_of
+from tf_nqs.commands.member_flags import Member
 from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
@@ -160,6 +161,15 @@ def test_where_there_is_none_it_says_who_can_compute_one(request_for, messages):
     request = request_for(False, None)
     assert reference_of(request, settings_with("auto")).energy is None
     assert messages[-1].startswith("no exact reference: python -m tf_nqs.diffuse --run_dir=")
+
+
+def test_no_command_is_advised_that_refuses_the_run(request_for, messages):
+    request, settings = request_for(False, None), settings_with("auto")
+    assert reference_of(request._replace(member=Member({}, "A7_V5")), settings).energy is None
+    assert messages[-1].startswith("no exact reference: python -m tf_nqs.curve --reference=diffusion can compute one")
+    unbound = settings.model_copy(update={"system": settings.system.model_copy(update={"trap": "none"})})
+    assert reference_of(request, unbound).energy is None
+    assert messages[-1] == "no exact reference"
 
 
 def test_a_reference_by_diffusion_must_be_there(run_dir, monkeypatch, capsys):

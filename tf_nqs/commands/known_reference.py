@@ -35,8 +35,17 @@ def reference_of(request: Request, settings: Settings) -> Reference:
         return exact
     found = diffused_earlier(request.folder)
     if found.energy is None:
-        logger.info(f"no exact reference: python -m tf_nqs.diffuse --run_dir={request.folder} can compute one")
+        logger.info(f"no exact reference{_advice(request, settings)}")
     return found
+
+
+def _advice(request: Request, settings: Settings) -> str:
+    """Returns which command can compute a reference, for the end of a line; empty if none can."""
+    if settings.system.trap == "none":
+        return ""
+    if request.member is not None:
+        return ": python -m tf_nqs.curve --reference=diffusion can compute one for members of a family"
+    return f": python -m tf_nqs.diffuse --run_dir={request.folder} can compute one"
 
 
 def diffused_earlier(folder: RunFolder) -> Reference:
