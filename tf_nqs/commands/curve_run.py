@@ -23,7 +23,7 @@ from tf_nqs.storage.folder_of_several import lock_folder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.studies.curve.making import MadeCurves, make_curves, measure_with_chief
 from tf_nqs.studies.curve.points import PointSource
-from tf_nqs.studies.curve.report import curve_tables, findings, warnings
+from tf_nqs.studies.curve.report import curve_tables, findings, warnings, without_reference
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def make_and_say(
     title: str,
     workers: Workers,
     locked: Callable[[], AbstractContextManager[None]],
+    advice: str = "",
 ) -> None:
     """Makes a curve and prints its tables; the chief locks the folder and writes.
 
@@ -91,6 +92,7 @@ def make_and_say(
         title: headline of the picture.
         workers: that measure the points.
         locked: returns what locks the folder.
+        advice: how to get references for points that have none; empty if nothing is to be said.
 
     Raises:
         SettingsError: the folder cannot be written.
@@ -100,7 +102,7 @@ def make_and_say(
         if workers.is_chief:
             workers.prepared(lambda: until_the_end.enter_context(locked()))
             made = make_curves(sources, folder, title, workers)
-            say_curves(made, folder)
+            say_curves(made, folder, advice)
         else:
             workers.prepared(lambda: None)
             measure_with_chief(sources, folder, workers)
@@ -114,13 +116,18 @@ def _title(titles: list[str]) -> str:
     return ", ".join(common) or f"{len(titles)} systems"
 
 
-def say_curves(made: MadeCurves, folder: CurveFolder) -> None:
+def say_curves(made: MadeCurves, folder: CurveFolder, advice: str = "") -> None:
     """Prints the tables of curves, what their checks say, and warnings.
+
+    Args:
+        made: the curves.
+        folder: of their files.
+        advice: how to get references for points that have none; empty if nothing is to be said.
 
     Raises:
         WorkFailedError: a point has no finite energy.
     """
-    for text in (*curve_tables(made), *findings(made)):
+    for text in (*curve_tables(made), *findings(made), *(without_reference(made, advice) if advice else ())):
         logger.info(text)
     logger.info(f"written: {folder.table}, {folder.plot}{f', {folder.differences}' if made.differences else ''}")
     for warning in warnings(made):

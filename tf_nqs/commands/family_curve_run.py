@@ -20,6 +20,8 @@ from tf_nqs.storage.curve_folder import CurveFolder
 
 Place = tuple[int, float, float | None]
 
+_ADVICE = "--reference=diffusion can compute it"
+
 
 def source_of_member(
     place: Place, run: Run, trainers: MemberTrainers, settings: Settings, weights: str, reference: str, known: Reference
@@ -71,8 +73,9 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
             )
             for place in request.places
         ]
-        folder = CurveFolder(request.folder.path)
-        make_and_say(sources, folder, run.settings.title(), workers, request.folder.locked_when_finished)
+        folder, title, locked = CurveFolder(request.folder.path), run.settings.title(), request.folder.locked_when_finished
+        can_diffuse = request.reference == "auto" and some.system.trap != "none"
+        make_and_say(sources, folder, title, workers, locked, _ADVICE if can_diffuse else "")
 
 
 def _references(request: FamilyCurveRequest) -> dict[Place, Reference]:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from tf_nqs.commands.curve_run import say_curves
 from tf_nqs.config import RunFolderError
 from tf_nqs.exact import Reference, reference_energy
 from tf_nqs.execution.workers import Workers
@@ -223,6 +224,18 @@ def test_doubts_are_printed(made):
         "walkers not in equilibrium, or chains not mixed: their errors are unknown: kappa = 0.2",
         "target_error was not reached: kappa = 0.5",
     ]
+
+
+def test_points_without_a_reference_are_counted_in_one_line(made, messages):
+    (curve,), advice = made[0].curves, "--reference=diffusion can compute it"
+    points = (curve.points[0]._replace(reference=Reference(None, "none", None)), *curve.points[1:])
+    without = MadeCurves([curve._replace(points=points)], [[]], [])
+    say_curves(without, made[1], advice)
+    assert messages.count(f"no exact reference at 1 of 5 points: {advice}") == 1
+    messages.clear()
+    say_curves(without, made[1])
+    say_curves(made[0], made[1], advice)
+    assert not any("no exact reference" in line for line in messages)
 
 
 def test_an_interrupted_curve_goes_on(tmp_path, monkeypatch):

@@ -111,6 +111,18 @@ def findings(made: MadeCurves) -> list[str]:
     return found
 
 
+def without_reference(made: MadeCurves, advice: str) -> list[str]:
+    """Returns a line that says at how many points there is no reference; none if each point has one.
+
+    Args:
+        made: the curves.
+        advice: how to get the references.
+    """
+    points = [point for curve in made.curves for point in curve.points]
+    n_without = sum(point.reference.energy is None for point in points)
+    return [f"no exact reference at {n_without} of {len(points)} points: {advice}"] if n_without else []
+
+
 def _deviation(curve: Curve) -> str:
     deviations = [point.deviation for point in curve.points if np.isfinite(point.deviation.value)]
     if not deviations:
