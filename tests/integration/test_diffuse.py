@@ -21,8 +21,9 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs import diffuse, evaluate, exact
 from tf_nqs.callbacks import save_weights
-from tf_nqs.commands import train
+from tf_nqs.commands import diffuse_run, train
 from tf_nqs.commands.command import main
+from tf_nqs.commands.finished_run import Request
 from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.diffusion import energy
 from tf_nqs.diffusion.time_step import Walk
@@ -91,6 +92,14 @@ def test_the_result(run_dir, capsys):
     printed = capsys.readouterr().out
     assert "free fermions with a factor for each pair, because FermionAnsatz has nodes besides those" in printed
     assert "Time step" in printed and "Run's energy" in printed
+
+
+@pytest.mark.parametrize(("reference", "is_computed"), [("auto", True), ("exact", True), ("none", False)])
+def test_an_exact_energy_is_computed_only_where_the_run_wants_one(reference, is_computed, tmp_path, monkeypatch):
+    folder, seen = RunFolder(write_run(tmp_path, reference=reference)), []
+    monkeypatch.setattr(diffuse_run, "diffuse", lambda *arguments: seen.append(arguments[5]) or arguments[5])
+    diffuse_run.diffuse_run(Request(folder, {}, {}))
+    assert [one.kind for one in seen] == ["closed_form" if is_computed else "none"]
 
 
 @pytest.mark.slow

@@ -28,7 +28,8 @@ def diffuse_run(request: Request) -> None:
     settings = settings_from(request.folder.config, request.overrides)
     options = Options(**{name: request.own[name] for name in Options._fields if name in request.own})
     measured = request.folder.result_values
-    reference = exact_reference_of(request, settings)
+    is_wanted = settings.evaluation.reference in ("auto", "exact")
+    reference = exact_reference_of(request, settings) if is_wanted else Reference(None, "none", None)
     found = diffuse(request.folder, run.of_one_system(), run.ansatz, settings, measured, reference, options)
     if reference.energy is None:
         _draw_beside_training(request, found)
