@@ -82,7 +82,8 @@ def test_the_result(run_dir, capsys):
     assert (found["guide_stiffness"], found["guide_pair_frequency"]) == ([1.0, 1.0], 1.0)  # exact for two particles
     rms, density = found["observables"]["rms_size"], found["density"]  # <x_1^2 + x_2^2> = 1/2 + 3/2/Omega
     assert rms["mixed"] == pytest.approx(np.sqrt(0.25 + 0.75 / np.sqrt(1.6)), abs=0.25)
-    assert rms["forward"] is None  # so short a walk has no descendants
+    assert rms["forward"] > 0 and rms["forward_error"] is None  # so short a walk has too few descendants
+    assert found["forward_time"] == [4.0, 4.0]
     assert sum(density["mixed"]) * (density["x"][1] - density["x"][0]) == pytest.approx(2, abs=0.01)
     assert set(found["observables"]) == {"rms_size", "trap", "interaction", "pair_distance"}
     assert len(found["energies"]) == len(found["energy_errors"]) == len(found["acceptance"]) == 2

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_nqs.config.errors import SettingsError, brief, shown
 from tf_nqs.diffusion.energy import Progress
-from tf_nqs.diffusion.time_step import N_CARRIED, PER_CALL, ROW_LENGTH, WalkState
+from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, WalkState, n_carried
 from tf_nqs.storage.files import replace_file
 
 
@@ -81,10 +81,10 @@ def _states(arrays: Mapping[str, np.ndarray], n_walks: int) -> list[WalkState]:
 def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -> None:
     walkers = identity["n_walkers"], identity["system"]["n_particles"]
     wanted = {"positions": walkers, "log_abs_psi": walkers[:1], "gradient": walkers, "local_energy": walkers[:1]}
-    for state in progress.states:
+    for state, time_step in zip(progress.states, identity["time_steps"], strict=True):
         n_calls, is_known = len(state.rows) // PER_CALL, np.shape(state.carried)[1:] == walkers
         is_known &= all(np.shape(getattr(state, name)) == shape for name, shape in wanted.items())
-        is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, N_CARRIED)
+        is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, n_carried(time_step))
         is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % PER_CALL == 0
         numbers = (state.positions, state.rows, state.carried)
         is_finite = all(np.all(np.isfinite(part)) for part in numbers)

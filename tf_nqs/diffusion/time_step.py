@@ -35,12 +35,33 @@ _EQUILIBRATION = 6.0
 PER_CALL = 10
 """Generations in one call of the compiled walk."""
 
-N_CARRIED = 4
-"""Calls, each of about 1/omega, after which the positions of ancestors are looked at: a walker's number of living
+_FORWARD = 4.0
+"""Imaginary time, in 1/omega, after which the positions of ancestors are looked at: a walker's number of living
 descendants then makes its mixed probability |Psi Phi| that of the ground state, Phi^2."""
 
 ROW_LENGTH = len(Generation._fields)
 """Numbers that are kept of a generation."""
+
+
+def n_steps(time_step: float) -> int:
+    """Returns the number of steps in a generation."""
+    return max(1, round(_GENERATION / time_step))
+
+
+def time_per_call(time_step: float) -> float:
+    """Returns the imaginary time of one call of the compiled walk, in 1/omega."""
+    return PER_CALL * n_steps(time_step) * time_step
+
+
+def n_carried(time_step: float) -> int:
+    """Returns the number of calls after which the positions of ancestors are looked at."""
+    return max(1, round(_FORWARD / time_per_call(time_step)))
+
+
+def forward_time(time_step: float) -> float:
+    """Returns the imaginary time of the forward walking, in 1/omega: as near to 4 as whole calls are."""
+    return n_carried(time_step) * time_per_call(time_step)
+
 
 Observe = Callable[[np.ndarray], np.ndarray]
 """Positions (n_walkers, n_particles) in a_ho -> means over the walkers, (n_observables,)."""
@@ -127,7 +148,7 @@ class Walk:
     ):
         self.time_step = float(time_step)
         self._key = tf.random.experimental.stateless_fold_in(tf.constant([seed % 2**31, 0]), index)
-        self._n_steps = max(1, round(_GENERATION / time_step))
+        self._n_steps, self._n_carried = n_steps(time_step), n_carried(time_step)
         self._generations, self._observe = generations or compiled_generations(guide), observe
         if state is None:
             self._population = start_population(guide, positions)
@@ -159,15 +180,11 @@ class Walk:
     @property
     def counted_time(self) -> float:
         """Imaginary time after the equilibration, in 1/omega."""
-        return max(0, len(self._rows) - self._n_equilibration) * self._time_per_call
-
-    @property
-    def _time_per_call(self) -> float:
-        return PER_CALL * self._n_steps * self.time_step
+        return max(0, len(self._rows) - self._n_equilibration) * time_per_call(self.time_step)
 
     @property
     def _n_equilibration(self) -> int:
-        return math.ceil(_EQUILIBRATION / self._time_per_call)
+        return math.ceil(_EQUILIBRATION / time_per_call(self.time_step))
 
     def advance(self, imaginary_time: float) -> None:
         """Continues the walk until some more imaginary time is counted; the equilibration comes before.
@@ -204,7 +221,7 @@ class Walk:
         self._carried = [*(earlier[ancestors] for earlier in self._carried), positions]
         mixed = observe(positions)
         forward = np.full_like(mixed, np.nan)
-        if len(self._carried) > N_CARRIED:
+        if len(self._carried) > self._n_carried:
             forward = observe(self._carried.pop(0))
         self._observed.append(np.stack([mixed, forward]).astype(np.float32))
 
@@ -244,7 +261,7 @@ class Walk:
         observed, growths = np.stack(self._observed).astype(np.float64), np.concatenate(self._rows)[:, 1]
         memory = round(_MEMORY / (self._n_steps * self.time_step))
         found = []
-        for which, n_calls in enumerate((0, N_CARRIED)):
+        for which, n_calls in enumerate((0, self._n_carried)):
             first = self._n_equilibration + n_calls
             weights = growth_weights(growths[self._n_equilibration * PER_CALL :], memory + n_calls * PER_CALL)
             weights = weights[n_calls * PER_CALL + PER_CALL - 1 :: PER_CALL, np.newaxis]

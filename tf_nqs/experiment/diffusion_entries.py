@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.diffusion import DiffusionEnergy, Look, observed_by
-from tf_nqs.diffusion.time_step import N_CARRIED
+from tf_nqs.diffusion.time_step import forward_time
 from tf_nqs.types import Estimate
 
 
@@ -29,7 +29,7 @@ def observable_entries(look: Look, result: DiffusionEnergy) -> dict[str, Any]:
     return {
         "observables": observables,
         "density": {"x": both["mixed"].x.tolist(), **density},
-        "forward_time": float(N_CARRIED),
+        "forward_time": [forward_time(one.time_step) for one in result.time_steps],
     }
 
 

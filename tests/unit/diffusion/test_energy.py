@@ -13,7 +13,7 @@ from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
 from tf_nqs.diffusion.observables import look_at, observed_by
-from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, Walk, compiled_generations
+from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, Walk, compiled_generations, forward_time, time_per_call
 from tf_nqs.diffusion.walk import GuideValues
 from tf_nqs.experiment.build import build_ansatz
 from tf_nqs.physics import TrappedFermions
@@ -64,6 +64,12 @@ def test_forward_walking_gives_what_the_walkers_themselves_do_not(measured):
     assert np.sqrt(np.mean(pulls**2)) < 1.5
     too_wide = (walkers.density.value - expected)[is_dense] / walkers.density.error[is_dense]
     assert np.sqrt(np.mean(too_wide**2)) > 3
+
+
+@pytest.mark.parametrize("time_step", [0.4, 0.3, 0.2, 0.08, 0.04, 0.03, 0.02, 0.01, 0.005])
+def test_the_time_of_forward_walking_hardly_depends_on_the_time_step(time_step):
+    assert forward_time(time_step) == pytest.approx(4, abs=0.5 * time_per_call(time_step) + 1e-9)
+    assert 2.9 < forward_time(time_step) < 4.6
 
 
 def test_a_poor_guide_gives_the_exact_energy(measured):
