@@ -73,9 +73,9 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
             )
             for place in request.places
         ]
-        folder, title, locked = CurveFolder(request.folder.path), run.settings.title(), request.folder.locked_when_finished
-        can_diffuse = request.reference == "auto" and some.system.trap != "none"
-        make_and_say(sources, folder, title, workers, locked, _ADVICE if can_diffuse else "")
+        folder, locked = CurveFolder(request.folder.path), request.folder.locked_when_finished
+        advice = _ADVICE if request.reference == "auto" and some.system.trap != "none" else ""
+        make_and_say(sources, folder, run.settings.title(), workers, locked, advice)
 
 
 def _references(request: FamilyCurveRequest) -> dict[Place, Reference]:
