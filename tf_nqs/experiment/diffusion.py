@@ -272,7 +272,7 @@ def _warnings(result: DiffusionEnergy, target: float) -> list[str]:
 
 
 def _write(folder: RunFolder, settings: Settings, entries: dict[str, Any], result: DiffusionEnergy) -> None:
-    """Writes the two files, and deletes the state that a longer diffusion would go on from, if no longer one is needed."""
+    """Writes the two files, and deletes the state, from which a diffusion goes on that has not reached its target."""
     points = [(one.time_step, one.energy, one.energy_error) for one in result.time_steps]
     fit = [float(one) for one in fitted_polynomial(result.time_steps)[0]]
     title, reference, density = settings.system.title(), entries["reference_energy"], entries["density"]
