@@ -68,6 +68,20 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, largest_file):
     assert path.read_text() == 65 * "x" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interruption_leaves_no_half_a_file(error, tmp_path):
+    path = tmp_path / "result.json"
+    replace_text(path, "old")
+
+    def interrupted(unfinished):
+        unfinished.write_text("half")
+        raise error
+
+    with pytest.raises(error):
+        replace_file(path, interrupted)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
 def test_an_error_before_the_first_byte_is_the_one_that_is_told(tmp_path):
     def full(unfinished):
         raise FULL

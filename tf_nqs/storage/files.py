@@ -73,7 +73,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(unfinished)
         unfinished.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C, say
         with contextlib.suppress(OSError):  # half a file should not take the little room that there is
             unfinished.unlink(missing_ok=True)
         raise
