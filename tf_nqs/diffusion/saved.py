@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from tf_nqs.diffusion.energy import Progress
 from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, WalkState, n_carried
 from tf_nqs.storage.files import replace_file
 
+FORMAT = 2
+"""Of a state. Another meaning of its numbers, such as another number of generations in a call, needs another format."""
+
 
 def write_progress(path: Path, progress: Progress, identity: Mapping[str, Any]) -> None:
     """Writes the progress of a diffusion; a file of this name is always whole.
@@ -22,7 +26,8 @@ def write_progress(path: Path, progress: Progress, identity: Mapping[str, Any]) 
     Args:
         path: the file, .npz.
         progress: all that the diffusion needs to go on.
-        identity: what makes it this diffusion; values that JSON can hold.
+        identity: what makes it this diffusion; values that JSON can hold. Among them are version, time_steps,
+            n_walkers, n_observed, dtype and system.
 
     Raises:
         OSError: it cannot be written.
@@ -53,12 +58,32 @@ def read_progress(path: Path, identity: Mapping[str, Any]) -> Progress | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        earlier = json.loads(str(arrays["identity"]))
+        earlier = dict(json.loads(str(arrays["identity"])))
+    except _UNREADABLE as error:
+        raise _damaged(path, f"cannot be read ({brief(error)})") from error
+    _check_same(path, earlier, json.loads(json.dumps(identity)))
+    try:
         states = _states(arrays, len(earlier["time_steps"]))
         progress = Progress(states, float(arrays["seconds"]), float(arrays["edge"]))
-    except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise SettingsError(f"{path}: cannot be read ({brief(error)}); must be deleted to begin again") from error
-    same = json.loads(json.dumps(identity))
+        is_whole = _has_right_shapes(progress, identity)
+    except _UNREADABLE as error:
+        raise _damaged(path, f"cannot be read ({brief(error)})") from error
+    if not is_whole:
+        raise _damaged(path, "holds numbers that no diffusion has")
+    return progress
+
+
+_UNREADABLE = (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile)
+
+
+def _damaged(path: Path, problem: str) -> SettingsError:
+    return SettingsError(f"{path}: {problem}; must be deleted to begin again")
+
+
+def _check_same(path: Path, earlier: Mapping[str, Any], same: Mapping[str, Any]) -> None:
+    """Refuses the state of another version, and that of another diffusion."""
+    if earlier.get("version") != same.get("version"):
+        raise _damaged(path, "holds a diffusion of another version of tf_nqs")
     for name in sorted(same.keys() | earlier.keys()):
         if earlier.get(name) != same.get(name):
             before = "is another one" if name in _DIGESTS else f"was {shown(earlier.get(name))}"
@@ -66,8 +91,6 @@ def read_progress(path: Path, identity: Mapping[str, Any]) -> Progress | None:
                 f"{path}: holds a diffusion that was cut short, whose {name} {before}; "
                 "the same command continues it, or delete the file to begin again"
             )
-    _check_shapes(progress, path, identity)
-    return progress
 
 
 _DIGESTS = ("system", "weights")
@@ -78,15 +101,24 @@ def _states(arrays: Mapping[str, np.ndarray], n_walks: int) -> list[WalkState]:
     return [WalkState(*(arrays[f"{name}_{index}"] for name in WalkState._fields)) for index in range(n_walks)]
 
 
-def _check_shapes(progress: Progress, path: Path, identity: Mapping[str, Any]) -> None:
+def _has_right_shapes(progress: Progress, identity: Mapping[str, Any]) -> bool:
+    """Returns whether all arrays have the shapes, the precision and the finite numbers of this diffusion."""
     walkers = identity["n_walkers"], identity["system"]["n_particles"]
-    wanted = {"positions": walkers, "log_abs_psi": walkers[:1], "gradient": walkers, "local_energy": walkers[:1]}
+    found = 0 <= progress.seconds < math.inf and 0 < progress.edge < math.inf
     for state, time_step in zip(progress.states, identity["time_steps"], strict=True):
-        n_calls, is_known = len(state.rows) // PER_CALL, np.shape(state.carried)[1:] == walkers
-        is_known &= all(np.shape(getattr(state, name)) == shape for name, shape in wanted.items())
-        is_known &= np.shape(state.observed)[:2] == (n_calls, 2) and len(state.carried) == min(n_calls, n_carried(time_step))
-        is_whole = state.rows.ndim == 2 and state.rows.shape[1] == ROW_LENGTH and len(state.rows) % PER_CALL == 0
-        numbers = (state.positions, state.rows, state.carried)
-        is_finite = all(np.all(np.isfinite(part)) for part in numbers)
-        if not (is_known and is_whole and is_finite):
-            raise SettingsError(f"{path}: holds numbers that no diffusion has; must be deleted to begin again")
+        n_calls = len(state.rows) // PER_CALL
+        shapes = {
+            "positions": walkers,
+            "log_abs_psi": walkers[:1],
+            "gradient": walkers,
+            "local_energy": walkers[:1],
+            "carried": (min(n_calls, n_carried(time_step)), *walkers),
+            "rows": (n_calls * PER_CALL, ROW_LENGTH),
+        }
+        found &= all(np.shape(getattr(state, name)) == shape for name, shape in shapes.items())
+        # A walk that has not begun does not know how much is observed.
+        found &= np.shape(state.observed) == (n_calls, 2, identity["n_observed"] if n_calls else 0)
+        precise = (state.positions, state.log_abs_psi, state.gradient, state.local_energy, state.carried)
+        found &= all(part.dtype.name == identity["dtype"] for part in precise)
+        found &= all(bool(np.all(np.isfinite(part))) for part in (state.positions, state.rows, state.carried))
+    return found

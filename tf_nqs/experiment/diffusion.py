@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+import tf_nqs
 from tf_nqs import defaults
 from tf_nqs.analysis.diffusion_plot import plot_diffusion
 from tf_nqs.analysis.diffusion_report import diffusion_table, time_steps_table
@@ -20,7 +21,7 @@ from tf_nqs.config import Settings, SettingsError
 from tf_nqs.diffusion import DiffusionEnergy, Look, Progress, TooShortError, diffusion_energy, look_at
 from tf_nqs.diffusion.energy import check_energies
 from tf_nqs.diffusion.extrapolation import fitted_polynomial
-from tf_nqs.diffusion.saved import read_progress, write_progress
+from tf_nqs.diffusion.saved import FORMAT, read_progress, write_progress
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import result as make_result
 from tf_nqs.experiment.diffusion_entries import observable_entries
@@ -98,10 +99,10 @@ def diffuse(
     except ValueError as error:
         what = f"guide = '{chosen.name}', interaction = '{settings.system.interaction}'"
         raise SettingsError(f"{what}: {error}; both must be finite where no particles meet") from error
-    identity = _identity(chosen, settings, options)
+    look = look_at(system, np.asarray(chosen.positions))
+    identity = _identity(chosen, settings, options, look)
     earlier = read_progress(folder.diffusion_state, identity)
     _announce(folder, settings, chosen, earlier)
-    look = look_at(system, np.asarray(chosen.positions))
     look = look._replace(edge=earlier.edge) if earlier else look
     result, seconds = _diffuse(folder, settings, chosen, options.time_steps, identity, earlier, look)
     entries = _entries(settings, chosen, result, reference) | observable_entries(look, result)
@@ -147,9 +148,10 @@ def reference_by_diffusion(
     return found if math.isfinite(found.uncertainty or math.nan) else _NO_REFERENCE
 
 
-def _identity(chosen: ChosenGuide, settings: Settings, options: Options) -> dict[str, Any]:
+def _identity(chosen: ChosenGuide, settings: Settings, options: Options, look: Look) -> dict[str, Any]:
     """Returns what a diffusion must have in common with the one that it continues."""
     return {
+        "version": f"{tf_nqs.__version__}, format {FORMAT}",
         "time_steps": list(options.time_steps),
         "seed": settings.run.seed,
         "n_walkers": options.n_walkers,
@@ -158,6 +160,8 @@ def _identity(chosen: ChosenGuide, settings: Settings, options: Options) -> dict
         "pair_frequency": chosen.pair_frequency,
         "weights": chosen.weights,
         "system": settings.system.resolved(),
+        "dtype": chosen.positions.dtype.name,
+        "n_observed": len(look.names) + len(look.x),
     }
 
 
