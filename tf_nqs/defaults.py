@@ -128,6 +128,7 @@ REFERENCE_MAX_SECONDS = 60.0
 
 # Diffusion: time steps in 1/omega, and the limits of both; walkers are those of each time step
 DIFFUSION_TIME_STEPS = (0.04, 0.02, 0.01, 0.005)
+SHORTEST_TIME_STEP = 1e-4
 LONGEST_TIME_STEP = 1.0
 N_DIFFUSION_WALKERS = 512
 FEWEST_DIFFUSION_WALKERS = 32

@@ -239,8 +239,9 @@ def test_a_disk_that_is_full_in_the_middle_is_said_to_be_full(run_dir, monkeypat
 @pytest.mark.parametrize(
     ("settings", "flags", "message"),
     [
-        ({}, ["--time_steps=0.1,-0.2"], "time_steps = '0.1,-0.2': must be two to 8 different numbers from 1e-05 to 1"),
+        ({}, ["--time_steps=0.1,-0.2"], "time_steps = '0.1,-0.2': must be two to 8 different numbers from 0.0001 to 1"),
         ({}, ["--time_steps=0.1"], "time_steps = '0.1': must be two"),
+        ({}, ["--time_steps=0.1,9e-5"], "time_steps = '0.1,9e-5': must be two"),
         ({}, ["--n_walkers=31"], "n_walkers = '31': must be an integer from 32"),
         ({}, ["--guide=me"], "guide = 'me': must be auto, run or free_fermions"),
         ({}, ["--guide=run"], "guide = 'run': FermionAnsatz has nodes besides those where particles meet"),

@@ -236,7 +236,7 @@ def test_every_default_comes_from_defaults():
         "recipes",  # learning_rate to damping_min
         *("family_recipe", "optimizers"),
         *("n_condition_features", "condition_start"),  # of a constructor
-        *("diffusion_time_steps", "longest_time_step"),  # flags of diffuse
+        *("diffusion_time_steps", "shortest_time_step", "longest_time_step"),  # flags of diffuse
         *("n_diffusion_walkers", "fewest_diffusion_walkers"),
     }
     assert constants <= set(FIELDS), "a default that no setting reads"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from tf_nqs import defaults
 from tf_nqs.commands.flags import Flag, choice_flag
 
-_MOST_WALKERS, _SHORTEST_STEP, _MOST_STEPS = 100_000, 1e-5, 8
+_MOST_WALKERS, _MOST_STEPS = 100_000, 8
 
 
 def _time_steps(text: str) -> tuple[float, ...]:
     steps = tuple(map(float, text.split(",")))
-    in_range = all(_SHORTEST_STEP <= step <= defaults.LONGEST_TIME_STEP for step in steps)
+    in_range = all(defaults.SHORTEST_TIME_STEP <= step <= defaults.LONGEST_TIME_STEP for step in steps)
     if not (2 <= len(set(steps)) == len(steps) <= _MOST_STEPS and in_range):
         raise ValueError(text)
     return tuple(sorted(steps, reverse=True))
@@ -25,7 +25,7 @@ def _n_walkers(text: str) -> int:
 
 def diffusion_flags() -> list[Flag]:
     """Returns the flags: n_walkers, time_steps and guide."""
-    limits = f"{_SHORTEST_STEP:g} to {defaults.LONGEST_TIME_STEP:g}"
+    limits = f"{defaults.SHORTEST_TIME_STEP:g} to {defaults.LONGEST_TIME_STEP:g}"
     steps = f"two to {_MOST_STEPS} different numbers from {limits}, separated by commas"
     walkers = f"an integer from {defaults.FEWEST_DIFFUSION_WALKERS} to {_MOST_WALKERS}"
     n, default = defaults.N_DIFFUSION_WALKERS, ",".join(map(str, defaults.DIFFUSION_TIME_STEPS))

@@ -80,7 +80,7 @@ def diffusion_energy(
     Args:
         guide: the guide, positions -> GuideValues; a better one has a smaller error in the same time.
         positions: where the walkers start, shape (n_walkers, n_particles), in a_ho.
-        time_steps: in 1/omega, two or more; each has its own walkers.
+        time_steps: in 1/omega, two or more, from 1e-4 to 1; each has its own walkers.
         target_error: standard error of the extrapolated energy at which the diffusion ends, in hbar*omega.
         max_seconds: wall time after which it ends; that of an earlier part counts.
         seed: of the random numbers.
@@ -156,9 +156,10 @@ def check_energies(guide: Guide, positions: Tensor) -> None:
 
 
 def _check(positions: Tensor, time_steps: Sequence[float], target_error: float, max_seconds: float) -> None:
+    shortest, longest = defaults.SHORTEST_TIME_STEP, defaults.LONGEST_TIME_STEP
     are_different = 2 <= len(time_steps) == len(set(time_steps))
-    if not (are_different and all(0 < step <= defaults.LONGEST_TIME_STEP for step in time_steps)):
-        allowed = f"two or more different numbers above 0, at most {defaults.LONGEST_TIME_STEP:g}"
+    if not (are_different and all(shortest <= step <= longest for step in time_steps)):
+        allowed = f"two or more different numbers from {shortest:g} to {longest:g}"
         raise ValueError(f"time_steps = {tuple(time_steps)}: must be {allowed}")
     if positions.shape[0] < defaults.FEWEST_DIFFUSION_WALKERS:
         raise ValueError(f"n_walkers = {positions.shape[0]}: must be at least {defaults.FEWEST_DIFFUSION_WALKERS}")

@@ -35,6 +35,9 @@ _EQUILIBRATION = 6.0
 PER_CALL = 10
 """Generations in one call of the compiled walk."""
 
+_MOST_STEPS = 20
+"""In a generation. Generations of shorter time steps are shorter: time limit and Ctrl-C wait for the end of a call."""
+
 _FORWARD = 4.0
 """Imaginary time, in 1/omega, after which the positions of ancestors are looked at: a walker's number of living
 descendants then makes its mixed probability |Psi Phi| that of the ground state, Phi^2."""
@@ -45,7 +48,7 @@ ROW_LENGTH = len(Generation._fields)
 
 def n_steps(time_step: float) -> int:
     """Returns the number of steps in a generation."""
-    return max(1, round(_GENERATION / time_step))
+    return min(max(1, round(_GENERATION / time_step)), _MOST_STEPS)
 
 
 def time_per_call(time_step: float) -> float:

@@ -13,7 +13,15 @@ from tf_nqs.diffusion.energy import diffusion_energy
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, blocked_error, extrapolated, growth_corrected_mean
 from tf_nqs.diffusion.guides import Stiffness, free_fermion_guide, free_fermion_positions
 from tf_nqs.diffusion.observables import look_at, observed_by
-from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, Walk, compiled_generations, forward_time, time_per_call
+from tf_nqs.diffusion.time_step import (
+    PER_CALL,
+    ROW_LENGTH,
+    Walk,
+    compiled_generations,
+    forward_time,
+    n_steps,
+    time_per_call,
+)
 from tf_nqs.diffusion.walk import GuideValues
 from tf_nqs.experiment.build import build_ansatz
 from tf_nqs.physics import TrappedFermions
@@ -70,6 +78,12 @@ def test_forward_walking_gives_what_the_walkers_themselves_do_not(measured):
 def test_the_time_of_forward_walking_hardly_depends_on_the_time_step(time_step):
     assert forward_time(time_step) == pytest.approx(4, abs=0.5 * time_per_call(time_step) + 1e-9)
     assert 2.9 < forward_time(time_step) < 4.6
+
+
+@pytest.mark.parametrize(("time_step", "expected"), [(1.0, 10), (0.04, 20), (0.005, 200), (0.001, 200), (1e-4, 200)])
+def test_the_number_of_steps_in_a_call_is_bounded(time_step, expected):
+    assert PER_CALL * n_steps(time_step) == expected
+    assert time_per_call(time_step) == pytest.approx(expected * time_step)
 
 
 def test_a_poor_guide_gives_the_exact_energy(measured):
@@ -174,7 +188,8 @@ def test_an_energy_without_an_error_gives_a_result_without_one():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"time_steps": (0.1,)}, r"^time_steps = \(0.1,\): must be two or more different numbers above 0, at most 1$"),
+        ({"time_steps": (0.1,)}, r"^time_steps = \(0.1,\): must be two or more different numbers from 0.0001 to 1$"),
+        ({"time_steps": (0.1, 9e-5)}, "^time_steps = "),
         ({"time_steps": (0.1, -0.2)}, "^time_steps = "),
         ({"time_steps": (0.1, 0.1, 0.2)}, "^time_steps = "),  # a parabola through two places has any constant
         ({"positions": np.zeros((31, 2))}, "^n_walkers = 31: must be at least 32$"),
