@@ -66,8 +66,8 @@ class FamilySection(Section):
         defaults.MARGIN,
         ge=0,
         lt=1,
-        description="Family: share of its length by which training extends each range at both ends; of the length in "
-        "the logarithm for interaction_range.",
+        description="Family: share of its length by which training extends each range at both ends; for "
+        "interaction_range, a share of the length on a logarithmic scale.",
     )
     average_decay: float = Field(
         defaults.AVERAGE_DECAY,

@@ -102,8 +102,8 @@ class TrainingSettings(Section):
     )
     pretrain_iterations: CountOrZero = Field(
         defaults.PRETRAIN_ITERATIONS,
-        description="slater: number of updates that fit the orbitals to free fermions before training. 0 also keeps a "
-        "run from starting in a narrow well of the interaction.",
+        description="slater: number of updates that fit the orbitals to free fermions before training. 0 also "
+        "prevents a start inside a narrow attractive well.",
     )
     iterations_per_call: Count = Field(
         defaults.ITERATIONS_PER_CALL,
