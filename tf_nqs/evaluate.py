@@ -16,7 +16,15 @@ from tf_nqs.config.errors import must_be
 from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.run_folder import RunFolder
 
-SETTINGS = ("target_error", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet", *DISTRIBUTION)
+SETTINGS = (
+    "target_error",
+    "evaluation_max_seconds",
+    "n_steps",
+    "reference_max_seconds",
+    "seed",
+    "quiet",
+    *DISTRIBUTION,
+)
 
 
 def _flags() -> list[Flag]:

@@ -21,7 +21,8 @@ from tf_nqs import evaluate, observe
 from tf_nqs.callbacks import save_weights
 from tf_nqs.commands import evaluate_run, observe_run
 from tf_nqs.commands.command import main
-from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.finished_run import Request, placed
+from tf_nqs.commands.flags import NOT_OF_THE_RUN
 from tf_nqs.commands.known_reference import reference_of
 from tf_nqs.commands.member_flags import Member
 from tf_nqs.config import RunFolderError, settings_from, to_toml
@@ -184,6 +185,11 @@ def test_a_damaged_diffusion_is_refused_before_anything_is_measured(reference, r
     monkeypatch.setattr(evaluate_run, "open_run", None)
     with pytest.raises(RunFolderError, match=r"its diffusion.json cannot be read"):
         evaluate_run.evaluate_run(request_for(True, "{")._replace(overrides={"reference": reference}))
+
+
+def test_more_steps_between_samples_count_in_the_memory():
+    settings = placed(settings_with("none"), NOT_OF_THE_RUN | {"n_steps": 70})
+    assert settings.sampling.n_steps == 70 and settings.distribution.strategy == "none"
 
 
 def test_members_are_not_compared_with_a_diffusion(tmp_path, monkeypatch, capsys):

@@ -21,7 +21,8 @@ def test_unmixed_chains_give_no_error_and_say_so(tmp_path, capsys):
     assert (result["in_equilibrium"], result["converged"]) == (False, False)
     assert "have not mixed" in " ".join(result["not_converged_because"])
     said = capsys.readouterr().out
-    assert "Verdict" in said and "± unknown" in said and "to improve it: train with more steps between samples" in said
+    assert "Verdict" in said and "± unknown" in said
+    assert "to improve it: measure longer, with more steps between samples" in said and "--n_steps=2" in said
     assert f"results are in {tmp_path / 'run'}; next:" in said
 
 

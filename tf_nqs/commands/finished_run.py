@@ -92,7 +92,7 @@ def work_on_run(
 
 
 def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
-    """Returns the settings of a finished run on the devices that a command asks for, wherever it was trained.
+    """Returns the settings of a finished run with the devices, and the steps of a walk, that a command asks for.
 
     Args:
         settings: of the run.
@@ -105,8 +105,13 @@ def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
     check_flags(overrides, overrides["strategy"])
     if overrides["strategy"] == "multi_worker":
         own_cluster()
-    given = {name: overrides[name] for name in DISTRIBUTION if name in overrides}
-    return settings.model_copy(update={"distribution": settings.distribution.model_copy(update=given)})
+    update = {
+        section: getattr(settings, section).model_copy(
+            update={one: overrides[one] for one in names if one in overrides}
+        )
+        for section, names in {"distribution": DISTRIBUTION, "sampling": ("n_steps",)}.items()
+    }
+    return settings.model_copy(update=update)
 
 
 def check_single_system(folder: RunFolder) -> None:

@@ -21,7 +21,9 @@ class SamplingSettings(Section):
     n_walkers: int = Field(
         defaults.N_WALKERS, ge=FEWEST_WALKERS, le=LARGEST_COUNT, description="Number of Markov chains."
     )
-    n_steps: Count = Field(defaults.N_STEPS, description="Metropolis steps per iteration.")
+    n_steps: Count = Field(
+        defaults.N_STEPS, description="Metropolis steps per iteration, and between two samples of a measurement."
+    )
     n_burn_in: CountOrZero = Field(
         defaults.N_BURN_IN, description="Metropolis steps before the first iteration, and before a measurement."
     )

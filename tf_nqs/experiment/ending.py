@@ -73,9 +73,9 @@ def closing_lines(result: RunResult, doubts: Sequence[Doubt], settings: Settings
     advice = {
         "failure": "start again with a smaller --learning_rate, or with --dtype=float64",
         "training": more,
-        "sampling": f"train with more steps between samples (--n_steps={2 * settings.sampling.n_steps}"
-        + ("" if settings.sampling.global_moves else ", --global_moves")
-        + f"), or measure longer: {longer}",
+        "sampling": f"measure longer, with more steps between samples: {longer} "
+        f"--n_steps={2 * settings.sampling.n_steps}"
+        + ("" if settings.sampling.global_moves else "; or train with --global_moves"),
         "precision": f"measure longer: {longer}",
         "binding": "use a stronger attraction, or the trap",
         "start": "start again without --transfer_from and with --pretrain_iterations: then walkers start in the well",
