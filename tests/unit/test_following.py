@@ -6,6 +6,7 @@ import pytest
 
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.chain import chain_from
+from tf_nqs.storage.pretrained import pretrained_folder
 
 
 def config_of_run(tmp_path, **leaves):
@@ -68,6 +69,40 @@ def test_a_wave_function_of_ones_own_gets_no_defaults_of_another(tmp_path):
     assert (found.n_features, found.n_layers, found.n_determinants) == (None, 3, None)
 
 
+FAMILY = {"interaction_strength": [-20.0, 20.0], "interaction_range": [0.25, 1.0]}
+STRENGTHS = {"interaction_strength": [-20.0, 20.0], "interaction_range": 0.4}
+MEMBER = {"interaction_strength": 7.3, "interaction_range": 0.4}
+
+
+@pytest.mark.parametrize("ansatz", ["slater", "jastrow"])
+@pytest.mark.parametrize(("before", "after"), [(FAMILY, MEMBER), (STRENGTHS, MEMBER), (MEMBER, STRENGTHS)])
+def test_a_single_system_and_a_family_have_their_own_defaults(tmp_path, ansatz, before, after):
+    path = config_of_run(tmp_path, ansatz=ansatz, seed=7, **before)
+    wanted = settings_from(None, {"n_particles": 4, "ansatz": ansatz, "seed": 7} | after)
+    found = settings_from(path, after)
+    assert found.filled() == wanted.filled()
+    assert found.recipe() == wanted.recipe()
+
+
+def test_what_a_family_chose_stays_in_a_single_run(tmp_path):
+    path = config_of_run(tmp_path, ansatz="jastrow", damping_min=1e-4, clip_doubling_iterations=70, **FAMILY)
+    found = settings_from(path, MEMBER).training
+    assert (found.damping_min, found.clip_doubling_iterations) == (1e-4, 70)
+
+
+def test_a_family_with_fewer_members_keeps_its_recipe(tmp_path):
+    path = config_of_run(tmp_path, n_features=24, **FAMILY)
+    found = settings_from(path, {"interaction_strength": 5.0}).filled()
+    assert (found.ansatz.n_features, found.training.damping_min) == (24, 3e-5)
+
+
+def test_the_network_of_the_package_as_the_start_of_determinants():
+    config = pretrained_folder() / "config.toml"
+    found = settings_from(config, {"ansatz": "slater"})
+    assert found.is_family and found.ansatz.n_pair_features is None
+    assert (found.ansatz.n_features, found.ansatz.pair_length) == (24, None)  # its own choice
+
+
 def test_stages_of_a_chain_follow_too(tmp_path):
     path = tmp_path / "chain.toml"
     path.write_text("n_determinants = 2\n[[stage]]\nn_particles = 2\n[[stage]]\nn_particles = 4\n", encoding="utf-8")
@@ -83,6 +118,7 @@ def test_stages_of_a_chain_follow_too(tmp_path):
         ('optimizer = "sgd"', "optimizer"),
         ("interaction = { a = 1 }", "interaction"),
         ('interaction_range = "wide"', "interaction_range"),
+        ("interaction_range = [1.0]", "interaction_range"),
         ("interaction_range = true", "interaction_range"),
     ],
 )
