@@ -24,7 +24,7 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tf_nqs import evaluate, observe, reproduce, tune
+from tf_nqs import curve, diffuse, evaluate, observe, reproduce, tune
 from tf_nqs.commands import draw_figures
 from tf_nqs.commands import export as export_command
 from tf_nqs.commands import train as cli
@@ -58,6 +58,9 @@ n_walkers = {choices = [16, 32]}
 [system]
 n_particles = 2
 """
+
+
+FAMILY = {"n_particles": [2, 3], "interaction_strength": [-2.0, 2.0], "ansatz": "jastrow"}
 
 
 class Accepted(BaseException):
@@ -94,6 +97,7 @@ def workplace(tmp_path_factory):
         "huge": {"config.toml": b"n_particles = 2\nn_walkers = 1000000000"},
         "wide": {"config.toml": b"n_particles = 2\nn_features = 1000000000"},
         "search_config": {"config.toml": SEARCH.encode()},
+        "family": {"config.toml": to_toml(settings_from(None, FAMILY).filled()).encode(), "result.json": None},
     }
     whole = {
         "config.toml": to_toml(settings_from(None, {"n_particles": 2})).encode(),
@@ -149,7 +153,8 @@ def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     for name in tune.WORKER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(memory_request, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
+    for module in (memory_request, diffuse):
+        monkeypatch.setattr(module, "available_bytes", lambda: 16 * 2**30)  # whatever the machine
     call_late = startup.call_late
 
     def call_or_accept(target, *arguments, **options):
@@ -168,6 +173,8 @@ def ask(workplace, untouched, refused, request, tmp_path, monkeypatch, capsys):
         "reproduce": reproduce.main,
         "evaluate": evaluate.main,
         "observe": observe.main,
+        "curve": curve.main,
+        "diffuse": diffuse.main,
     }
 
     def call(command, *arguments):
@@ -518,6 +525,20 @@ FLAGS = {
     "observe": ["run_dir", "evaluation_max_seconds", "reference_max_seconds", "seed", "quiet", "help", "target_error"],
     "export": ["run_dir", "output", "overwrite", "nooverwrite", "help"],
     "reproduce": ["scale", "run_dir", "output", "arms", "seed", "quiet", "help"],
+    "curve": [
+        "run_dirs",
+        "output",
+        "run_dir",
+        "n_particles",
+        "interaction_strength",
+        "interaction_range",
+        "extrapolate",
+        "reference",
+        "references",
+        "target_error",
+        "help",
+    ],
+    "diffuse": ["run_dir", "n_walkers", "time_steps", "guide", "target_error", "seed", "quiet", "help"],
 }
 NEEDED = {
     "train": ["--n_particles=2"],
@@ -526,6 +547,8 @@ NEEDED = {
     "observe": ["--run_dir=run"],
     "export": ["--run_dir=run", "--output=new"],
     "reproduce": ["fig3"],
+    "curve": ["--run_dirs=run,Grüße 🙂", "--output=new"],
+    "diffuse": ["--run_dir=run"],
 }
 
 words = st.one_of(
@@ -567,7 +590,9 @@ def test_any_command_line(command, factor, ask, workplace):
         if accepted is None:
             return
         run_dir, output = last(arguments, "run_dir"), last(arguments, "output")
-        if command in ("evaluate", "observe", "export") and run_dir is not None:
+        if command == "curve" and run_dir is not None:
+            assert (workplace / run_dir).resolve() == workplace / "family"
+        if command in ("evaluate", "observe", "export", "diffuse") and run_dir is not None:
             assert (workplace / run_dir).resolve() in (workplace / "run", workplace / "Grüße 🙂")
         if command == "export" and output is not None:
             place = (workplace / output).resolve()
@@ -603,6 +628,28 @@ def test_any_command_line(command, factor, ask, workplace):
         ),
         ("train", ["--config=chain.toml", "--n_walkers=100000000"], "stage 1: n_walkers = 100000000: needs about "),
         ("train", ["--config=/proc/self/mem"], "config = '/proc/self/mem': "),
+        ("curve", ["--run_dirs=run,Grüße 🙂", "--output=new"], None),
+        ("curve", ["--run_dirs=run,link", "--output=new"], "run_dirs: run is named more than once; must be folders"),
+        ("curve", ["--run_dirs=run,empty", "--output=new"], "run_dirs = 'empty': has no config.toml; must be"),
+        ("curve", ["--run_dirs=run", "--output=full"], "output = 'full': holds files that do not belong to a curve"),
+        ("curve", ["--run_dirs=run,family", "--output=new"], "must be"),
+        ("curve", ["--run_dir=family", "--n_particles=2", "--interaction_strength=-2:2:5"], None),
+        ("curve", ["--run_dir=family", "--n_particles=4", "--interaction_strength=1"], "n_particles = 4: was not"),
+        ("curve", ["--run_dir=family", "--interaction_strength=2:-2:5"], "interaction_strength = '2:-2:5': must be"),
+        (
+            "curve",
+            ["--run_dir=family", "--interaction_strength=-2:2:5", "--interaction_range=0.5:1:3", "--extrapolate"],
+            "interaction_strength and interaction_range: only one of them may vary along a curve; the other must be",
+        ),
+        (
+            "curve",
+            ["--run_dir=family", "--n_particles=2", "--interaction_strength=1", "--references=nowhere"],
+            "references = 'nowhere': is not a file; must be a CSV file",
+        ),
+        ("diffuse", ["--run_dir=run"], None),
+        ("diffuse", ["--run_dir=run", "--time_steps=0.1,nan"], "time_steps = '0.1,nan': must be two to 8 different"),
+        ("diffuse", ["--run_dir=family"], "must be"),
+        ("diffuse", ["--run_dir=bad_config"], "run_dir = 'bad_config': its config.toml"),
     ],
 )
 def test_what_was_found(command, arguments, line, ask):

@@ -26,6 +26,7 @@ _MOST_POINTS = 10_000
 RANGE_ALLOWED = "a number, or low:high:number of points, as -20:20:41, with low < high, from 2 to 10000 points"
 _NUMBERS_ALLOWED = "integers of at least 1, each once, with commas between them"
 _RUNS_ALLOWED = "folders of finished runs, each named once, with commas between them"
+_REFERENCES_ALLOWED = "a CSV file with the columns of benchmarks/reference_energies"
 _FOLDER_ALLOWED = "a new or an empty folder, or that of an earlier curve"
 
 
@@ -92,7 +93,7 @@ def curve_flags() -> list[Flag]:
         *parameter_flags(),
         switch_flag("extrapolate", further, "family", label="--[no]extrapolate"),
         choice_flag("reference", reference, ("auto", "exact", "diffusion", "none")),
-        Flag("references", file, "a CSV file with the columns of benchmarks/reference_energies"),
+        Flag("references", file, _REFERENCES_ALLOWED),
         *(setting_flag(name, default=defaults.get(name, "each run's own")) for name in SETTINGS),
     ]
 
@@ -208,7 +209,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     several = [name for name in VARIED[1:] if len(asked[name]) > 1]
     if len(several) > 1:
         raise SettingsError(
-            f"{' and '.join(several)}: only one of them may vary along a curve; the other is one number"
+            f"{' and '.join(several)}: only one of them may vary along a curve; the other must be one number"
         )
     places = []
     for number, strength, width in itertools.product(*asked.values()):
@@ -218,7 +219,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
     references = given.own.get("references")
     file = None if references is None else Path(references).expanduser()
     if file is not None and not file.is_file():
-        raise SettingsError(f"references = {shown(references)}: is not a file")
+        raise SettingsError(f"references = {shown(references)}: is not a file; must be {_REFERENCES_ALLOWED}")
     overrides = NOT_OF_THE_RUN | given.settings
     reference = given.own.get("reference", "auto")
     _check_diffusion(reference, folder, "run_dir")
