@@ -68,7 +68,7 @@ def commands(monkeypatch, tmp_path):
         raise AcceptedError
 
     monkeypatch.setattr(builders, "build_trainer", accept)
-    monkeypatch.setattr(experiment, "find_reference", accept)
+    monkeypatch.setattr(experiment, "_warm_up", accept)
     monkeypatch.setattr(saved_model, "export", accept)
     training = ["--n_particles=2", "--n_features=4", "--quiet", f"--run_dir={tmp_path / 'new' / 'run'}"]
     output = f"--output={tmp_path / 'exported'}"
