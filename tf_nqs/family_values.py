@@ -1,9 +1,12 @@
-"""Which values the parameters of a member of a family may have."""
+"""Which values the parameters of a member of a family may have, and how many features tell a network of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+FEATURES_OF: Final = {"interaction_strength": 2, "interaction_range": 1, "n_particles": 2}
+"""Parameter that varies in a family -> how many features tell a network of it, in their order."""
 
 _FURTHER = ", or be asked for with --extrapolate or extrapolate=True"
 

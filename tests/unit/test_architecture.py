@@ -29,7 +29,7 @@ EXTRAS = sorted(PROJECT["project"]["optional-dependencies"])
 
 LEVELS = (
     {"defaults", "family_values", "types", "whole_numbers"},
-    {"named_systems"},
+    {"ansatz_counts", "named_systems"},
     {"named_ansatze"},
     {"config"},
     {"runtime"},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tf_nqs.ansatz_counts import COUNTS
 from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.config.chain import chain_from
 from tf_nqs.experiment import build as builders
@@ -16,6 +17,7 @@ from tf_nqs.experiment import memory as memory_request
 from tf_nqs.experiment.opening import spread_line
 from tf_nqs.experiment.preflight import check_chain
 from tf_nqs.experiment.share import Share
+from tf_nqs.named_ansatze import ANSATZE, SIZES
 from tf_nqs.training.record import COLUMNS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -54,12 +56,22 @@ def refusal(**overrides):
         {"n_particles": 5, "n_features": 7, "n_layers": 4},
         {"ansatz": "jastrow"},
         {"ansatz": "jastrow", "n_layers": 3, "n_pair_features": 4, "n_pair_layers": 3},
+        {"interaction_strength": [-5.0, 5.0], "n_determinants": 2},
+        {"interaction_strength": [-5.0, 5.0], "n_particles": [2, 4], "interaction_range": [0.3, 0.4, 0.6]},
+        {"ansatz": "jastrow", "n_pair_features": 4, "n_particles": [2, 3]},
+        {"ansatz": "jastrow", "n_layers": 3, "n_pair_layers": 3, "interaction_range": [0.3, 1.0]},
+        {"ansatz": "jastrow", "n_particles": [2, 3], "strength_scale": "-5:5", "range_scale": "0.3:1"},
     ],
 )
 def test_number_of_parameters_is_that_of_the_ansatz(overrides):
     settings = settings_of(**{"n_particles": 3, "n_features": 6, **overrides})
     n_parameters = memory_request.n_parameters(memory_request.sizes_of(settings))
     assert n_parameters == builders.build_ansatz(settings).count_params()
+
+
+def test_every_kind_is_counted_by_its_own_sizes():
+    assert set(COUNTS) == set(ANSATZE)
+    assert [leaf for kind, counts in COUNTS.items() for leaf in counts.leaves if leaf not in SIZES[kind]] == []
 
 
 def test_columns_are_those_of_the_record():

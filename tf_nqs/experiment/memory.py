@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tf_nqs.ansatz_counts import counts_of, parameters_of_conditions
 from tf_nqs.config import Settings, SettingsError
+from tf_nqs.config.family import SCALES
 from tf_nqs.experiment.share import Share, share_of
+from tf_nqs.family_values import FEATURES_OF
 
 _TENSORFLOW = 1000 * 2**20
 """Bytes of the process itself, with TensorFlow loaded and an iteration compiled for a few walkers."""
-
-_TAILS = 2
-"""Features of a pair that `JastrowAnsatz` adds to those of its pair network."""
 
 _LAYER = 2**20
 """Bytes of a traced and compiled hidden layer, without its weights."""
@@ -50,6 +50,7 @@ class Sizes(NamedTuple):
     dtype: str
     sampling_dtype: str
     n_conditions: int = 0
+    n_condition_features: int = 0
     share: Share = Share()
 
 
@@ -78,20 +79,15 @@ def sizes_of(settings: Settings, share: Share | None = None) -> Sizes:
     leaves: dict[str, Any] = {leaf: value or 0 for leaf, value in given.items()}
     leaves["n_walkers"] *= max(1, len(settings.family.n_particles))  # as many for each number of particles
     leaves["n_conditions"] = settings.family.n_conditions if settings.is_family else 0
+    leaves["n_condition_features"] = _n_condition_features(settings)
     leaves["share"] = share_of(settings) if share is None else share
     return Sizes(**{leaf: leaves[leaf] for leaf in Sizes._fields})
 
 
 def n_parameters(sizes: Sizes) -> int:
     """Returns the number of parameters of the ansatz; about that of a class of the user's own, from its given sizes."""
-    features = sizes.n_features
-    if sizes.ansatz == "jastrow":
-        pairs = (2 + (sizes.n_pair_layers - 1) * (sizes.n_pair_features + 1)) * sizes.n_pair_features
-        first = (2 * (sizes.n_pair_features + _TAILS + 1) + 1) * features
-        deeper = (sizes.n_layers - 1) * (2 * features + 1) * features
-        return pairs + first + deeper + sizes.n_pair_features + _TAILS + features + 2
-    equivariant = 3 * features + (sizes.n_layers - 1) * (2 * features + 1) * features
-    return equivariant + sizes.n_determinants * sizes.n_particles * (features + 2)
+    counts, given = counts_of(sizes.ansatz), sizes._asdict()
+    return counts.parameters(given) + parameters_of_conditions(sizes.n_condition_features, counts.shifts(given))
 
 
 def needs_of_model(sizes: Sizes) -> list[Need]:
@@ -100,7 +96,7 @@ def needs_of_model(sizes: Sizes) -> list[Need]:
     The copies are made by an optimiser: gradient, two moments and a step, or the state of a natural gradient.
     """
     weights = 5 * sizes.share.n_own * n_parameters(sizes) * _itemsize(sizes.dtype)
-    deep = _TENSORFLOW + (sizes.n_layers + sizes.n_pair_layers) * _LAYER
+    deep = _TENSORFLOW + counts_of(sizes.ansatz).depth(sizes._asdict()) * _LAYER
     return [Need(weights, (*_of_network(sizes), "n_layers"), True), Need(deep, ("n_layers",), True)]
 
 
@@ -145,7 +141,7 @@ def needs_of_training(sizes: Sizes) -> list[Need]:
         Need(3 * per_call * _COLUMNS * 8, ("iterations_per_call", "iterations"), True),
         Need(calls, ("iterations",), True),
     ]
-    if sizes.pretrain_iterations and sizes.ansatz != "jastrow":
+    if sizes.pretrain_iterations and counts_of(sizes.ansatz).has_orbitals:
         fitted = 4 * walkers * sizes.n_layers * _features(sizes) * itemsize
         needs.append(
             Need(fitted, ("n_walkers", "n_features", "n_layers", "n_determinants", "pretrain_iterations")),
@@ -269,23 +265,26 @@ def _itemsize(dtype: str) -> int:
     return 8 if dtype == "float64" else 4
 
 
+def _n_condition_features(settings: Settings) -> int:
+    """Returns how many numbers tell a family's network of a system: what varies, or is scaled as if it did."""
+    family = settings.family
+    told = {*family.varied()} | {leaf for leaf, scale in SCALES.items() if family.scale(scale)}
+    return sum(FEATURES_OF[leaf] for leaf in told) if settings.is_family else 0
+
+
 def _features(sizes: Sizes) -> int:
-    """Returns the numbers per walker in one layer, or in its Slater matrices, or of all pairs, if those are more."""
-    if sizes.ansatz == "jastrow":
-        return sizes.n_particles * max(sizes.n_features, sizes.n_particles * (sizes.n_pair_features + _TAILS))
-    return sizes.n_particles * max(sizes.n_features, sizes.n_determinants * sizes.n_particles)
+    """Returns the numbers per walker in the largest layer."""
+    return counts_of(sizes.ansatz).features(sizes._asdict())
 
 
 def _jets(sizes: Sizes) -> int:
-    """Returns the numbers per walker of one layer with its derivatives by all positions."""
-    if sizes.ansatz == "jastrow":  # features of pairs have derivatives by one distance alone
-        return (sizes.n_particles + 2) * sizes.n_particles * max(sizes.n_features, 3 * (sizes.n_pair_features + _TAILS))
-    return (sizes.n_particles + 2) * _features(sizes)
+    """Returns the numbers per walker in the largest layer with its derivatives by all positions."""
+    return counts_of(sizes.ansatz).jets(sizes._asdict())
 
 
 def _of_network(sizes: Sizes) -> tuple[str, str]:
     """Returns the settings that decide how many features there are."""
-    return "n_features", "n_pair_features" if sizes.ansatz == "jastrow" else "n_determinants"
+    return counts_of(sizes.ansatz).leaves
 
 
 def _chunk(sizes: Sizes, n_bytes: float) -> Need:

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.family_values import value_of_member
+from tf_nqs.family_values import FEATURES_OF, value_of_member
 from tf_nqs.types import Tensor
 from tf_nqs.whole_numbers import whole_number
 
@@ -91,10 +91,8 @@ class ConditionSpace:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The parameter that each of the `features` belongs to."""
-        scales = self.scales
-        strength, width = ("interaction_strength" in scales) * 2, ("interaction_range" in scales) * 1
-        numbers = 2 * (len(self.n_particles) > 1)
-        return ("interaction_strength",) * strength + ("interaction_range",) * width + ("n_particles",) * numbers
+        varying = {*self.scales} | ({"n_particles"} if len(self.n_particles) > 1 else set())
+        return tuple(name for name, number in FEATURES_OF.items() if name in varying for _ in range(number))
 
     @property
     def n_features(self) -> int:
