@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -212,8 +213,18 @@ def _diffuse(
 
     arguments = (chosen.guide, chosen.positions, time_steps, target, max_seconds, settings.run.seed)
     more: dict[str, Any] = {"earlier": earlier, "jit_compile": settings.training.jit_compile, "observe": look}
-    try:
+    with _failures(max_seconds, save):
         result = diffusion_energy(*arguments, report=report, keep=keep, **more)
+    if not result.energy_error <= target:
+        save()
+    return result, time.monotonic() - begun + (earlier.seconds if earlier else 0.0)
+
+
+@contextlib.contextmanager
+def _failures(max_seconds: float, save: Callable[[], None]) -> Iterator[None]:
+    """Says in one line why there is no energy."""
+    try:
+        yield
     except TooShortError as error:
         save()
         raise WorkFailedError(
@@ -223,9 +234,6 @@ def _diffuse(
         raise
     except ValueError as error:
         raise WorkFailedError(str(error)) from error
-    if not result.energy_error <= target:
-        save()
-    return result, time.monotonic() - begun + (earlier.seconds if earlier else 0.0)
 
 
 def _entries(settings: Settings, chosen: ChosenGuide, result: DiffusionEnergy, reference: Reference) -> dict[str, Any]:
