@@ -36,6 +36,9 @@ ROOT = Path(__file__).parents[2]
 EXACT = 0.5 + 1.5 * np.sqrt(1.6)
 """Of two particles with a spring of kappa = 0.3."""
 
+SHORTEST = 16.0
+"""Imaginary time that is counted here."""
+
 SHORT = ["--n_walkers=64", "--time_steps=0.4,0.2", "--target_error=1"]
 
 
@@ -56,7 +59,7 @@ def run_dir(tmp_path):
 
 @pytest.fixture(autouse=True)
 def shorter_walks(monkeypatch):
-    monkeypatch.setattr(energy, "_SHORTEST", 16.0)
+    monkeypatch.setattr(energy, "_SHORTEST", SHORTEST)
 
 
 def files(folder):
@@ -69,6 +72,16 @@ def run(folder, *flags):
 
 def result(folder):
     return json.loads((folder / "diffusion.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The result of a run that nothing interrupts."""
+    folder = write_run(tmp_path_factory.mktemp("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(energy, "_SHORTEST", SHORTEST)
+        assert run(folder, "--quiet") == 0
+    return result(folder)
 
 
 def test_the_result(run_dir, capsys):
@@ -115,9 +128,7 @@ def test_a_run_whose_wave_function_has_no_other_nodes_is_its_own_guide(run_dir, 
     assert capsys.readouterr() == ("", "")
 
 
-def test_what_was_cut_short_continues_to_the_same_result(run_dir, monkeypatch, capsys):
-    assert run(run_dir, "--quiet") == 0
-    whole = result(run_dir)
+def test_what_was_cut_short_continues_to_the_same_result(run_dir, whole, monkeypatch, capsys):
     advance_once, calls = Walk.advance_once, []
 
     def interrupted(self):
@@ -143,16 +154,14 @@ def test_what_was_cut_short_continues_to_the_same_result(run_dir, monkeypatch, c
     assert not (run_dir / "diffusion_state.npz").exists()
 
 
-def test_kill_minus_9_loses_nothing_but_the_last_seconds(run_dir):
+def test_kill_minus_9_loses_nothing_but_the_last_seconds(run_dir, whole):
     """A process of its own, killed after its first save: what continues it ends as one that was never killed."""
     code = (
-        "import sys; from tf_nqs import diffuse; from tf_nqs.diffusion import energy; from tf_nqs.experiment import "
-        "diffusion as d; energy._SHORTEST = 16.0; d._SECONDS_BETWEEN_SAVES = 0.0; sys.exit(diffuse.main(sys.argv))"
+        "import sys; from tf_nqs import diffuse; from tf_nqs.experiment import diffusion; "
+        "diffusion._SECONDS_BETWEEN_SAVES = 0.0; sys.exit(diffuse.main(sys.argv))"
     )
     command = [sys.executable, "-c", code, f"--run_dir={run_dir}", *SHORT, "--quiet"]
-    assert run(run_dir, "--quiet") == 0
-    whole, state = result(run_dir), run_dir / "diffusion_state.npz"
-    (run_dir / "diffusion.json").unlink()
+    state = run_dir / "diffusion_state.npz"
     with subprocess.Popen(command, cwd=ROOT) as process:
         while not state.exists():
             assert process.poll() is None
