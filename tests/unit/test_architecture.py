@@ -235,6 +235,61 @@ def _is_setattr(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr")
 
 
+ANSATZE = {"FermionAnsatz": "tf_nqs.ansatz.fermion", "JastrowAnsatz": "tf_nqs.ansatz.jastrow"}
+
+SHARED = {"system.gaussian", "workers.messages"}
+"""Ends of expressions that name what one wave function has, but mean something else."""
+
+
+def members_of(module: str, name: str) -> set[str]:
+    """Returns the names of a class' methods and of the attributes that it gives to itself."""
+    [found] = [node for node in syntax_tree(FILES[module]).body if getattr(node, "name", None) == name]
+    nodes = list(ast.walk(found))
+    given = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"}
+    stored = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    typed = {node.target.id for node in found.body if isinstance(node, ast.AnnAssign)}
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | (given & stored) | typed
+
+
+@functools.cache
+def internals() -> set[str]:
+    """Returns what one of the package's wave functions has alone, and the protocol of wave functions does not ask."""
+    protocol = syntax_tree(FILES["tf_nqs.ansatz.protocol"])
+    classes = [node.name for node in protocol.body if isinstance(node, ast.ClassDef)]
+    asked = set().union(*(members_of("tf_nqs.ansatz.protocol", name) for name in classes))
+    one, other = (members_of(module, name) for name, module in ANSATZE.items())
+    return {name for name in (one ^ other) - asked if not name.startswith("_")}
+
+
+def test_the_wave_functions_have_internals():
+    """Else the next test could not fail."""
+    assert {"envelope", "orbital_layer", "n_determinants", "pair_network", "gaussian"} <= internals()
+    assert {"orbitals", "length", "start_in_cluster", "psi", "get_config"}.isdisjoint(internals())
+
+
+def is_of_a_layer(node: ast.Attribute) -> bool:
+    """Returns whether an expression is something of a layer of a wave function, as `equivariant_layers[0].kernel`."""
+    owner = node.value
+    if isinstance(owner, ast.Subscript):
+        return getattr(owner.value, "attr", None) == "equivariant_layers"
+    return getattr(owner, "attr", None) == "condition_shift"
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if level(name) > level("tf_nqs.ansatz")])
+def test_nobody_else_knows_one_wave_function(module):
+    """The rooms below `ansatz` ask a wave function for what `tf_nqs/ansatz/protocol.py` says, and for nothing else."""
+    nodes = list(ast.walk(syntax_tree(FILES[module])))
+    names = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert names.isdisjoint(ANSATZE) and set(ANSATZE.values()).isdisjoint(import_graph()[module])
+    used = [node for node in nodes if isinstance(node, ast.Attribute)]
+    foreign = internals() | ANSATZE.keys()
+    found = {ast.unparse(node) for node in used if node.attr in foreign or is_of_a_layer(node)}
+    assert {text for text in found if not text.endswith(tuple(SHARED))} == set()
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    by_name = [node.args[1] for node in calls if node.func.id in ("getattr", "hasattr")]
+    assert {getattr(name, "value", None) for name in by_name}.isdisjoint(internals())
+
+
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="no attribute 'FermionAnsatzz'"):
         tf_nqs.FermionAnsatzz  # noqa: B018

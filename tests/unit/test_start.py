@@ -20,18 +20,21 @@ NARROW = {"interaction_strength": -100.0, "interaction_range": 0.1}
     ("place", "orbitals", "changes", "expected"),
     [
         (Start(), True, {}, ["orbitals"]),
-        (Start(), True, NARROW, ["cluster"]),
+        (Start(), True, NARROW, ["orbitals"]),
+        (Start(), "movable", NARROW, ["cluster"]),
+        (Start(), "movable", {}, ["orbitals"]),
         (Start(), True, {"pretrain_iterations": 0}, []),
         (Start(), False, {}, []),
         (Start(transfer={"source": "runs/a2"}), True, {}, []),
-        (RESUMED, True, NARROW, []),
+        (RESUMED, "movable", NARROW, []),
     ],
 )
 def test_what_a_start_prepares(place, orbitals, changes, expected, monkeypatch):
     called = []
     monkeypatch.setattr(start, "pretrain", lambda *_: called.append("orbitals"))
     monkeypatch.setattr(start, "start_in_cluster", lambda *_: called.append("cluster"))
-    ansatz = SimpleNamespace(orbitals=lambda positions: None) if orbitals else SimpleNamespace()
+    names = ["orbitals"] * bool(orbitals) + ["move_orbitals", "shrink_orbitals"] * (orbitals == "movable")
+    ansatz = SimpleNamespace(**dict.fromkeys(names, lambda *_: None))
     vmc = SimpleNamespace(ansatz=ansatz, sampler=SimpleNamespace(n_walkers=8))
     place.prepare(vmc, settings_from(None, {"n_particles": 2, "pretrain_iterations": 3} | changes))
     assert called == expected

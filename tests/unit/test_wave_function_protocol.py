@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -22,13 +23,23 @@ class OwnAnsatz(keras.Model):
 
 OPTIONAL = {name: kind for name, kind in vars(protocol).items() if name.startswith("Has")}
 PARTS = {
-    FermionAnsatz: {"HasNumberOfParticles", "HasForwardLaplacian", "HasOrbitals", "HasEquivariantLayers"},
+    FermionAnsatz: {
+        "HasNumberOfParticles",
+        "HasForwardLaplacian",
+        "HasOrbitals",
+        "HasMovableOrbitals",
+        "HasOrbitalsOfMembers",
+        "HasEquivariantLayers",
+        "HasConditions",
+    },
     JastrowAnsatz: {
         "HasNumberOfParticles",
         "HasForwardLaplacian",
         "HasRegularDerivatives",
         "HasEquivariantLayers",
         "HasClusterStart",
+        "HasUnitOfLength",
+        "HasConditions",
     },
     OwnAnsatz: set(),
 }
@@ -59,3 +70,17 @@ def test_equivariant_layers_do_not_depend_on_the_number_of_particles(kind):
     assert [weight.shape for layer in few for weight in layer.weights] == [
         weight.shape for layer in many for weight in layer.weights
     ]
+
+
+def test_orbitals_move_and_shrink():
+    """But for the envelope, those of x about its centre of mass are those of s x, and then those of s x + centre."""
+    ansatz, x = FermionAnsatz(3, 4, dtype="float64"), np.array([[-1.5, 0.25, 1.25], [0.5, -0.75, 0.25]])
+    ansatz.envelope.inverse_width.assign(np.zeros((1, 3)))
+    before = ansatz.orbitals(x)
+    ansatz.shrink_orbitals(0.2)
+    np.testing.assert_allclose(ansatz.orbitals(0.2 * x), before, rtol=1e-10)
+    ansatz.move_orbitals(4.0, reach=5.0)
+    np.testing.assert_allclose(ansatz.orbitals(0.2 * x + 4.0), before, rtol=1e-10)
+    ansatz.envelope.inverse_width.assign(np.ones((1, 3)))
+    ansatz.move_orbitals(0.0, reach=5.0)
+    np.testing.assert_allclose(ansatz.envelope.inverse_width, np.full((1, 3), 0.2))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from tf_nqs.layers.condition_shift import NO_SHIFTS, ConditionShift, Shifts
 from tf_nqs.physics.conditions import ConditionSpace
@@ -91,6 +93,37 @@ class ConditionedAnsatz(keras.Model):
     def log_abs_psi(self, positions: Tensor) -> Tensor:
         """Returns ln|Psi|, shape (n_walkers,), of positions (n_walkers, n_particles)."""
         return self(positions).log_abs_psi
+
+    def values_from(
+        self, source: ConditionedAnsatz, old: keras.Variable, new: keras.Variable
+    ) -> tuple[NDArray[Any], int]:
+        """Returns the values of a weight that make the members of another family members of this one too.
+
+        Features that only this family has get rows of zeros.
+
+        Args:
+            source: the wave function of the other family, of the same class.
+            old: a weight of it.
+            new: the same weight of this wave function.
+
+        Returns:
+            Values of the shape of `new`, and how many of them are those of `old`: 0 if they do not fit.
+        """
+        assert self.conditions is not None and source.conditions is not None
+        values, given, shift = np.array(new.numpy()), old.numpy(), source.condition_shift
+        if old is shift.kernel or old is shift.output_kernel:
+            n_hidden = 0 if old is shift.kernel else shift.n_hidden
+            names = self.conditions.feature_names
+            rows = [place for place, name in enumerate(names) if name in source.conditions.feature_names]
+            if (n_hidden + len(names), given.shape[1]) != values.shape:
+                return values, 0
+            values[...] = 0.0
+            values[[*range(n_hidden), *(n_hidden + row for row in rows)]] = given
+            return values, given.size
+        if given.shape != values.shape:
+            return values, 0
+        values[...] = given
+        return values, given.size
 
     def _member_shifts(self, n_particles: int, strength: float, width: float, extrapolate: bool) -> Shifts:
         """The shifts of one system, shape (1, size), once it is known to belong to the family."""

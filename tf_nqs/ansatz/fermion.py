@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from tf_nqs import defaults
 from tf_nqs.ansatz.conditioned import ConditionedAnsatz, checked_conditions
@@ -116,6 +118,28 @@ class FermionAnsatz(ConditionedAnsatz):
         """Returns `orbitals` with shifts."""
         return self._orbitals_without_envelope(positions, shifts) * keras.ops.exp(self._envelope(positions))
 
+    def move_orbitals(self, centre: float, reach: float) -> None:
+        """Turns the features of x into those of x - centre, and lets the envelopes fall to 1/e at the reach only.
+
+        Args:
+            centre: in a_ho.
+            reach: in a_ho; envelopes that reach further stay.
+        """
+        first = self.equivariant_layers[0]
+        first.bias.assign(first.bias - centre * tf.reduce_sum(tf.convert_to_tensor(first.kernel), axis=0))
+        width = self.envelope.inverse_width
+        width.assign(tf.minimum(tf.convert_to_tensor(width), 1 / reach))
+
+    def shrink_orbitals(self, size: float) -> None:
+        """Turns the features x w + X u of the first layer, X the centre of mass, into (x - X) w/s + X u.
+
+        Args:
+            size: s in a_ho.
+        """
+        kernel = self.equivariant_layers[0].kernel
+        own, shared = tf.unstack(tf.convert_to_tensor(kernel))
+        kernel.assign(tf.stack([own / size, shared - own / size]))
+
     def forward_laplacian(self, positions: Tensor) -> tuple[SignedLog, LogDerivatives]:
         """Returns Psi and its exact derivatives by the positions, carried through every layer in one pass.
 
@@ -188,6 +212,22 @@ class FermionAnsatz(ConditionedAnsatz):
             variable.assign(tf.reshape(by_determinant, variable.shape))
         member.envelope.inverse_width.assign(self.envelope.inverse_width[:, :n_particles])
         return member
+
+    def values_from(
+        self, source: ConditionedAnsatz, old: keras.Variable, new: keras.Variable
+    ) -> tuple[NDArray[Any], int]:
+        """Does what `ConditionedAnsatz.values_from` does; of more or fewer orbitals the first ones are copied."""
+        assert isinstance(source, FermionAnsatz)
+        layers = (source.orbital_layer, source.envelope)
+        if source.n_particles == self.n_particles or all(old is not one for layer in layers for one in layer.weights):
+            return super().values_from(source, old, new)
+        values, n_orbitals = np.array(new.numpy()), min(source.n_particles, self.n_particles)
+        given, taken = (  # by determinant and orbital; the second is a view of the values
+            array.reshape(-1, self.n_determinants, one.n_particles)[..., :n_orbitals]
+            for array, one in ((old.numpy(), source), (values, self))
+        )
+        taken[...] = given
+        return values, given.size
 
     def get_config(self) -> dict[str, Any]:
         return {

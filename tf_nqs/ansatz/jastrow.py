@@ -115,6 +115,11 @@ class JastrowAnsatz(ConditionedAnsatz):
         return self.vandermonde.exponent
 
     @property
+    def length(self) -> float:
+        """Unit of the distances in the pair network, in a_ho."""
+        return self.pair_network.length
+
+    @property
     def equivariant_layers(self) -> list[keras.layers.Layer]:
         """The layers that make features, which freezing keeps as they are: the pair network and the equivariant ones.
 
@@ -209,8 +214,7 @@ class JastrowAnsatz(ConditionedAnsatz):
         gaussian, quotient = with_shift(self.gaussian.derivatives, positions, shifts.get(self.gaussian.name))
         quotients = n_particles * (n_particles - 1) * quotient  # 2 sum_(i<j) (d_i g - d_j g)/(x_i - x_j)
         if n_particles > 1:
-            length = self.pair_network.length
-            quotients += sum_of_gradient_quotients(gradient, positions, length, network.curvature_along)
+            quotients += sum_of_gradient_quotients(gradient, positions, self.length, network.curvature_along)
         gradient += gaussian.gradient
         laplacian += gaussian.laplacian + tf.reduce_sum(gradient**2, axis=1) + self.vandermonde.exponent * quotients
         whole = gradient + self.vandermonde.gradient(positions)
@@ -260,7 +264,7 @@ class JastrowAnsatz(ConditionedAnsatz):
             "n_layers": self.n_layers,
             "n_pair_features": self.n_pair_features,
             "n_pair_layers": self.n_pair_layers,
-            "length": self.pair_network.length,
+            "length": self.length,
             "contact_exponent": self.contact_exponent,
             **self._conditions_config(),
         }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from tf_nqs.layers.condition_shift import Shifts
+from tf_nqs.physics.conditions import ConditionSpace
+from tf_nqs.physics.parameters import SystemParameters
 from tf_nqs.types import LogDerivatives, SignedLog, Tensor
 
 
@@ -14,8 +17,9 @@ class WaveFunction(Protocol):
     The trainer, the samplers and the measurements call it, and read `compute_dtype`, `trainable_variables` and
     `layers`. A run folder and a resumed run hold its weights: `save_weights`, `load_weights`. `get_config` and
     `from_config` are asked for by sampling in another precision, by transfer and by `.keras` files; a class that is
-    registered with `keras.saving.register_keras_serializable` can be read back in another process. The memory
-    estimate, the results and an export count `weights`.
+    registered with `keras.saving.register_keras_serializable` can be read back in another process. The results and an
+    export count `weights`. The memory estimate knows a class by its name in the settings, `tf_nqs.ansatz_counts`: it is
+    asked for before TensorFlow is loaded.
 
     What depends on one wave function's insides is asked for by one of the other protocols of this module. `isinstance`
     tells whether a wave function has it; where it does not, the feature is left out, or refused in one line.
@@ -90,7 +94,8 @@ class HasForwardLaplacian(Protocol):
 class HasRegularDerivatives(Protocol):
     """Its contact exponent l may be above 1. The terms of 1/r^2 that this gives can be left out of the Laplacian.
 
-    An interaction l (l - 1)/r^2 cancels them: leave both out before anything is rounded.
+    An interaction l (l - 1)/r^2 cancels them: leave both out before anything is rounded. Its configuration has l as
+    `contact_exponent`.
     """
 
     @property
@@ -107,6 +112,29 @@ class HasOrbitals(Protocol):
 
     def orbitals(self, positions: Tensor) -> Tensor:
         """Returns the matrices, shape (n_walkers, n_determinants, n_particles, n_particles)."""
+
+
+@runtime_checkable
+class HasMovableOrbitals(HasOrbitals, Protocol):
+    """Its orbitals can be put where particles are: a fit to the states of a trap or a narrow well starts from there."""
+
+    def move_orbitals(self, centre: float, reach: float) -> None:
+        """Makes the orbitals functions of x - centre that fall off at the reach only; both in a_ho."""
+
+    def shrink_orbitals(self, size: float) -> None:
+        """Makes the orbitals functions of x_i - X in units of a size in a_ho, X the centre of mass."""
+
+
+@runtime_checkable
+class HasUnitOfLength(Protocol):
+    """It measures distances in a unit that follows the interaction. All members of a family share it.
+
+    A transfer between systems may change it, one between families may not. Its configuration has it as `length`.
+    """
+
+    @property
+    def length(self) -> float:
+        """The unit, in a_ho."""
 
 
 @runtime_checkable
@@ -127,3 +155,38 @@ class HasClusterStart(Protocol):
 
         The centre of mass stays in the ground state of the trap.
         """
+
+
+@runtime_checkable
+class HasConditions(Protocol):
+    """It can be that of a family of systems, `ConditionedAnsatz`; it then depends on the parameters of a system too.
+
+    Attributes:
+        conditions: the systems of the family; None for one system.
+        most_particles: largest number of particles that a member can have; None for any.
+    """
+
+    conditions: ConditionSpace | None
+    most_particles: int | None
+
+    def shifts(self, n_particles: int, strength: Tensor, width: Tensor) -> Shifts:
+        """Returns what makes it the wave function of some systems, see `ConditionedAnsatz.shifts`."""
+
+    def at(self, n_particles: int, parameters: SystemParameters) -> Any:
+        """Returns the wave function at the systems of some walkers: of positions alone, with its derivatives."""
+
+    def member(
+        self, n_particles: int, interaction_strength: float, interaction_range: float, extrapolate: bool = False
+    ) -> WaveFunction:
+        """Returns the wave function of one system of the family."""
+
+    def values_from(self, source: Any, old: Any, new: Any) -> tuple[Any, int]:
+        """Returns what a transfer between families copies into a weight, see `ConditionedAnsatz.values_from`."""
+
+
+@runtime_checkable
+class HasOrbitalsOfMembers(HasOrbitals, Protocol):
+    """It can be that of a family, and its members are made of Slater matrices."""
+
+    def orbitals_at(self, positions: Tensor, shifts: Shifts) -> Tensor:
+        """Returns `orbitals` of the systems that the shifts belong to."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
-from tf_nqs.ansatz.protocol import HasClusterStart, HasOrbitals
+from tf_nqs.ansatz.protocol import HasClusterStart, HasMovableOrbitals, HasOrbitals
 from tf_nqs.config import RunFolderError, Settings
 from tf_nqs.config.resume import MAY_CHANGE, differences
-from tf_nqs.exact import narrow_well
+from tf_nqs.exact import Cluster, narrow_well
 from tf_nqs.experiment.preflight import source_of
 from tf_nqs.experiment.transfer import carry_walkers, transfer_from
 from tf_nqs.storage.checkpoints import Checkpoint, newest_checkpoint
@@ -110,13 +110,19 @@ class Start:
         iterations, seed = settings.training.pretrain_iterations, settings.run.seed
         if self.transfer:
             logger.info("no pretraining, because the weights were transferred")
-        elif not settings.is_family and (gaussian := settings.system.gaussian()) and (well := narrow_well(**gaussian)):
+        elif isinstance(vmc.ansatz, HasMovableOrbitals) and (well := _narrow_well(settings)):
             cluster = f"clusters of size {well.size:.2g} a_ho"
             logger.info(f"narrow well: the walkers start in {cluster}, to which the orbitals are fitted")
             start_in_cluster(vmc, well.size, seed)
         else:
             logger.info(f"pretraining, {iterations} updates towards free fermions ...")
             pretrain(vmc.ansatz, iterations, vmc.sampler.n_walkers, seed)
+
+
+def _narrow_well(settings: Settings) -> Cluster | None:
+    """Returns the cluster in the well of the interaction, where that is a narrow one; None for a family."""
+    gaussian = None if settings.is_family else settings.system.gaussian()
+    return narrow_well(**gaussian) if gaussian else None
 
 
 def find_start(settings: Settings, folder: RunFolder) -> Start:

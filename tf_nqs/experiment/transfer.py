@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from tf_nqs.ansatz.protocol import HasEquivariantLayers
 from tf_nqs.callbacks import set_trainable
 from tf_nqs.config import SettingsError
 from tf_nqs.config.errors import shown
@@ -134,7 +135,7 @@ def freeze_equivariant_layers(ansatz: keras.Model) -> None:
     Raises:
         TransferError: it has none.
     """
-    if not hasattr(ansatz, "equivariant_layers"):
+    if not isinstance(ansatz, HasEquivariantLayers):
         raise TransferError(f"freeze_equivariant = true: {type(ansatz).__name__} has no equivariant_layers")
     set_trainable(ansatz.equivariant_layers, False)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_nqs import defaults
 from tf_nqs.ansatz.conditioned import ConditionedAnsatz
 from tf_nqs.ansatz.derivatives import choose_laplacian
+from tf_nqs.ansatz.protocol import HasOrbitalsOfMembers
 from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.parameters import SystemParameters, derived_parameters
 from tf_nqs.saved_model.graphs import portable
@@ -102,7 +103,7 @@ def _functions_at(
         def orbitals(positions: Tensor) -> Tensor:
             return ansatz.orbitals_at(positions, psi.shifts)
 
-        known = orbitals if hasattr(ansatz, "orbitals_at") else None
+        known = orbitals if isinstance(ansatz, HasOrbitalsOfMembers) else None
         return functions_of_wave_function(psi, system, laplacian, parameters, known)
 
     def named(name: str) -> Callable[[Tensor, Tensor, Tensor], Outputs]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -35,18 +34,18 @@ def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
     """Lets a trainer begin in a `tf_nqs.exact.cluster.Cluster`: all particles within a short distance of each other.
 
     Walkers that start in the trap come within the range s of a narrow well once in s^-3 samples, so that training
-    never sees it. Here the first layer is given features of (x_i - X)/s, X the centre of mass, the orbitals learn
+    never sees it. Here the orbitals start as functions of (x_i - X)/s, X the centre of mass, and learn
     psi_j((x_i - X)/s) exp(-x_i^2/2), and the walkers are samples of its square. Later steps are shorter.
 
     Args:
-        vmc: a compiled `VariationalMonteCarlo` of a `FermionAnsatz`.
+        vmc: a compiled `VariationalMonteCarlo`; its ansatz `HasMovableOrbitals`.
         size: s in a_ho.
         seed: of the samples, in a stream of their own.
 
     Returns:
         The last mean squared error of the orbitals.
     """
-    ansatz, n_walkers, n_particles, dtype = vmc.ansatz, vmc.sampler.n_walkers, vmc.ansatz.n_particles, vmc.compute_dtype
+    ansatz, n_walkers, n_particles, dtype = vmc.ansatz, vmc.sampler.n_walkers, vmc.system.n_particles, vmc.compute_dtype
 
     def positions_of(iteration: Tensor) -> Tensor:
         # Every other sample is of a larger cluster, up to the whole trap: there the orbitals must vanish.
@@ -60,7 +59,7 @@ def start_in_cluster(vmc: Trainer, size: float, seed: int) -> float:
         return oscillator_orbitals(inner, n_particles) * tf.exp(-0.5 * positions[:, :, None] ** 2)
 
     vmc.step_factor.assign(_STEP_FACTOR)
-    _sharpen(ansatz.equivariant_layers[0].kernel, size)
+    ansatz.shrink_orbitals(size)
 
     def loss_of(iteration: Tensor) -> Tensor:
         positions = positions_of(iteration)
@@ -76,7 +75,7 @@ def start_as_cluster(vmc: Trainer, seed: int, keep_weights: bool = False) -> flo
     """Lets a wave function that needs no fit begin as the best cluster, where the interaction makes that a small one.
 
     Args:
-        vmc: a compiled `VariationalMonteCarlo`, its ansatz with `start_in_cluster`.
+        vmc: a compiled `VariationalMonteCarlo`; its ansatz `HasClusterStart`.
         seed: of the samples, in a stream of their own.
         keep_weights: whether the walkers alone are placed, for weights that are good already.
 
@@ -132,12 +131,6 @@ def sample_cluster(seed: Tensor, n_walkers: int, n_particles: int, size: float |
     free = sample_free_fermions(seed, n_walkers, n_particles, dtype)
     centre = tf.reduce_mean(free, axis=1, keepdims=True)
     return centre + tf.reshape(tf.cast(size, dtype), (-1, 1)) * (free - centre)
-
-
-def _sharpen(kernel: keras.Variable, size: float) -> None:
-    """Turns the features x w + X u of the first layer into (x - X) w/s + X u."""
-    own, shared = tf.unstack(tf.convert_to_tensor(kernel))
-    kernel.assign(tf.stack([own / size, shared - own / size]))
 
 
 def _key(seed: int, iteration: int | Tensor) -> Tensor:

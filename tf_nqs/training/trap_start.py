@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz.protocol import HasMovableOrbitals
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.potentials import in_working_dtype
 from tf_nqs.trainer import Trainer
@@ -53,16 +52,16 @@ def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
     them, and the walkers are drawn from their density.
 
     Args:
-        vmc: a compiled `VariationalMonteCarlo` of a `FermionAnsatz`; its trap is a sum over particles.
+        vmc: a compiled `VariationalMonteCarlo`; its ansatz `HasMovableOrbitals`, its trap is a sum over particles.
         seed: of the samples, in a stream of their own.
 
     Returns:
         The last mean squared error of the orbitals.
 
     Raises:
-        ValueError: the trap holds no particle between -30 and 30 a_ho, or the ansatz is another one.
+        ValueError: the trap holds no particle between -30 and 30 a_ho, or the ansatz has no orbitals that can be moved.
     """
-    if not isinstance(vmc.ansatz, FermionAnsatz):
+    if not isinstance(vmc.ansatz, HasMovableOrbitals):
         raise ValueError(f"ansatz = {type(vmc.ansatz).__name__}: must be a FermionAnsatz to start in a trap")
     states = trap_states(vmc.system)
     n_walkers, dtype = vmc.sampler.n_walkers, vmc.compute_dtype
@@ -88,7 +87,8 @@ def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
         table = tf.constant(states.orbitals.T, dtype)
         return tf.gather(table, tf.clip_by_value(index, 0, _N_POINTS - 1))
 
-    _place(vmc.ansatz, centre=np.sum(density * states.places) / np.sum(density), reach=np.max(np.abs(held)))
+    centre = np.sum(density * states.places) / np.sum(density)
+    vmc.ansatz.move_orbitals(centre, reach=np.max(np.abs(held)))
 
     def loss_of(iteration: Tensor) -> Tensor:
         positions = draw(iteration, shares)
@@ -98,14 +98,6 @@ def start_in_trap(vmc: Trainer, seed: int = 0) -> float:
     walkers = vmc.walkers
     vmc.place_walkers(WalkerState(draw(-1, density), walkers.seed, walkers.proposal_width))
     return loss
-
-
-def _place(ansatz: keras.Model, centre: float, reach: float) -> None:
-    """Turns the features of x into those of x - centre, and lets the envelopes fall to 1/e at the reach only."""
-    kernel, bias = ansatz.equivariant_layers[0].kernel, ansatz.equivariant_layers[0].bias
-    bias.assign(bias - centre * tf.reduce_sum(tf.convert_to_tensor(kernel), axis=0))
-    width = ansatz.envelope.inverse_width
-    width.assign(tf.minimum(tf.convert_to_tensor(width), 1 / reach))
 
 
 def trap_states(system: TrappedFermions) -> TrapStates:
