@@ -12,6 +12,8 @@ import numpy as np
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.trend import N_BATCHES
+from tf_nqs.config.system import SYMBOLS
+from tf_nqs.named_systems import WITH_RANGE
 
 PARAMETERS = ("n_particles", "interaction_strength", "interaction_range")
 """Columns that say which system it is."""
@@ -24,6 +26,21 @@ MOST_ROWS = 16
 
 _ROWS_PER_COEFFICIENT = 5
 """Shorter windows are fitted by a constant."""
+
+
+def system_name(interaction: str, n_particles: float, strength: float, width: float) -> str:
+    """Returns how messages name a system of a family: `A = 4, V0 = -19.2, sigma0 = 0.5`.
+
+    Args:
+        interaction: of the family, which decides the symbols.
+        n_particles: A.
+        strength: of the interaction.
+        width: its range, in a_ho; left out for an interaction without one.
+    """
+    parts = [f"A = {round(n_particles)}", f"{SYMBOLS[interaction]} = {strength:.3g}"]
+    if interaction in WITH_RANGE:
+        parts.append(f"{'sigma0' if interaction == 'gaussian' else 'range'} = {width:.3g}")
+    return ", ".join(parts)
 
 
 def scaled_deviations(energies: np.ndarray, variances: np.ndarray) -> np.ndarray:

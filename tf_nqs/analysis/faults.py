@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,27 @@ scale, and 60 deviations after the descent. The deviations alone are not enough:
 faster than its noise."""
 
 
-def no_memory() -> np.ndarray:
-    """Returns the memory of `find_fault` before the first iteration."""
-    return np.empty((2, 0))
+class Fault(NamedTuple):
+    """The first fault of the systems of a family.
+
+    Attributes:
+        row: index of its iteration in the rows that were judged.
+        systems: indices of all systems with a fault in this iteration.
+        text: the fault of the first of them, as a part of a sentence.
+    """
+
+    row: int
+    systems: list[int]
+    text: str
+
+
+def no_memory(*n_systems: int) -> np.ndarray:
+    """Returns the memory of `find_fault` before the first iteration.
+
+    Args:
+        *n_systems: number of systems of a family; nothing for a single system.
+    """
+    return np.empty((2, 0, *n_systems))
 
 
 def remember(memory: np.ndarray, rows: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -30,8 +49,8 @@ def remember(memory: np.ndarray, rows: Mapping[str, np.ndarray]) -> np.ndarray:
     The scale of an energy is |kinetic| + |trap| + |interaction|: it stays large if the parts cancel.
 
     Args:
-        memory: energies and scales of the iterations before.
-        rows: columns of the new iterations: energy, kinetic, trap, interaction.
+        memory: energies and scales of the iterations before; of a family with an axis (n_systems,) behind.
+        rows: columns of the new iterations: energy, kinetic, trap, interaction; of a family likewise.
     """
     return np.hstack([memory, _energies_and_scales(rows)])[:, -_LONGEST_MEMORY:]
 
@@ -53,23 +72,59 @@ def find_fault(rows: Mapping[str, np.ndarray], memory: np.ndarray, lowest_energy
         lowest_energy: lower bound of the energy of any state, in hbar*omega; None if unknown. Then the kinetic
             energy is checked, which is never negative.
     """
+    columns = {name: rows[name][:, None] for name in ("energy", "kinetic", "trap", "interaction")}
+    lowest = np.full(columns["energy"].shape, np.nan if lowest_energy is None else lowest_energy)
+    fault = find_fault_of_systems(columns | {"iteration": rows["iteration"]}, memory[..., None], lowest)
+    return fault and fault.text
+
+
+def find_fault_of_systems(
+    rows: Mapping[str, np.ndarray], memory: np.ndarray, lowest_energies: np.ndarray
+) -> Fault | None:
+    """Returns the first fault of the systems of a family, each of which is judged alone, as `find_fault` does it.
+
+    Args:
+        rows: columns of these iterations: iteration, of shape (n_iterations,), and energy, kinetic, trap, interaction,
+            of shape (n_iterations, n_systems).
+        memory: returned by `remember` for the good iterations before.
+        lowest_energies: lower bounds of the energies, shape (n_iterations, n_systems), in hbar*omega; NaN if unknown.
+    """
     known = np.hstack([memory, _energies_and_scales(rows)])
-    for index, (iteration, energy) in enumerate(zip(rows["iteration"], rows["energy"], strict=True)):
-        if not np.isfinite(energy):
-            return f"no finite energy in iteration {int(iteration)}"
+    for index, iteration in enumerate(rows["iteration"]):
         end = memory.shape[1] + index
-        before = known[:, max(0, end - _LONGEST_MEMORY) : end]
-        if before.shape[1] < _LEAST_MEMORY:
-            continue
-        level, scale = np.median(before, axis=1)
-        limit = max(_LARGEST_JUMP * scale, _LARGEST_DEVIATION * np.median(np.abs(before[0] - level)))
-        if energy - level > limit:
-            return f"energy of {energy:.4g} in iteration {int(iteration)}, after {level:.4g}"
-        if lowest_energy is not None and energy < lowest_energy - limit:
-            bound = f"no state has less than {lowest_energy:.4g}"
-            return f"energy of {energy:.4g} in iteration {int(iteration)}, after {level:.4g}: {bound}"
-        # While the wave function moves into a well, walkers that lag behind make both about equally negative.
-        slack = limit + abs(rows["trap"][index] + rows["interaction"][index])
-        if lowest_energy is None and (kinetic := rows["kinetic"][index]) < -slack:
-            return f"kinetic energy of {kinetic:.4g} in iteration {int(iteration)}: no state has less than 0"
+        now = {name: rows[name][index] for name in ("energy", "kinetic", "trap", "interaction")}
+        texts = _faults(now, known[:, max(0, end - _LONGEST_MEMORY) : end], lowest_energies[index])
+        if texts:
+            first = min(texts)
+            return Fault(index, sorted(texts), texts[first].format(f"in iteration {int(iteration)}"))
     return None
+
+
+def _faults(now: Mapping[str, np.ndarray], before: np.ndarray, lowest: np.ndarray) -> dict[int, str]:
+    """Returns system -> its fault in one iteration; `{}` stands for the iteration.
+
+    Args:
+        now: columns of the iteration, shape (n_systems,) each.
+        before: energies and scales of those before, shape (2, n_iterations, n_systems).
+        lowest: bounds, shape (n_systems,).
+    """
+    energy, kinetic = now["energy"], now["kinetic"]
+    if not np.all(np.isfinite(energy)):
+        return {int(one): "no finite energy {}" for one in np.flatnonzero(~np.isfinite(energy))}
+    if before.shape[1] < _LEAST_MEMORY:
+        return {}
+    level, scale = np.median(before, axis=1)
+    deviation = np.median(np.abs(before[0] - level), axis=0)
+    limit = np.maximum(_LARGEST_JUMP * scale, _LARGEST_DEVIATION * deviation)
+    # While the wave function moves into a well, walkers that lag behind make both about equally negative.
+    slack = limit + np.abs(now["trap"] + now["interaction"])
+    has_jumped, is_too_low = energy - level > limit, energy < lowest - limit
+    is_negative = np.isnan(lowest) & (kinetic < -slack)
+    found = {}
+    for one in map(int, np.flatnonzero(has_jumped | is_too_low | is_negative)):
+        found[one] = f"energy of {energy[one]:.4g} {{}}, after {level[one]:.4g}"
+        if is_negative[one] and not has_jumped[one]:
+            found[one] = f"kinetic energy of {kinetic[one]:.4g} {{}}: no state has less than 0"
+        elif is_too_low[one]:
+            found[one] += f": no state has less than {lowest[one]:.4g}"
+    return found

@@ -72,7 +72,8 @@ class ConditionsLog(IterationCallback):
         return smoothed_conditions({name: rows for name, rows in self._pending.items() if name != "iteration"})
 
     def on_iterations(self, rows: dict[str, np.ndarray]) -> None:
-        new = {"iteration": rows["iteration"], **self.model.recent_conditions()}
+        found = self.model.recent_conditions()
+        new = {"iteration": rows["iteration"], **{name: found[name] for name in CONDITION_COLUMNS[1:]}}
         before = self._pending
         pending = {name: np.concatenate([before[name], one]) if before else one for name, one in new.items()}
         while len(pending["iteration"]) >= self.period:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from tf_nqs import defaults
-from tf_nqs.analysis.conditions import PARAMETERS, scaled_deviations
+from tf_nqs.analysis.conditions import PARAMETERS, scaled_deviations, system_name
 from tf_nqs.analysis.convergence import Criterion, Window, make_window
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
-from tf_nqs.config.system import SYMBOLS
-from tf_nqs.named_systems import WITH_RANGE
 
 _COLUMNS = (*PARAMETERS, "energy", "variance")
 """Of the systems in each iteration."""
@@ -98,14 +96,8 @@ class FamilyEarlyStopping(EnergyEarlyStopping):
     def _named(self, places: np.ndarray, values: np.ndarray) -> str:
         """Names the systems with the largest values, those above 0, and their values; not a number comes first."""
         order = np.argsort(np.where(np.isnan(values), np.inf, values))[::-1][:MOST_NAMED]
-        return "; ".join(f"{self._name(places[one])} ({values[one]:.1e})" for one in order if not values[one] <= 0)
-
-    def _name(self, place: np.ndarray) -> str:
-        number, strength, width = place
-        parts = [f"A = {round(number)}", f"{SYMBOLS[self.interaction]} = {strength:.3g}"]
-        if self.interaction in WITH_RANGE:
-            parts.append(f"{'sigma0' if self.interaction == 'gaussian' else 'range'} = {width:.3g}")
-        return ", ".join(parts)
+        shown = [one for one in order if not values[one] <= 0]
+        return "; ".join(f"{system_name(self.interaction, *places[one])} ({values[one]:.1e})" for one in shown)
 
 
 def _joined(before: np.ndarray, new: np.ndarray) -> np.ndarray:

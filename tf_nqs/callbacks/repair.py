@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from tf_nqs import defaults
-from tf_nqs.analysis.faults import find_fault, no_memory, remember
+from tf_nqs.analysis.conditions import PARAMETERS, system_name
+from tf_nqs.analysis.faults import find_fault, find_fault_of_systems, no_memory, remember
 from tf_nqs.callbacks.early_stopping import EnergyEarlyStopping
 from tf_nqs.callbacks.iterations import IterationCallback
-from tf_nqs.physics.bounds import lowest_energy
+from tf_nqs.physics.bounds import lowest_energies, lowest_energy
 from tf_nqs.training.rollback import (
     Snapshot,
     fits,
@@ -30,8 +31,9 @@ class RepairTraining(IterationCallback):
 
     A fault is an iteration without any finite energy, an energy that has exploded, or that no state can have, weights
     or a state of the optimiser that are not finite, or a proposal width that is not above 0. It is looked for after
-    every call. What a single iteration can bear is no fault: walkers without a finite local energy are left out, lost
-    walkers restarted. A fall of the energy is none either, unless it ends below the potentials' minimum.
+    every call. Each system of a family is judged by its own energies and its own bound: the mean over many systems
+    hides one that diverges. What a single iteration can bear is no fault: walkers without a finite local energy are
+    left out, lost walkers restarted. A fall of the energy is none either, unless it ends below the potentials' minimum.
 
     The last good state is the one before the last call without a fault: the energies of that call have shown that its
     weights are sound, which is not known yet of those that the call has ended with. After a rollback steps are half as
@@ -71,12 +73,15 @@ class RepairTraining(IterationCallback):
         self.failure: str | None = None
         self._lowest_energy = lowest_energy(self.model.system)
         self._recent: Snapshot | None = None
-        state = state or {"good": None, "memory": no_memory(), "counts": (0, 0, 0, 0)}
+        record = self.model.condition_record
+        nothing = no_memory(*(() if record is None else record.shape[1:2]))
+        state = state or {"good": None, "memory": nothing, "counts": (0, 0, 0, 0)}
         good = state["good"]
         self._good = good and Snapshot(
             good["iteration"], {name: np.asarray(one) for name, one in good["values"].items()}
         )
-        self._memory = state["memory"]
+        # A family's memory of earlier versions has the means over its systems.
+        self._memory = state["memory"] if state["memory"].shape[2:] == nothing.shape[2:] else nothing
         self.n_repairs, self.n_restarted, self._n_non_finite, self._n_local_energies = state["counts"]
 
     def get_state(self) -> dict[str, Any]:
@@ -103,13 +108,33 @@ class RepairTraining(IterationCallback):
         self.n_restarted += int(np.sum(rows["n_restarted"]))
         self._n_non_finite += int(np.sum(rows["n_non_finite"]))
         self._n_local_energies += len(rows["iteration"]) * self.model.n_walkers_in_all
-        fault = find_fault(rows, self._memory, self._lowest_energy) or state_fault(self.model)
+        judged = self._judged(rows)
+        fault = self._energy_fault(judged) or state_fault(self.model)
         if fault is None:
             self._good = self._recent or self._good
-            self._memory = remember(self._memory, rows)
+            self._memory = remember(self._memory, judged)
             self._tell_rejected(*(int(rows["iteration"][index]) for index in (0, -1)))
         else:
             self._repair(fault, int(rows["iteration"][-1]))
+
+    def _judged(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The columns that energies are judged by: of a family those of its systems."""
+        if self.model.condition_record is None:
+            return rows
+        return self.model.recent_conditions() | {"iteration": rows["iteration"]}
+
+    def _energy_fault(self, rows: dict[str, np.ndarray]) -> str | None:
+        """The first fault of the energies, with the name of the family's system that has it."""
+        if self.model.condition_record is None:
+            return find_fault(rows, self._memory, self._lowest_energy)
+        places = [rows[name] for name in PARAMETERS]
+        found = find_fault_of_systems(rows, self._memory, lowest_energies(self.model.system, *places))
+        if found is None:
+            return None
+        place = [float(one[found.row, found.systems[0]]) for one in places]
+        n_others = len(found.systems) - 1
+        others = f" ({n_others} other system{'s have faults' if n_others > 1 else ' has a fault'} too)"
+        return f"{system_name(self.model.system.interaction, *place)}: {found.text}{others if n_others else ''}"
 
     def _rejected(self) -> int:
         """Solves of the natural gradient that have failed so far."""

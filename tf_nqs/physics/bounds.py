@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tf_nqs.physics.hamiltonian import TrappedFermions
 
 
@@ -20,18 +22,27 @@ def lowest_energy(system: TrappedFermions) -> float | None:
         The bound in hbar*omega; None for a custom trap or pair potential, whose minimum is not known, and for
         an interaction that has none: coth, and a stiffness below 0.
     """
+    width = 1.0 if system.interaction_range is None else system.interaction_range
+    bound = float(lowest_energies(system, system.n_particles, system.interaction_strength, width))
+    return None if math.isnan(bound) else bound
+
+
+def lowest_energies(
+    system: TrappedFermions, n_particles: float | np.ndarray, strength: float | np.ndarray, width: float | np.ndarray
+) -> np.ndarray:
+    """Returns the bounds of systems that differ in what varies in a family; NaN where a bound is not known.
+
+    Args:
+        system: one of them, whose other parameters all share.
+        n_particles: numbers of fermions A.
+        strength: strengths of the interaction, of the same shape.
+        width: its ranges in a_ho, of the same shape; of no meaning for an interaction without one.
+    """
+    stiffness = np.asarray(system.pair_stiffness + (strength if system.interaction == "harmonic" else 0.0 * strength))
     if system.pair_potential is not None or callable(system.trap) or system.interaction == "coth":
-        return None
-    stiffness = system.pair_stiffness + (system.interaction_strength if system.interaction == "harmonic" else 0.0)
-    if stiffness < 0:
-        return None
-    n_pairs = system.n_particles * (system.n_particles - 1) // 2
-    return n_pairs * min(0.0, _at_contact(system))
-
-
-def _at_contact(system: TrappedFermions) -> float:
-    """The value at r = 0 of an interaction that has a range; 0 for the others, of which it is the least."""
-    if system.interaction_range is None:
-        return 0.0
-    height = system.interaction_strength / system.interaction_range
-    return height / math.sqrt(2 * math.pi) if system.interaction == "gaussian" else height
+        return np.full_like(stiffness, np.nan)
+    n_pairs = np.asarray(n_particles) * (np.asarray(n_particles) - 1) // 2
+    at_contact = strength / width if system.interaction_range is not None else 0.0 * strength
+    if system.interaction == "gaussian":
+        at_contact = at_contact / math.sqrt(2 * math.pi)
+    return np.where(stiffness < 0, np.nan, n_pairs * np.minimum(0.0, at_contact))

@@ -18,7 +18,7 @@ def empty_record(n_rows: int) -> Tensor:
     return tf.zeros((n_rows, len(COLUMNS)), tf.float64)
 
 
-CONDITION_COLUMNS = ("n_particles", "interaction_strength", "interaction_range", "energy", "energy_error", "variance")
+CONDITION_COLUMNS = ("n_particles", "interaction_strength", "interaction_range", *EnergyEstimate._fields)
 """What is recorded of every system of a family in every iteration."""
 
 
@@ -38,7 +38,7 @@ def with_systems(
     """
     blocks = []
     for (n_particles, one), estimate in zip(parameters, estimates, strict=True):
-        numbers = (n_particles * tf.ones_like(one.strength), one.strength, one.width, *estimate[:3])
+        numbers = (n_particles * tf.ones_like(one.strength), one.strength, one.width, *estimate)
         blocks.append(tf.stack([tf.cast(number, tf.float64) for number in numbers], axis=1))
     return tf.tensor_scatter_nd_update(record, tf.reshape(index, (1, 1)), tf.concat(blocks, axis=0)[None])
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_nqs.analysis.conditions import system_name
 from tf_nqs.trainer import Trainer
 from tf_nqs.training import state
 
@@ -44,13 +45,24 @@ def restore_snapshot(vmc: Trainer, snapshot: Snapshot) -> None:
 
 def state_fault(vmc: Trainer) -> str | None:
     """Returns what is wrong with a trainer's state, as the part of a sentence; None if nothing is."""
-    widths = np.concatenate([np.ravel(group.proposal_width.numpy()) for group in vmc.groups])
-    if wrong := [width for width in widths if not 0 < width < math.inf]:
-        return f"proposal width of {wrong[0]:g}"
+    for group in vmc.groups:
+        widths = np.ravel(group.proposal_width.numpy())
+        wrong = np.flatnonzero(~((widths > 0) & (widths < math.inf)))
+        if wrong.size:
+            return f"{_name(group, wrong[0])}proposal width of {widths[wrong[0]]:g}"
     checked = state.state_of(vmc).checked
     are_finite = tf.stack([tf.reduce_all(tf.math.is_finite(one.value)) for one in checked.values()]).numpy()
     found = [name for name, is_finite in zip(checked, are_finite, strict=True) if not is_finite]
     return f"{found[0]} not finite" if found else None
+
+
+def _name(group: Any, index: int) -> str:
+    """Names a system of a family for the beginning of a message; empty for a single system."""
+    if group.conditions is None:
+        return ""
+    now = group.conditions.parameters()
+    place = group.system.n_particles, float(now.strength[index]), float(now.width[index])
+    return f"{system_name(group.system.interaction, *place)}: "
 
 
 def make_gentler(vmc: Trainer) -> None:

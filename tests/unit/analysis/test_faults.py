@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tf_nqs.analysis.faults import find_fault, no_memory, remember
+from tf_nqs.analysis.faults import find_fault, find_fault_of_systems, no_memory, remember
 
 
 def rows_of(energies, first=101, parts=(3.0, 5.0, 2.0), kinetic=None):
@@ -104,3 +104,67 @@ def test_only_the_last_hundred_are_remembered(memory):
     memory = remember(memory, rows_of(np.full(60, 1.0), parts=(1.0, 0.0, 0.0)))
     assert memory.shape == (2, 100)
     np.testing.assert_array_equal(memory[:, -60:], 1.0)
+
+
+def test_each_system_of_a_family_is_judged_as_if_it_were_alone():
+    """Sixteen systems at other energies, some of which jump, fall or have a negative kinetic energy."""
+    rng = np.random.default_rng(3)
+    levels = np.linspace(-300.0, 40.0, 16)
+    bounds = np.where(np.arange(16) % 3 == 0, np.nan, np.minimum(0.0, 2 * levels))
+    n_faults = 0
+    for trial in range(16):
+        energies = levels + rng.normal(0, 0.1, (104, 16))
+        kinetic = np.full((104, 16), 3.0)
+        faulty = trial
+        if trial % 4 == 0:
+            energies[102, faulty] += 10 ** rng.uniform(2, 6)
+        elif trial % 4 == 1:
+            energies[102, faulty] -= 10 ** rng.uniform(3, 6)
+        elif trial % 4 == 2:
+            kinetic[102, faulty] = -(10 ** rng.uniform(3, 6))
+        systems = [rows_of(energies[:, one], 1, kinetic=kinetic[:, one]) for one in range(16)]
+        earlier, later = ([{k: v[part] for k, v in one.items()} for one in systems] for part in np.s_[:100, 100:])
+        alone = [
+            find_fault(new, remember(no_memory(), old), None if np.isnan(bound) else bound)
+            for old, new, bound in zip(earlier, later, bounds, strict=True)
+        ]
+        old, new = (
+            {k: part[0][k] if k == "iteration" else np.stack([one[k] for one in part], axis=1) for k in part[0]}
+            for part in (earlier, later)
+        )
+        memory = remember(no_memory(16), old)
+        assert memory.shape == (2, 100, 16)
+        found = find_fault_of_systems(new, memory, np.broadcast_to(bounds, (4, 16)))
+        expected = [one for one in range(16) if alone[one]]
+        n_faults += bool(expected)
+        assert (found.systems if found else []) == expected
+        if found:
+            assert (found.row, found.text) == (2, alone[found.systems[0]])
+    assert n_faults >= 6
+
+
+def test_one_system_of_sixteen_counts_at_the_jump_that_counts_alone():
+    """20 scales of its own; in the mean over all it would have to be sixteen times as large."""
+    steady = {name: np.full((20, 16), value) for name, value in PARTS.items()}
+    memory, jump = remember(no_memory(16), steady), {name: np.full((1, 16), value) for name, value in PARTS.items()}
+    jump |= {"iteration": np.array([21.0])}
+    unknown = np.full((1, 16), np.nan)
+    for energy, systems in ((10.0 + 199.0, None), (10.0 + 201.0, [11])):
+        jump["energy"][0, 11] = energy
+        found = find_fault_of_systems(jump, memory, unknown)
+        assert (found and found.systems) == systems
+        means = {name: values.mean(axis=-1) for name, values in jump.items() if name != "iteration"}
+        mean_memory = remember(no_memory(), {name: values.mean(axis=1) for name, values in steady.items()})
+        assert find_fault(means | {"iteration": jump["iteration"]}, mean_memory) is None
+
+
+PARTS = {"energy": 10.0, "kinetic": 3.0, "trap": 5.0, "interaction": 2.0}
+"""The scale is that of their absolute values, 10."""
+
+
+def test_the_first_iteration_with_a_fault_is_reported_with_all_its_systems():
+    rows = {name: np.full((3, 4), value) for name, value in PARTS.items()} | {"iteration": np.arange(7.0, 10.0)}
+    rows["energy"][1, [1, 3]] = np.nan
+    rows["energy"][2, 0] = np.nan
+    found = find_fault_of_systems(rows, no_memory(4), np.zeros((3, 4)))
+    assert found == (1, [1, 3], "no finite energy in iteration 8")
