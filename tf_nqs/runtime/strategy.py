@@ -17,6 +17,9 @@ from tf_nqs.runtime.cluster import Cluster, note_joined, own_cluster, wait_for_w
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.runtime.signals import REASONS
 
+_DEVICES = "tf_nqs/devices"
+"""Name under which workers tell each other how many devices they have."""
+
 
 def opened_strategy(
     name: str, n_devices: int | None = None, worker_timeout: float = defaults.WORKER_TIMEOUT
@@ -87,7 +90,7 @@ def _multi_worker(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
             wait_for_workers(cluster, timeout)
         _bound_start(len(cluster.workers), timeout)
         with _signals_kept():
-            return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
     except RuntimeError as error:
         raise SettingsError(
             "strategy = multi_worker: TensorFlow is running already; the strategy must be opened first"
@@ -100,6 +103,37 @@ def _multi_worker(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
         raise WorkFailedError(
             f"{cluster.workers[0]} of {cluster.source} did not start within {timeout:g} seconds (worker_timeout)"
         ) from error
+    _check_numbers_of_devices(cluster, len(strategy.extended.worker_devices), timeout)
+    return strategy
+
+
+def _check_numbers_of_devices(cluster: Cluster, own: int, timeout: float) -> None:
+    """Refuses workers with different numbers of devices, on all of them.
+
+    TensorFlow takes all workers to have as many as the own one, and sums over others would have no end. So they are
+    not asked by a sum, but by the service that TensorFlow starts the workers with, which has no public interface.
+
+    Args:
+        cluster: of this process, which has joined it.
+        own: number of devices of this process.
+        timeout: longest wait for another worker, in seconds.
+
+    Raises:
+        SettingsError: some worker has another number.
+    """
+    service, milliseconds = context.context(), int(1000 * timeout)
+    with _signals_kept():
+        service.set_config_key_value(f"{_DEVICES}/{cluster.task}", str(own))
+        names = [f"{_DEVICES}/{worker}" for worker in range(len(cluster.workers))]
+        numbers = [service.get_config_key_value(name, milliseconds) for name in names]
+        if len(set(numbers)) == 1:
+            return
+        with contextlib.suppress(tf.errors.OpError):  # the first one to leave ends the service
+            service.wait_at_barrier(_DEVICES, milliseconds)
+    raise SettingsError(
+        f"strategy = multi_worker: the workers have {', '.join(numbers)} devices; all must have the same number "
+        "(CUDA_VISIBLE_DEVICES hides some)"
+    )
 
 
 def _bound_start(n_workers: int, timeout: float) -> None:
