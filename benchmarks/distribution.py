@@ -51,6 +51,9 @@ CASES: dict[str, dict[str, Any]] = {
 WEAK = ("adam",)
 """Cases with a third arm: two processes with as many walkers each as the single one has."""
 
+MODELLED = ("adam", "spring")
+"""Cases with a table of the model."""
+
 MESSAGES = (4, 40_000, 1_000_000, 18_000_000)
 """Sizes of messages in bytes."""
 
@@ -122,17 +125,22 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 
 
 def message_sizes(settings: dict[str, Any]) -> list[float]:
-    """Returns the bytes of the sums over all workers in an iteration: walkers, energies, gradient or scores."""
+    """Returns the bytes of the sums over all workers in an iteration: walkers, energies, and what the update needs.
+
+    That is the gradient, or the log-derivatives of all walkers and the products of their rows.
+    """
     leaves = {name: value for name, value in settings.items() if name not in ("config", "strategy")}
     sizes = sizes_of(settings_from(settings.get("config"), leaves))
     parameters = n_parameters(sizes)
-    gradient = parameters if sizes.optimizer == "adam" else sizes.n_walkers * parameters
-    return [4.0 * sizes.n_walkers * sizes.n_particles, 4.0 * sizes.n_walkers * _COLUMNS, 4.0 * gradient]
+    update = [parameters]
+    if sizes.optimizer != "adam":
+        update = [sizes.n_walkers * parameters, min(sizes.n_walkers, parameters) ** 2]
+    return [4.0 * number for number in (sizes.n_walkers * sizes.n_particles, sizes.n_walkers * _COLUMNS, *update)]
 
 
-def seconds_of_particles(n_particles: int, core: int, flags: argparse.Namespace) -> float:
-    """Returns the seconds per iteration of Adam's walkers on one core, from fewer of them: they cost equally much."""
-    settings = settings_of("adam", "one", flags) | {"n_particles": n_particles}
+def scaled_seconds(case: str, n_particles: int, core: int, flags: argparse.Namespace) -> float:
+    """Returns the seconds per iteration of a case's walkers on one core, from fewer of them, as if all cost equally."""
+    settings = settings_of(case, "one", flags) | {"n_particles": n_particles}
     n_walkers = settings["n_walkers"]
     settings["n_walkers"] = max(min(n_walkers, flags.n_walkers_of_model), 1)
     with started(settings, [core]) as peers:
@@ -140,15 +148,36 @@ def seconds_of_particles(n_particles: int, core: int, flags: argparse.Namespace)
     return float(np.median(times)) * n_walkers / settings["n_walkers"]
 
 
-def modelled(found: dict[str, Any], core: int, flags: argparse.Namespace) -> dict[str, Any]:
+def seconds_of_particles(
+    case: str, measured: float, particles: Sequence[int], core: int, flags: argparse.Namespace
+) -> list[float]:
+    """Returns the seconds per iteration on one core, for each number of particles.
+
+    What more particles cost is that of their walkers, which is scaled. The linear system of a natural gradient, which
+    depends otherwise on the number of walkers, does not depend on that of the particles.
+
+    Args:
+        case: adam or spring.
+        measured: seconds of four particles.
+        particles: numbers of them.
+        core: the core.
+        flags: of the command.
+    """
+    if set(particles) <= {4}:
+        return [measured for _ in particles]
+    scaled = {number: scaled_seconds(case, number, core, flags) for number in {4, *particles}}
+    return [max(measured + scaled[number] - scaled[4], 0.0) for number in particles]
+
+
+def modelled(case: str, found: dict[str, Any], core: int, flags: argparse.Namespace) -> dict[str, Any]:
     """Returns number of particles -> the model's costs and seconds per iteration, by the messages of two workers."""
     latency, per_byte = fitted_messages([(int(size), seconds) for size, seconds in found["messages"].items()])
     wall = {arm: float(np.median([one["wall"] for one in rounds])) for arm, rounds in found["rounds"].items()}
-    settings = settings_of("adam", "one", flags)
+    settings = settings_of(case, "one", flags)
     serial = fitted_serial(wall["one"], wall["two"], latency, per_byte, message_sizes(settings)).serial
     results = {}
-    for n_particles in flags.particles:
-        alone = wall["one"] if n_particles == 4 else seconds_of_particles(n_particles, core, flags)
+    times = seconds_of_particles(case, wall["one"], flags.particles, core, flags)
+    for n_particles, alone in zip(flags.particles, times, strict=True):
         costs = Costs(max(alone - serial, 0.0), min(serial, alone), latency, per_byte)
         sizes = message_sizes(settings | {"n_particles": n_particles})
         results[str(n_particles)] = {
@@ -160,8 +189,8 @@ def modelled(found: dict[str, Any], core: int, flags: argparse.Namespace) -> dic
     return results
 
 
-def show(results: dict[str, Any], model: dict[str, Any]) -> None:
-    """Prints the tables."""
+def show(results: dict[str, Any], models: dict[str, Any]) -> None:
+    """Prints the tables; of the model one for each case."""
     rows = []
     for case, found in results.items():
         wall = {arm: np.median([one["wall"] for one in rounds]) for arm, rounds in found["rounds"].items()}
@@ -173,7 +202,7 @@ def show(results: dict[str, Any], model: dict[str, Any]) -> None:
     show_table("ms per iteration, and efficiency", header, rows)
     rows = [[case, *(f"{1e3 * one:.2f}" for one in found["messages"].values())] for case, found in results.items()]
     show_table("ms of a sum over two processes", ["", *(f"{size:,} B" for size in MESSAGES)], rows)
-    if model:
+    for case, model in models.items():
         rows = [
             [
                 f"A = {particles}",
@@ -182,7 +211,7 @@ def show(results: dict[str, Any], model: dict[str, Any]) -> None:
             ]
             for particles, found in model.items()
         ]
-        title = "model for Adam: ms per iteration (strong efficiency) by number of workers"
+        title = f"model for {case}: ms per iteration (strong efficiency) by number of workers"
         show_table(title, ["", *map(str, WORKERS), "pays up to"], rows)
 
 
@@ -216,9 +245,10 @@ def main() -> None:
             say(f"{case} failed: {error}")
     if not results:
         raise SystemExit("nothing was measured")
-    model = modelled(results["adam"], cores[0], flags) if "adam" in results and flags.particles else {}
-    show(results, model)
-    write_json(flags.output, {"machine": before, "settings": vars(flags), "cases": results, "model": model})
+    of_model = [case for case in MODELLED if case in results and flags.particles]
+    models = {case: modelled(case, results[case], cores[0], flags) for case in of_model}
+    show(results, models)
+    write_json(flags.output, {"machine": before, "settings": vars(flags), "cases": results, "models": models})
 
 
 if __name__ == "__main__":

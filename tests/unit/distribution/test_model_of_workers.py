@@ -69,6 +69,28 @@ def test_sizes_of_messages():
     )
     assert adam[0] == 4 * 512 * 4 and spring[0] == 4 * 256 * 4
     assert spring[2] == 256 * adam[2]
+    assert spring[3] == 4 * 256**2 and len(adam) == 3  # the products of the rows
+
+
+def test_more_particles_cost_what_their_walkers_do(monkeypatch):
+    """Seconds of A = 4 as measured; those of others are more by the scaled difference of few walkers."""
+    times = {4: 3.0, 12: 5.0}
+    monkeypatch.setattr(distribution, "scaled_seconds", lambda case, number, core, flags: times[number])
+    assert distribution.seconds_of_particles("spring", 7.0, (4, 12), 0, None) == [7.0, 9.0]
+    assert distribution.seconds_of_particles("spring", 7.0, (4,), 0, None) == [7.0]
+
+
+def test_models_of_both_cases_are_shown(monkeypatch, capsys):
+    flags = distribution.parse(["--share=0.125", "--particles", "4"])
+    messages = {"4": 1e-3, "1000000": 3e-3}
+    rounds = {"one": [{"wall": 1.0}], "two": [{"wall": 0.6}], "apart": [{"wall": 1.0}]}
+    results = {case: {"rounds": rounds, "messages": messages} for case in distribution.MODELLED}
+    models = {case: distribution.modelled(case, found, 0, flags) for case, found in results.items()}
+    assert models["spring"]["4"]["seconds"][64] > models["adam"]["4"]["seconds"][64]  # larger messages
+    monkeypatch.setattr(distribution, "MESSAGES", (4, 1_000_000))
+    distribution.show(results, models)
+    printed = capsys.readouterr().out
+    assert "model for adam" in printed and "model for spring" in printed
 
 
 def test_what_a_fault_must_lead_to():
