@@ -1,4 +1,18 @@
-"""The products of all rows of a matrix with each other, spread over the replicas of a strategy."""
+"""The products of all rows of a matrix with each other, spread over the replicas of a strategy.
+
+Stripes of the product, and not kernel blocks, in which each replica multiplies its own rows by all rows: both need all
+rows on all replicas, and stripes leave out what is above the diagonal. Milliseconds of CPU time for 2048 walkers and
+8712 parameters, on one core:
+
+| what | ms |
+|---|---|
+| the whole product | 397 |
+| two stripes, the share of one of two replicas | 156 |
+| kernel block of one of two replicas, 1024 x 2048 | 198 |
+| Cholesky factorisation in float64, on every replica | 191 |
+| centring of the rows, on every replica | 54 |
+| exchange of the rows, 36 MB for each replica | 110 |
+"""
 
 from __future__ import annotations
 
