@@ -43,10 +43,14 @@ def _work(given: Given) -> None:
     if given.settings.get("reference") == "diffusion":
         folder = RunFolder.finished(given.own["run_dir"])
         if folder.settings.is_family:
-            allowed = "auto, exact or none for a family; python -m tf_nqs.curve measures members against it"
+            can_diffuse = folder.settings.system.trap != "none"
+            advice = "; python -m tf_nqs.curve measures members against it" if can_diffuse else ""
+            allowed = f"auto, exact or none for a family{advice}"
             raise must_be("reference", "diffusion", allowed)
         if read_diffusion(folder) is None:
-            allowed = "auto, exact or none, as the run has no diffusion.json; python -m tf_nqs.diffuse writes it"
+            can_diffuse = folder.settings.system.trap != "none"
+            advice = "; python -m tf_nqs.diffuse writes it" if can_diffuse else " and no trap"
+            allowed = f"auto, exact or none, as the run has no diffusion.json{advice}"
             raise must_be("reference", "diffusion", allowed)
     work_on_run("tf_nqs.commands.evaluate_run:evaluate_run")(given)
 

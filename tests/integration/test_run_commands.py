@@ -192,6 +192,23 @@ def test_more_steps_between_samples_count_in_the_memory():
     assert settings.sampling.n_steps == 70 and settings.distribution.strategy == "none"
 
 
+@pytest.mark.parametrize(
+    ("strength", "allowed"),
+    [
+        (-9.0, "auto, exact or none, as the run has no diffusion.json and no trap"),
+        ([-9.0, -5.0], "auto, exact or none"),
+    ],
+)
+def test_no_diffusion_is_advised_without_a_trap(strength, allowed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(startup, "import_tensorflow", None)
+    settings = settings_from(None, {"n_particles": 2, "interaction_strength": strength, "trap": "none"})
+    (tmp_path / "config.toml").write_text(to_toml(settings.filled()), encoding="utf-8")
+    (tmp_path / "ansatz.weights.h5").touch()
+    assert main(evaluate.COMMAND, ["", f"--run_dir={tmp_path}", "--reference=diffusion"]) == 2
+    refused = capsys.readouterr().err
+    assert refused.startswith(f"error: reference = 'diffusion': must be {allowed}") and "python -m" not in refused
+
+
 def test_members_are_not_compared_with_a_diffusion(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(startup, "import_tensorflow", None)
     settings = settings_from(None, {"n_particles": 2, "interaction_strength": [-1.0, 1.0]})

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import tf_nqs
-from tf_nqs.config import settings_from
+from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.diffusion import DiffusionEnergy
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import diffusion, diffusion_guide
 from tf_nqs.experiment.opening import reference_line
+from tf_nqs.experiment.preflight import check_run
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.run_folder import RunFolder
 
@@ -63,6 +64,13 @@ def test_a_diffusion_that_fails_leaves_the_run_without_a_reference(
 )
 def test_why_there_is_no_reference_yet(reference, line):
     assert reference_line(NONE, settings_with(reference)) == line
+
+
+def test_a_training_without_a_trap_cannot_end_with_a_diffusion():
+    bound = {"n_particles": 2, "interaction_strength": -9.0, "trap": "none", "reference": "diffusion"}
+    line = r"^reference = diffusion contradicts trap = none: must be auto, exact or none$"
+    with pytest.raises(SettingsError, match=line):
+        check_run(settings_from(None, bound), resume=False)
 
 
 def test_a_system_without_a_run_has_one_too(monkeypatch):

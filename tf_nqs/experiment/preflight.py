@@ -36,12 +36,23 @@ def check_run(settings: Settings, resume: bool) -> None:
     """Does the checks of `open_run` but for the folder, which the chief alone opens where several workers share a run.
 
     Raises:
-        SettingsError: as `open_run`; or something is asked for that a run on several devices cannot do.
+        SettingsError: as `open_run`; or something is asked for that a run on several devices, or in no trap, cannot do.
     """
+    check_reference(settings)
     check_training(settings)
     check_strategy(settings)
     if not resume:
         _check_source(settings)
+
+
+def check_reference(settings: Settings) -> None:
+    """Refuses a reference by diffusion without a trap, where the walkers may need longer than any fixed time.
+
+    Raises:
+        SettingsError: it is asked for.
+    """
+    if settings.evaluation.reference == "diffusion" and settings.system.trap == "none":
+        raise SettingsError("reference = diffusion contradicts trap = none: must be auto, exact or none")
 
 
 def check_strategy(settings: Settings) -> None:

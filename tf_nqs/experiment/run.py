@@ -31,7 +31,13 @@ from tf_nqs.experiment.diffusion import reference_by_diffusion
 from tf_nqs.experiment.ending import closing_lines, closing_lines_of_family, find_other_states, judged
 from tf_nqs.experiment.fit import train
 from tf_nqs.experiment.opening import opening_lines, reference_line, spread_line
-from tf_nqs.experiment.preflight import check_spread, check_strategy, shared_text, with_units_of_source
+from tf_nqs.experiment.preflight import (
+    check_reference,
+    check_spread,
+    check_strategy,
+    shared_text,
+    with_units_of_source,
+)
 from tf_nqs.experiment.profiling import profile_run
 from tf_nqs.experiment.result import make_result
 from tf_nqs.experiment.share import Share
@@ -63,6 +69,7 @@ def run(settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = (), 
         TransferError: there is nothing in `transfer.transfer_from` that can be transferred.
         Terminated: a signal such as SIGTERM has ended training, after a checkpoint; a SystemExit.
     """
+    check_reference(settings)
     check_strategy(settings)
     workers = joined(settings.distribution)
     workers.check_same(shared_text(settings, resume))
