@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_nqs import defaults
-from tf_nqs.named_systems import INTERACTIONS, resolved_range
+from tf_nqs.named_systems import INTERACTIONS, check_bound, resolved_range
 from tf_nqs.physics.conditions import ConditionSpace, numbers_of_particles
 from tf_nqs.physics.contact_zone import contact_zone, smallest_range
 from tf_nqs.physics.hamiltonian import TrappedFermions
@@ -138,9 +138,9 @@ class FermionFamily:
         return TrappedFermions(n_particles, strength, interaction_range, **self.others)
 
     def can_be(self, n_particles: int, strength: float, width: float) -> bool:
-        """Whether such a system can be."""
+        """Whether such a system can be, and without a trap may be bound."""
         try:
-            self._system(n_particles, strength, width)
+            check_bound(self._system(n_particles, strength, width).named)
         except ValueError:
             return False
         return True
@@ -150,7 +150,8 @@ class FermionFamily:
         for number in self.conditions.n_particles:
             for strength in self.conditions.interaction_strength:
                 for width in self.conditions.interaction_range:
-                    if self.has_range and contact_zone(self._system(number, strength, width)):
+                    system = self._system(number, strength, width)
+                    if self.has_range and contact_zone(system):
                         smallest = smallest_range(functools.partial(self._system, number, strength), width)
                         raise TooNarrowError(number, width, smallest)
 

@@ -110,12 +110,13 @@ class WalkerGroup:
         if self.conditions is None:
             return estimate_of_walkers(energy, weights, self.reuse.n_walkers)
         per_system = self.reuse.n_walkers // self.n_systems
-        return by_system(
+        found = by_system(
             lambda *rows: estimate_of_walkers(LocalEnergy(*rows[:3]), rows[3], per_system),
             self.n_systems,
             *energy,
             weights,
         )
+        return EnergyEstimate(*(tf.reshape(one, (self.n_systems,)) for one in found))  # scalars of a family of one
 
 
 def factors_of(groups: Sequence[WalkerGroup], measured: Sequence[Measured]) -> list[tuple[Tensor, ...]]:

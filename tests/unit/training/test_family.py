@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from tf_nqs.training import ConditionPolicy, NaturalGradient, VariationalMonteCa
 from tf_nqs.training.centred_system import centred_family, centred_system
 from tf_nqs.training.conditions import Conditions, condition_factors
 from tf_nqs.training.loss import loss_of_systems, surrogate_loss
+from tf_nqs.training.record import CONDITION_COLUMNS, with_systems
+from tf_nqs.training.walker_group import WalkerGroup
+from tf_nqs.types import LocalEnergy
 
 KINDS = {
     "slater": lambda n, space, dtype="float64": FermionAnsatz(n, 6, conditions=space, dtype=dtype),
@@ -186,6 +191,48 @@ def test_lists_are_trained_as_they_are():
     assert pairs == {(one, other) for one in (-5.0, 0.0, 5.0) for other in (0.5, 0.7, 1.0)}
 
 
+@pytest.mark.parametrize(
+    ("strengths", "options", "exceeds"),
+    [
+        ((-20.0, -0.5), {"trap": "none"}, False),
+        ((-20.0, -0.5), {"trap": "none", "interaction": "soft_coulomb"}, False),
+        ((-20.0, -5.0), {"trap": "none"}, True),
+        ((-20.0, -0.5), {"trap": "none", "pair_stiffness": 0.1}, True),  # which binds
+        ((-20.0, -0.5), {}, True),
+        ((0.1, 4.0), {"interaction": "coth"}, False),
+    ],
+)
+def test_the_trained_range_exceeds_the_wanted_one_where_such_systems_are_bound(strengths, options, exceeds):
+    conditions = Conditions(FermionFamily(2, strengths, **options), 2, 32, ConditionPolicy(8), 0, dtype="float64")
+    low, high = conditions.strength.values
+    assert (low < strengths[0] and high > strengths[1]) if exceeds else (low, high) == strengths
+
+
+def test_energies_of_a_family_of_one_system_have_an_axis_for_it():
+    """As those of several; they are recorded side by side."""
+    family = FermionFamily([2, 3], (-4.0, 4.0))
+    conditions = Conditions(family, 2, 16, ConditionPolicy(1), 0, dtype="float64")
+    parts = [tf.constant(RANDOM.normal(size=16)) for _ in range(3)]
+    group = WalkerGroup(family.systems[0], conditions, None, None, None, SimpleNamespace(n_walkers=16))
+    found = group.estimates(SimpleNamespace(local_energy=LocalEnergy(*parts), raw_weights=tf.ones(16, tf.float64)))
+    assert {tuple(one.shape) for one in found} == {(1,)}
+    assert float(found.energy[0]) == pytest.approx(np.mean(np.sum(parts, axis=0)))
+    record = tf.zeros((2, 1, len(CONDITION_COLUMNS)), tf.float64)
+    record = with_systems(record, tf.constant(1), [(2, conditions.parameters())], [found])
+    assert float(record[1, 0, CONDITION_COLUMNS.index("energy")]) == float(found.energy[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_particles", [2, [2, 3]])
+def test_one_system_of_each_number_of_particles_is_trained(n_particles):
+    """Its energies are those of the iteration, with an axis for the systems."""
+    vmc = trainer_of(n_particles, n_walkers=16, n_conditions=1)
+    vmc.fit(2)
+    found, number = vmc.recent_conditions(), len(np.atleast_1d(n_particles))
+    assert found["energy"].shape == (2, number) and np.all(np.isfinite(found["energy"]))
+    np.testing.assert_allclose(vmc.recent_iterations()["energy"], found["energy"].mean(axis=1), rtol=1e-6)
+
+
 def test_every_value_of_a_list_is_trained():
     family = FermionFamily(2, (-5.0, 0.0, 5.0), (0.5, 0.7, 1.0))
     with pytest.raises(ValueError, match=r"^n_conditions = 8: must be at least 9, one for each of the listed systems$"):
@@ -259,6 +306,9 @@ def test_another_strength_compiles_nothing():
         (([4, 2], (1.0, 2.0)), "ascending"),
         ((4, (1.0, 2.0), (0.0, 1.0)), "interaction_range"),
         ((2, (100.0, 2000.0), (0.006, 1.0)), "interaction_range = 0.006: must be above 0.08"),
+        ((4, (-1.0, 2.0), None, "coth"), "interaction_strength = -1.0 contradicts interaction = coth: must be above 0"),
+        ((4, (-0.5, 2.0), None, "harmonic"), r"interaction_strength = -0.5 contradicts trap = .*: must be above -1/n_"),
+        (([2, 8], (-0.2, 2.0), None, "harmonic"), "must be above -1/n_particles = -0.125"),
     ],
 )
 def test_families_that_cannot_be(arguments, message):
