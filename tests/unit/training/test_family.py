@@ -95,6 +95,31 @@ def test_a_family_of_one_is_the_single_system():
     assert float(surrogate_loss(logs, energy, weights)) == float(loss_of_systems(logs, energy, weights, one))
 
 
+def test_a_family_of_one_has_the_gradient_of_the_single_system():
+    """A wave function, its walkers and the trainer's own phases: by all weights that the member has too."""
+    family = FermionFamily(2, (-4.0, 4.0))
+    ansatz, sampler = made("jastrow", family), MetropolisHastings(16, n_steps=2, n_burn_in=0)
+    of_family = VariationalMonteCarlo(ansatz, family, sampler, conditions=ConditionPolicy(1, margin=0.0))
+    strength = float(of_family.groups[0].conditions.parameters().strength[0])
+    alone = VariationalMonteCarlo(
+        ansatz.member(2, strength, 0.5), family.member(interaction_strength=strength), sampler
+    )
+    found = []
+    for vmc, factors in ((of_family, [tf.ones(1, tf.float64)]), (alone, [])):
+        vmc.compile("sgd", jit_compile=False)
+        x = tf.constant(of_family.positions)
+        energy = vmc.phases.local_energy(x).total
+        gradient = vmc.phases.derivatives(x, energy, tf.ones_like(energy), *factors)
+        names = [weight.path.partition("/")[2] for weight in vmc.ansatz.trainable_variables]
+        found.append((energy, dict(zip(names, gradient, strict=True))))
+    (energy, of_one), (expected, of_single) = found
+    np.testing.assert_allclose(energy, expected, rtol=1e-10)
+    assert of_one.keys() > of_single.keys()
+    for name, gradient in of_single.items():
+        assert np.any(gradient), name
+        np.testing.assert_allclose(of_one[name], gradient, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
 def test_equations_of_a_family_are_those_of_its_systems():
     scores, energy, weights = RANDOM.normal(size=(12, 5)), RANDOM.normal(size=12), RANDOM.uniform(size=12)
     factors = np.array([0.5, 1.5, 1.0])
@@ -249,10 +274,17 @@ def trainer_of(n_particles, n_walkers=64, n_conditions=8, **options):
     return vmc
 
 
-def test_each_system_has_its_own_energy_and_proposal_width():
+@pytest.fixture(scope="module")
+def of_two_and_three():
+    """A trainer of four iterations with two numbers of particles, and what counts their faults."""
+    vmc, repair = trainer_of([2, 3], n_walkers=128), RepairTraining()
+    vmc.fit(4, callbacks=[repair])
+    return vmc, repair
+
+
+def test_each_system_has_its_own_energy_and_proposal_width(of_two_and_three):
     """Free fermions in all systems at the start: E(V0) = A^2/2 + V0 <v at V0 = 1>, so energies rise with V0."""
-    vmc = trainer_of([2, 3], n_walkers=128)
-    vmc.fit(4)
+    vmc, _ = of_two_and_three
     found = vmc.recent_conditions()
     assert found["energy"].shape == (4, 16) and vmc.proposal_width.shape == (8,)
     assert set(found["n_particles"][0]) == {2, 3}
@@ -272,10 +304,9 @@ def test_a_family_has_no_energy_of_its_own():
         trainer_of(2).evaluate_energy()
 
 
-def test_walkers_of_all_numbers_of_particles_count_in_the_share_of_non_finite_energies():
-    repair = RepairTraining()
-    trainer_of([2, 3]).fit(2, callbacks=[repair])
-    assert repair.get_state()["counts"][-1] == 2 * 2 * 64
+def test_walkers_of_all_numbers_of_particles_count_in_the_share_of_non_finite_energies(of_two_and_three):
+    _, repair = of_two_and_three
+    assert repair.get_state()["counts"][-1] == 4 * 2 * 128
 
 
 def test_another_strength_compiles_nothing():
