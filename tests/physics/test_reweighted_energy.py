@@ -18,9 +18,9 @@ SYSTEM = TrappedFermions(2, interaction_strength=5.0)
 POLICY = ReusePolicy("guarded")
 
 
-def make_ansatz():
+def make_ansatz(n_layers=2):
     keras.utils.set_random_seed(3)
-    return FermionAnsatz(2, 6, dtype="float64")
+    return FermionAnsatz(2, 6, n_layers, dtype="float64")
 
 
 def change_weights(ansatz, start, length, seed=0):
@@ -39,25 +39,25 @@ def local_energy(ansatz, positions):
     return SYSTEM.local_energy(positions, ansatz.forward_laplacian(positions)[1])
 
 
-def sampled(ansatz, seed):
-    """Positions of independent walkers, 150 steps from their start: one sample each, so that errors are honest."""
+def sampler_of(ansatz):
+    """Seed -> positions of independent walkers, 100 steps from their start: one sample each, so errors are honest."""
     sampler = MetropolisHastings(4096, proposal_width=0.7)
-    state = sampler.initial_state(2, tf.constant([seed, 0]), "float64")
-    walk = tf.function(lambda state: sampler.sample(ansatz.log_abs_psi, state, 150)[0], autograph=False)
-    return walk(state).positions
+    walk = tf.function(lambda state: sampler.sample(ansatz.log_abs_psi, state, 100)[0], autograph=False)
+    return lambda seed: walk(sampler.initial_state(2, tf.constant([seed, 0]), "float64")).positions
 
 
 def test_reweighted_energy_agrees_with_fresh_sampling():
     """The same wave function by samples of its own, and by those of another one with a quite different energy."""
-    ansatz = make_ansatz()
-    positions = sampled(ansatz, seed=1)
+    ansatz = make_ansatz(n_layers=1)
+    sampled = sampler_of(ansatz)  # traced once
+    positions = sampled(1)
     old = fresh_samples(log_probability(ansatz, positions))
     envelope = next(weight for weight in ansatz.trainable_variables if "envelope" in weight.path)
     envelope.assign(1.2 * envelope)  # a narrower wave function, with more kinetic energy
     reuse = assess_reuse(POLICY, old, log_probability(ansatz, positions))
     energies = local_energy(ansatz, positions)
     reweighted = estimate_energy(energies, reuse.weights)
-    fresh_positions = sampled(ansatz, seed=2)
+    fresh_positions = sampled(2)
     fresh_energies = local_energy(ansatz, fresh_positions)
     fresh = estimate_energy(fresh_energies, tf.ones_like(fresh_energies.total))
     error = np.hypot(reweighted.energy_error, fresh.energy_error)

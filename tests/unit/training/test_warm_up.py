@@ -42,7 +42,7 @@ def test_every_phase_is_traced_once(monkeypatch, natural):
     sampler.walk = counted(traced, "sample", sampler.walk)
     system.local_energy = counted(traced, "local_energy", system.local_energy)
     monkeypatch.setattr(gradients, "scores", counted(traced, "scores", gradients.scores))
-    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), system, sampler, iterations_per_call=2)
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 2, 1), system, sampler, iterations_per_call=2)
     vmc.train_step = counted(traced, "train_step", vmc.train_step)
     vmc.compile(keras.optimizers.SGD(0.1), NaturalGradient() if natural else None, jit_compile=False)
     vmc.warm_up()
@@ -55,7 +55,7 @@ def test_every_phase_is_traced_once(monkeypatch, natural):
 
 
 def test_warm_up_changes_no_state():
-    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), TrappedFermions(2), MetropolisHastings(n_walkers=8, n_steps=2))
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 2, 1), TrappedFermions(2), MetropolisHastings(n_walkers=8, n_steps=2))
     vmc.compile(keras.optimizers.Adam(0.1), jit_compile=False)
     before = [variable.numpy() for variable in vmc.variables + vmc.optimizer.variables]
     vmc.warm_up()
