@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_nqs.execution.replicas import everywhere, n_processes, of_first
+from tf_nqs.execution.replicas import everywhere, n_processes, n_replicas, of_first
 from tf_nqs.types import Tensor
 
 
@@ -39,9 +39,11 @@ def chief_decides(flag: bool) -> bool:
 
 
 def numbers_together(numbers: Sequence[float]) -> list[float]:
-    """Returns for each of several numbers its sum over all replicas: of flags, in how many replicas it is set."""
+    """Returns for each of several numbers its sum over all processes: of flags, in how many of them it is set."""
     values = np.array(numbers, np.float64)
-    return list(_sums(False)(values).numpy()) if n_processes() > 1 else list(values)
+    if (n := n_processes()) == 1:
+        return list(values)
+    return list(_sums(False)(values).numpy() * n / n_replicas())  # each replica of a process has added its number
 
 
 def tensors_of_chief(tensors: Sequence[Tensor]) -> list[Tensor]:

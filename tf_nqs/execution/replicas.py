@@ -82,8 +82,8 @@ def gathered(own: list[Tensor]) -> list[Tensor]:
     """Returns the rows of all replicas, in the order of their numbers; in a replica.
 
     One collective for all tensors, the time of which counts where they are small: each replica sets its rows among
-    zeros, and x + 0 is x to the last bit. Large ones are not summed but sent, if each process has one replica: of
-    several, TensorFlow does not keep the order.
+    zeros, and x + 0 is x to the last bit. Large ones are not summed but sent, by one process or where each process has
+    one replica; where several processes have several replicas each, TensorFlow does not keep the order.
 
     Args:
         own: tensors of shape (n_own, ...), of the same shapes on all replicas.

@@ -56,7 +56,7 @@ def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
 
-SPREAD = ("adam reuse many", "spring", "adam family", "refusals", "products")
+SPREAD = ("adam reuse many", "spring", "adam family", "refusals", "products", "workers")
 
 SPREAD_SLOWLY = (
     "adam",
@@ -82,6 +82,7 @@ def test_two_replicas_train_as_one_device():
     for name in SPREAD[:3]:
         assert_same(part(found, name, "spread"), part(found, name, "alone"))
     assert_products(found)
+    assert list(found["workers/spread/numbers"]) == [0.5]
     assert list(found["refusals/spread/lines"]) == [
         "n_walkers = 11: must be a multiple of the strategy's 2 replicas",
         "optimizer = Adam with clipnorm: is not supported under a strategy",
@@ -102,35 +103,56 @@ def test_two_replicas_do_all_that_one_device_does(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_cluster", (False, True))
+def test_a_strategy_of_one_replica_trains_as_none(is_cluster):
+    configs = [{"TF_CONFIG": place_of(0, [f"localhost:{free_ports(1)[0]}"])} if is_cluster else {}]
+    (found,) = run(names := ("adam reuse", "spring", "adam family"), 1, configs)
+    for name in names:
+        assert_same(part(found, name, "spread"), part(found, name, "alone"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("adam", "adam many", "spring family"))
 def test_four_replicas_train_as_one_device(name):
     found = run((name,), 4, [{}])[0]
     assert_same(part(found, name, "spread"), part(found, name, "alone"))
 
 
-def of_two_processes(names):
-    """Returns the arrays of the chief and of the other one, whose trainings must be the same bit by bit."""
+def of_two_processes(*names, more=()):
+    """Returns the arrays of the chief and of the other one, whose trainings must be the same bit by bit.
+
+    Args:
+        names: of trainings.
+        more: names of what is no training.
+    """
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     configs = [{"TF_CONFIG": place_of(index, addresses)} for index in range(2)]
-    chief, other = run(names, 2, configs)
-    first, second = (part(one, names[0], "spread") for one in (chief, other))
-    for key in ("energies", "positions", "weights"):
-        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
-    assert first["reason"] == second["reason"]
-    assert_same(first, part(chief, names[0], "alone"))
+    chief, other = run((*names, *more), 2, configs)
+    for name in names:
+        first, second = (part(one, name, "spread") for one in (chief, other))
+        for key in ("positions", "weights"):
+            np.testing.assert_array_equal(first[key], second[key], err_msg=f"{name}: {key}")
+        both = [0, 1, -2, -1] if "resumed" in name else slice(None)  # the chief alone has trained on one device
+        np.testing.assert_array_equal(first["energies"][both], second["energies"], err_msg=name)
+        assert first["reason"] == second["reason"]
+        assert_same(first, part(chief, name, "alone"))
     return chief, other
 
 
 def test_two_processes_train_as_two_replicas():
-    """And end together, for the reason that one of them has; where one rounds otherwise, the chief's digits count."""
-    name = "adam reuse stopped drifting"
-    chief, other = of_two_processes((name, "products"))
+    """Also with some iterations on one device between two parts.
+
+    They end together, for the reason that one of them has; where one rounds otherwise, the chief's digits count.
+    """
+    name = "adam reuse resumed stopped drifting"
+    chief, other = of_two_processes(name, more=("products", "workers"))
     for one in (chief, other):
         assert_products(one)
+        assert list(one["workers/spread/numbers"]) == [0.5, 1.5]
     assert part(chief, name, "spread")["reason"] == "time_limit"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ("spring", "spring family numbers"))
-def test_two_processes_train_as_two_replicas_by_natural_gradient(name):
-    of_two_processes((name,))
+@pytest.mark.parametrize("name", ("adam family", "spring", "spring family numbers"))
+def test_two_processes_train_as_two_replicas_slowly(name):
+    of_two_processes(name)

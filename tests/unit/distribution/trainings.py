@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from tf_nqs.runtime.startup import import_tensorflow
@@ -24,6 +23,7 @@ import tensorflow as tf  # noqa: E402
 import tf_nqs  # noqa: E402
 from tf_nqs.callbacks import RunCheckpoint  # noqa: E402
 from tf_nqs.execution.products import products_of_rows  # noqa: E402
+from tf_nqs.execution.workers import Workers  # noqa: E402
 from tf_nqs.sampling import ReusePolicy  # noqa: E402
 from tf_nqs.storage.checkpoints import newest_checkpoint  # noqa: E402
 from tf_nqs.training import ConditionPolicy, make_optimizer, pretrain  # noqa: E402
@@ -99,18 +99,22 @@ class Energies(keras.callbacks.Callback):
 
 
 class StopOnSecondProcess(keras.callbacks.Callback):
-    """Ends training after ITERATIONS, as a clock or a signal of one process does."""
+    """Ends training after some iterations, as a clock or a signal of one process does."""
+
+    def __init__(self, iterations):
+        super().__init__()
+        self.iterations = iterations
 
     def on_epoch_end(self, epoch, logs=None):
-        if '"index": 1' in os.environ["TF_CONFIG"] and self.model.iteration.numpy() == ITERATIONS:
+        if '"index": 1' in os.environ["TF_CONFIG"] and self.model.iteration.numpy() == self.iterations:
             self.model.stop("time_limit")
 
 
 class Drift(keras.callbacks.Callback):
-    """Gives the second process other last digits of its weights after the first call, as an unlike machine has them."""
+    """Gives the second process other last digits of its weights during each call, as an unlike machine has them."""
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 0 and '"index": 1' in os.environ["TF_CONFIG"]:
+    def on_epoch_begin(self, epoch, logs=None):
+        if '"index": 1' in os.environ["TF_CONFIG"]:
             for weight in self.model.ansatz.trainable_variables:
                 weight.assign(weight + 1e-13)
 
@@ -128,7 +132,7 @@ def trained(words, scope, iterations=ITERATIONS, callbacks=(), done=0):
     """Returns what a training has come to, as arrays."""
     vmc, energies = trainer(words, scope), Energies()
     if "stopped" in words:
-        iterations, callbacks = ITERATIONS + 2, [StopOnSecondProcess(), *callbacks]
+        iterations, callbacks = iterations + 2, [StopOnSecondProcess(iterations), *callbacks]
     if "released" in words:
         callbacks = [Release()]
     if "drifting" in words:
@@ -141,13 +145,20 @@ def trained(words, scope, iterations=ITERATIONS, callbacks=(), done=0):
     return found
 
 
-def resumed(words, scopes, folder):
-    """Returns what a training has come to that goes on under another strategy every other iteration."""
-    found = []
-    for number, scope in enumerate(scopes):
+def resumed(words, strategy, folder):
+    """Returns what a training has come to that goes on on one device, and then under the strategy again.
+
+    The first process alone trains on one device, the others wait for it, and read the checkpoint that it has written.
+    """
+    found, workers = [], Workers(strategy)
+    for number, scope in enumerate((strategy.scope(), contextlib.nullcontext(), strategy.scope())):
+        workers.wait()
+        if number == 1 and not workers.is_chief:
+            continue
         checkpoint, end = newest_checkpoint(folder) if number else None, 2 * number + 2
         callback = RunCheckpoint(folder, end, resumed=checkpoint)
-        found.append(trained(words, scope, end, [callback], done=2 * number))
+        own = words if number != 1 else [word for word in words if word != "stopped"]
+        found.append(trained(own, scope, end, [callback], done=2 * number))
     return found[-1] | {"energies": np.concatenate([one["energies"] for one in found])}
 
 
@@ -196,8 +207,14 @@ def opened_strategy(n_replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(n_replicas)])
 
 
-def results(names, strategy):
-    """Yields what trainings have come to: name of the training, whether it was spread, and the arrays."""
+def results(names, strategy, folder):
+    """Yields what trainings have come to: name of the training, whether it was spread, and the arrays.
+
+    Args:
+        names: of the trainings.
+        strategy: that they are spread by.
+        folder: for checkpoints; all processes see it.
+    """
     for name in names:
         words = name.split()
         if name == "refusals":
@@ -206,18 +223,20 @@ def results(names, strategy):
         if name == "products":
             yield name, "spread", products(strategy)
             continue
+        if name == "workers":
+            workers = Workers(strategy)
+            yield name, "spread", {"numbers": workers._gathered(workers.number + 0.5)}
+            continue
         if '"index": 1' not in os.environ.get("TF_CONFIG", ""):  # first, as nobody must end while others still train
             kept = [word for word in words if word not in ("stopped", "drifting")]
             yield name, "alone", trained(kept, contextlib.nullcontext(), 6 if "resumed" in words else ITERATIONS)
         if "resumed" in words:
-            scopes = [strategy.scope(), contextlib.nullcontext(), strategy.scope()]
-            with tempfile.TemporaryDirectory() as folder:
-                yield name, "spread", resumed(words, scopes, Path(folder))
+            yield name, "spread", resumed(words, strategy, folder / name)
         else:
             yield name, "spread", trained(words, strategy.scope())
 
 
 if __name__ == "__main__":
     file, number, *given = sys.argv[1:]
-    found = results(given, opened_strategy(int(number)))
+    found = results(given, opened_strategy(int(number)), Path(file).parent)
     np.savez(file, **{f"{name}/{how}/{key}": one for name, how, arrays in found for key, one in arrays.items()})
