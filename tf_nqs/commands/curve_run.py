@@ -16,7 +16,8 @@ from tf_nqs.commands.known_reference import diffused_earlier, reference_of
 from tf_nqs.commands.opened_run import workers_of
 from tf_nqs.config import Settings
 from tf_nqs.execution.workers import Workers
-from tf_nqs.experiment.build import Run, build_trainer, read_run
+from tf_nqs.experiment.build import Run, read_run
+from tf_nqs.experiment.shared_trainers import SharedTrainers
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.curve_folder import CurveFolder
 from tf_nqs.storage.folder_of_several import lock_folder
@@ -28,7 +29,9 @@ from tf_nqs.studies.curve.report import curve_tables, findings, warnings, withou
 logger = logging.getLogger(__name__)
 
 
-def source_of_run(folder: RunFolder, run: Run, settings: Settings, reference: str) -> Source:
+def source_of_run(
+    folder: RunFolder, run: Run, settings: Settings, reference: str, trainers: SharedTrainers | None = None
+) -> Source:
     """Returns the run of a single system as a point of a curve.
 
     Args:
@@ -36,7 +39,9 @@ def source_of_run(folder: RunFolder, run: Run, settings: Settings, reference: st
         run: read from it.
         settings: of the run, overridden by those of the command line.
         reference: auto, exact, diffusion or none.
+        trainers: of all points; None for one of its own.
     """
+    shared = trainers or SharedTrainers()
     evaluation = settings.evaluation.model_copy(update={"reference": reference})
     with_reference = settings.model_copy(update={"evaluation": evaluation})
     request, may_be_diffused = Request(folder, {}, {}), reference in ("auto", "diffusion")
@@ -44,7 +49,7 @@ def source_of_run(folder: RunFolder, run: Run, settings: Settings, reference: st
         str(folder),
         settings,
         {"ansatz": settings.ansatz.resolved(settings.system), "weights": digest_of_weights(run)},
-        lambda: build_trainer(settings, run.system, run.ansatz),
+        lambda: shared.at(run, settings),
         lambda: run.ansatz,
         reference,
         lambda: diffused_earlier(folder) if reference == "diffusion" else reference_of(request, with_reference),
@@ -68,8 +73,9 @@ def curve_of_runs(request: CurveRequest) -> None:
     workers = workers_of(settings, ([str(folder) for folder in request.folders], request.reference))
     with workers.messages(settings[0].run.quiet):
         with workers.scope():
+            trainers = SharedTrainers()
             sources = [
-                source_of_run(folder, read_run(folder), one, request.reference)
+                source_of_run(folder, read_run(folder), one, request.reference, trainers)
                 for folder, one in zip(request.folders, settings, strict=True)
             ]
         title, folder = _title([one.system.title() for one in settings]), CurveFolder(request.output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_nqs import defaults
@@ -10,6 +12,7 @@ from tf_nqs.physics.contact import contact_energy, nested_tapes_at_contact
 from tf_nqs.physics.interactions import (
     PairPotential,
     gaussian_interaction,
+    has_quadratic_part,
     imported_interaction,
     regular_interaction,
 )
@@ -101,24 +104,44 @@ class TrappedFermions:
         self.parameters = as_variables(parameters_of(system))
         self._trap_energy = parametric_trap(self.trap)
         self._pair_energy = regular_interaction(system, self.pair_potential)
+        self._has_quadratic_part = has_quadratic_part(system)
 
-    def assign(self, interaction_strength: float | None = None, interaction_range: float | None = None) -> None:
-        """Gives the interaction another strength or range; compiled functions follow, and compile nothing again.
+    def assign(
+        self,
+        interaction_strength: float | None = None,
+        interaction_range: float | None = None,
+        pair_stiffness: float | None = None,
+        trap_quartic: float | None = None,
+        trap_separation: float | None = None,
+    ) -> None:
+        """Gives the system other parameters; compiled functions follow, and compile nothing again.
 
         Args:
-            interaction_strength: as in the constructor; None leaves it as it is.
-            interaction_range: as in the constructor; None leaves it as it is.
+            interaction_strength: as in the constructor, as all of these; None leaves a parameter as it is.
+            interaction_range: likewise.
+            pair_stiffness: likewise.
+            trap_quartic: likewise.
+            trap_separation: likewise.
 
         Raises:
-            ValueError: a value is one that the interaction does not have or allow, or the strength of calogero changes,
-                which is a part of the wave function.
+            ValueError: a value is one that the interaction or the trap does not have or allow; the strength of calogero
+                changes, which is a part of the wave function; or a system without any r^2/2 would get one.
         """
-        system = self.named
-        if interaction_strength is not None:
-            system = system._replace(interaction_strength=float(interaction_strength))
-        if interaction_range is not None:
-            system = system._replace(interaction_range=float(interaction_range))
+        given = {
+            "interaction_strength": interaction_strength,
+            "interaction_range": interaction_range,
+            "pair_stiffness": pair_stiffness,
+            "trap_quartic": trap_quartic,
+            "trap_separation": trap_separation,
+        }
+        changed: dict[str, Any] = {name: float(value) for name, value in given.items() if value is not None}
+        system = self.named._replace(**changed)
         check_parameters(system)
+        if has_quadratic_part(system) and not self._has_quadratic_part:
+            raise ValueError(
+                f"pair_stiffness = {system.pair_stiffness:g}: must stay 0, as the compiled functions of this system "
+                "have no such term; make another TrappedFermions"
+            )
         if system.contact_exponent != self.contact_exponent:
             raise ValueError(
                 f"interaction_strength = {interaction_strength:g} of calogero: must stay {self.contact_exponent:g}, "
@@ -127,6 +150,7 @@ class TrappedFermions:
         self.named = system
         self.interaction_strength = float(system.interaction_strength)
         self.interaction_range = resolved_range(system.interaction, system.interaction_range)
+        self.pair_stiffness = float(system.pair_stiffness)
         self.is_free = self.pair_potential is None and system.is_free
         assign(self.parameters, parameters_of(system))
 

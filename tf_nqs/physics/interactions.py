@@ -114,10 +114,14 @@ def regular_interaction(system: NamedSystem, own: PairPotential | None = None) -
         Callable of distances and parameters.
     """
     part = _NAMED.get(system.interaction) if own is None else _without_parameters(own)
-    has_stiffness = system.interaction == "harmonic" or system.stiffness != 0
     if part is None:
-        return harmonic if has_stiffness else _without_parameters(tf.zeros_like)
-    return (lambda r, parameters: part(r, parameters) + harmonic(r, parameters)) if has_stiffness else part
+        return harmonic if has_quadratic_part(system) else _without_parameters(tf.zeros_like)
+    return (lambda r, parameters: part(r, parameters) + harmonic(r, parameters)) if has_quadratic_part(system) else part
+
+
+def has_quadratic_part(system: NamedSystem) -> bool:
+    """Returns whether there is a kappa r^2/2: a part of compiled functions, unlike the value of kappa."""
+    return system.interaction == "harmonic" or system.stiffness != 0
 
 
 def _without_parameters(potential: PairPotential) -> ParametricPotential:

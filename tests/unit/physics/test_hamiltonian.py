@@ -95,3 +95,51 @@ def test_wrong_number_of_particles_is_named(n_particles):
 def test_wrong_range_is_named(interaction_range):
     with pytest.raises(ValueError, match="interaction_range = "):
         TrappedFermions(2, interaction_range=interaction_range)
+
+
+ASSIGNED = [
+    ({"interaction_strength": 1.0, "pair_stiffness": 0.2}, {"interaction_strength": -2.0, "pair_stiffness": -0.1}),
+    ({"pair_stiffness": 0.2}, {"pair_stiffness": 0.0, "interaction_range": 0.8}),
+    ({"trap": "quartic"}, {"trap_quartic": 0.7}),
+    ({"trap": "double_well", "trap_separation": 0.8}, {"trap_separation": 1.7}),
+    ({"interaction": "harmonic", "interaction_strength": 0.0}, {"interaction_strength": 0.4, "pair_stiffness": 0.3}),
+    ({"interaction": "coth", "interaction_strength": 1.0, "pair_stiffness": 0.1}, {"pair_stiffness": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("made", "given"), ASSIGNED)
+def test_compiled_functions_follow_all_parameters_and_are_traced_once(made, given):
+    system, n_traced = TrappedFermions(A, **made), [0]
+
+    @tf.function(autograph=False)
+    def potential(positions):
+        n_traced[0] += 1
+        return system.trap_energy(positions) + system.interaction_energy(positions)
+
+    x = tf.constant(POSITIONS)
+    before = potential(x).numpy()
+    system.assign(**given)
+    other = TrappedFermions(A, **(made | given))
+    np.testing.assert_allclose(potential(x), other.trap_energy(x) + other.interaction_energy(x), rtol=1e-13)
+    assert n_traced == [1] and not np.allclose(before, potential(x))
+    for name in ("interaction_strength", "interaction_range", "pair_stiffness", "is_free", "named"):
+        assert getattr(system, name) == getattr(other, name)
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "message"),
+    [
+        ({}, {"pair_stiffness": 0.3}, "pair_stiffness = 0.3: must stay 0, as the compiled functions"),
+        ({"pair_stiffness": 0.1}, {"pair_stiffness": -0.3}, "pair_stiffness = -0.3 contradicts trap = harmonic"),
+        ({}, {"trap_quartic": 0.3}, "trap_quartic = 0.3 contradicts trap = harmonic, which has none"),
+        ({"trap": "double_well"}, {"trap_separation": -1.0}, "trap_separation = -1.0: must be positive"),
+        ({"trap": lambda x: x[:, 0]}, {"trap_separation": 3.0}, "trap_separation = 3.0 contradicts trap = a function"),
+        ({"interaction": "calogero", "interaction_strength": 2.0}, {"interaction_strength": 3.0}, "must stay 2"),
+    ],
+)
+def test_parameters_that_cannot_be_assigned_change_nothing(made, given, message):
+    system = TrappedFermions(A, **made)
+    before = system.named, [float(one) for one in system.parameters]
+    with pytest.raises(ValueError, match=message):
+        system.assign(**given)
+    assert (system.named, [float(one) for one in system.parameters]) == before
