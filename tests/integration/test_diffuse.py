@@ -165,7 +165,7 @@ def test_kill_minus_9_loses_nothing_but_the_last_seconds(run_dir, whole):
     with subprocess.Popen(command, cwd=ROOT) as process:
         while not state.exists():
             assert process.poll() is None
-            time.sleep(0.002)
+            time.sleep(0.02)
         process.kill()
     assert not (run_dir / "diffusion.json").exists() and state.exists()
     assert run(run_dir, "--quiet") == 0
