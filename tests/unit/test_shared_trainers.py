@@ -77,6 +77,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_shape_compile_once_and_are_measured_as_alone(n_traced, monkeypatch):
     monkeypatch.setattr(measurement, "_FULL_CALLS", 3)
     monkeypatch.setattr(measure, "_KEPT_SAMPLES", 64)
