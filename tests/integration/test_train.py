@@ -219,7 +219,10 @@ def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
     assert [int(row["iteration"]) for row in rows] == list(range(1, result["n_iterations"] + 1))
 
 
-@pytest.mark.parametrize(("place", "step"), [(experiment, "find_reference"), (experiment.Start, "prepare")])
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [(experiment, "find_reference"), pytest.param(experiment.Start, "prepare", marks=pytest.mark.slow)],
+)
 def test_run_folder_is_given_back_if_training_never_began(place, step, tmp_path, monkeypatch, capsys):
     """Ctrl-C while the reference is computed, or in pretraining: the same command can be repeated."""
 
