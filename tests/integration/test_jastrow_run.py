@@ -34,6 +34,15 @@ SMALL = {
     "jit_compile": False,
     "quiet": True,
 }
+SHORT = {
+    "n_layers": 1,
+    "n_pair_layers": 1,
+    "iterations": 4,
+    "iterations_per_call": 2,
+    "checkpoint_iterations": 2,
+    "resampling": "guarded",
+    "longest_wait": 3,
+}
 EVERYTHING = {
     "resampling": "guarded",
     "longest_wait": 3,
@@ -48,9 +57,9 @@ EVERYTHING = {
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A run of two iterations."""
+    """A run of four iterations, some of which re-weight the samples of those before."""
     folder = tmp_path_factory.mktemp("jastrow") / "begun"
-    run(settings_from(None, {**SMALL, "iterations": 2, "iterations_per_call": 2, "run_dir": str(folder)}))
+    run(settings_from(None, {**SMALL, **SHORT, "run_dir": str(folder)}))
     return folder
 
 
@@ -60,6 +69,15 @@ def test_a_short_run(begun):
     assert (settings.ansatz.ansatz, settings.ansatz.n_features) == ("jastrow", 4)
     assert load_toml(begun / "config.toml") == settings == settings.filled()
     assert any(np.any(weight) for weight in ansatz.pair_head.get_weights())  # it starts at zero
+
+
+def assert_same_runs(*folders):
+    """All rows in all columns but `seconds`, and every bit of every weight."""
+    before, after = (read_metrics(one / "metrics.csv") for one in folders)
+    for name in before.keys() - {"seconds"}:
+        np.testing.assert_array_equal(before[name], after[name])
+    for old, new in zip(*(tf_nqs.load(one).ansatz.get_weights() for one in folders), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +102,7 @@ def test_a_run_that_is_resumed_is_the_same(whole, tmp_path):
     settings = {**SMALL, **EVERYTHING, "profile": False, "run_dir": str(tmp_path / "resumed")}
     run(settings_from(None, {**settings, "iterations": 12}))
     resumed = run(settings_from(None, settings), resume=True)
-    before, after = (read_metrics(one / "metrics.csv") for one in (folder, tmp_path / "resumed"))
-    for name in before.keys() - {"seconds"}:
-        np.testing.assert_array_equal(before[name], after[name])
-    for old, new in zip(
-        *(tf_nqs.load(one).ansatz.get_weights() for one in (folder, tmp_path / "resumed")), strict=True
-    ):
-        np.testing.assert_array_equal(old, new)
+    assert_same_runs(folder, tmp_path / "resumed")
     assert (resumed.energy, resumed.released_iteration) == (result.energy, 7)
 
 
@@ -105,7 +117,6 @@ def test_it_is_measured_again_and_observed(whole, capsys):
         assert len(file["natural_orbitals"]) == len(file["occupations"])
 
 
-@pytest.mark.slow
 def test_an_export_has_no_orbitals_and_says_so(begun, tmp_path):
     folder = begun
     assert export.main(["", f"--run_dir={folder}", f"--output={tmp_path / 'exported'}"]) == 0
