@@ -124,6 +124,60 @@ def test_several_workers(tmp_path):
     run_script(*workers, "-m", "tf_nqs.evaluate", f"--run_dir={folder}", "--target_error=0.01")
     evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert_near(types.SimpleNamespace(**evaluation), EXACT_PAIR)
+    seconds = "--evaluation_max_seconds=2"
+    printed = run_script(*workers, "-m", "tf_nqs.observe", f"--run_dir={folder}", seconds)
+    assert printed.count(" plots\n") == 1 and (folder / "observables.npz").is_file()
+    curve = tmp_path / "curve"
+    printed = run_script(*workers, "-m", "tf_nqs.curve", f"--run_dirs={folder}", f"--output={curve}", seconds)
+    assert printed.count(f"written: {curve / 'curve.csv'}") == 1
+    assert len((curve / "curve.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1
+
+
+FAMILY = """
+n_particles = 2
+n_features = 8
+n_layers = 1
+iterations = 6
+n_conditions = 4
+walkers_per_condition = 32
+pretrain_iterations = 0
+jit_compile = false
+evaluation_max_seconds = 2.0
+interaction_strength = [-5.0, 5.0]
+"""
+
+
+def test_several_workers_measure_members_of_a_family(tmp_path):
+    workers, folder, config = ["examples/several_workers.py", "2"], tmp_path / "family", tmp_path / "family.toml"
+    config.write_text(FAMILY, encoding="utf-8")
+    run_script("train.py", f"--config={config}", f"--run_dir={folder}")
+    members = [f"--run_dir={folder}", "--interaction_strength=-4,4", "--evaluation_max_seconds=2"]
+    printed = run_script(*workers, "-m", "tf_nqs.observe", *members)
+    assert len(list(folder.rglob("*observables*.npz"))) == 2 and printed.count("(2 of 2)") == 1
+    curve = run_script(
+        *workers, "-m", "tf_nqs.curve", f"--run_dir={folder}", "--interaction_strength=-4:4:3", *members[2:]
+    )
+    assert curve.count("3/3 ") == 1
+
+
+def test_two_devices_of_a_laptop(tmp_path):
+    """The guide's command, with fewer and smaller iterations, and with references by diffusion."""
+    guide = (ROOT / "docs" / "distribution.md").read_text(encoding="utf-8")
+    block = next(one for one in guide.split("```") if "--n_devices=2" in one)
+    _, *command = block.replace("\\\n", " ").split()
+    spread = ["--strategy=mirrored", "--n_devices=2"]
+    assert command[0] == "train.py" and set(spread) <= set(command)
+    folder, curve = tmp_path / "two_devices", tmp_path / "curve"
+    small = ["--iterations=20", "--n_features=8", "--n_layers=1", "--n_walkers=64", "--nojit_compile"]
+    brief = ["--reference=diffusion", "--target_error=0.05", "--evaluation_max_seconds=600"]  # it ends long before
+    printed = run_script(*command, *small, *brief, f"--run_dir={folder}")
+    assert "2 devices, 32 walkers on each" in printed
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert result["n_iterations"] == 20 and result["reference_kind"] == "diffusion"
+    (folder / "diffusion.json").unlink()  # so that the curve computes its own
+    run_script("-m", "tf_nqs.curve", f"--run_dirs={folder}", f"--output={curve}", *spread, *brief)
+    lines = (curve / "curve.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2 and ",diffusion," in lines[1]
 
 
 SEARCH = """
