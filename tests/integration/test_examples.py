@@ -161,7 +161,7 @@ def test_several_workers_measure_members_of_a_family(tmp_path):
 
 
 def test_two_devices_of_a_laptop(tmp_path):
-    """The guide's command, with fewer and smaller iterations, and with references by diffusion."""
+    """The guide's command, with fewer and smaller iterations, and with a reference by diffusion."""
     guide = (ROOT / "docs" / "distribution.md").read_text(encoding="utf-8")
     block = next(one for one in guide.split("```") if "--n_devices=2" in one)
     _, *command = block.replace("\\\n", " ").split()
@@ -174,7 +174,6 @@ def test_two_devices_of_a_laptop(tmp_path):
     assert "2 devices, 32 walkers on each" in printed
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert result["n_iterations"] == 20 and result["reference_kind"] == "diffusion"
-    (folder / "diffusion.json").unlink()  # so that the curve computes its own
     run_script("-m", "tf_nqs.curve", f"--run_dirs={folder}", f"--output={curve}", *spread, *brief)
     lines = (curve / "curve.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2 and ",diffusion," in lines[1]
