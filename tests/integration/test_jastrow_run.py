@@ -117,6 +117,7 @@ def test_it_is_measured_again_and_observed(whole, capsys):
         assert len(file["natural_orbitals"]) == len(file["occupations"])
 
 
+@pytest.mark.slow
 def test_an_export_has_no_orbitals_and_says_so(begun, tmp_path):
     folder = begun
     assert export.main(["", f"--run_dir={folder}", f"--output={tmp_path / 'exported'}"]) == 0

@@ -58,6 +58,7 @@ def test_a_member_is_measured_in_a_file_of_its_own(family):
     assert not (family / "evaluation.json").exists() and (family / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_called_with_positions_and_strength(tmp_path):
     family = tf_nqs.FermionFamily(2, (-3.0, 5.0))
     keras.utils.set_random_seed(1)

@@ -20,7 +20,12 @@ TOLERANCE = 1e-3
         # With the c = 0.3 of larger systems the start would be within 3e-3 of the exact energy, 1 - c^2.
         ({"interaction": "coth", "interaction_strength": 1.0}, 0.0, 1.0),
         # Without the springs the start is exact: abs(r)^l exp(-x^2/2).
-        ({"interaction": "calogero", "interaction_strength": 2.0, "pair_stiffness": 0.3}, 0.5 + 2.5 * 1.6**0.5, 2.0),
+        pytest.param(
+            {"interaction": "calogero", "interaction_strength": 2.0, "pair_stiffness": 0.3},
+            0.5 + 2.5 * 1.6**0.5,
+            2.0,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["coth", "calogero"],
 )
