@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.analysis.rounding import rounding_error
 from tf_nqs.diffusion.extrapolation import TimeStepEnergy, extrapolated, observables_at_zero
 from tf_nqs.diffusion.time_step import Observe, Walk, WalkState, compiled_generations
 from tf_nqs.diffusion.walk import Guide
@@ -28,7 +29,7 @@ class DiffusionEnergy(NamedTuple):
 
     Attributes:
         energy: in hbar*omega.
-        energy_error: standard error.
+        energy_error: standard error, together with what rounding in the guide may shift the energy by.
         time_steps: what it is extrapolated from.
         mixed, forward: what was observed, extrapolated too: by the walkers as they are, see `Walk.observables`, and by
             their descendants, which is exact; None if nothing was.
@@ -121,7 +122,9 @@ def diffusion_energy(
                 f"max_seconds: must be longer; {counted:.0f} of at least {_SHORTEST:.0f}/omega are counted"
             )
         results = [walk.result() for walk in walks]
-        result = DiffusionEnergy(*extrapolated(results), results)
+        energy, error = extrapolated(results)
+        rounding = rounding_error([energy], positions.dtype.as_numpy_dtype)
+        result = DiffusionEnergy(energy, math.hypot(error, rounding), results)
         report(result)
         if is_late or (is_long and result.energy_error <= target_error):
             return result if observe is None else _with_observables(result, walks)
