@@ -75,8 +75,8 @@ def test_installed_commands_are_named_where_they_were_used(tmp_path, monkeypatch
             {},
             "start again with --early_stopping=none --iterations=800",
         ),
-        ({"r_hat": 2.7, "energy_error": None}, {}, "more steps between samples (--n_steps=20), or measure longer"),
-        ({"r_hat": 2.7, "energy_error": None}, {"global_moves": False}, "(--n_steps=20, --global_moves)"),
+        ({"r_hat": 2.7, "energy_error": None}, {}, "with more steps between samples: python -m tf_nqs.evaluate"),
+        ({"r_hat": 2.7, "energy_error": None}, {"global_moves": False}, "--n_steps=20; or train with --global_moves"),
         (
             {"energy_error": 0.5},
             {},
