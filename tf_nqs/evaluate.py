@@ -42,16 +42,13 @@ def _flags() -> list[Flag]:
 def _work(given: Given) -> None:
     if given.settings.get("reference") == "diffusion":
         folder = RunFolder.finished(given.own["run_dir"])
+        can_diffuse = folder.settings.system.trap != "none"
         if folder.settings.is_family:
-            can_diffuse = folder.settings.system.trap != "none"
             advice = "; python -m tf_nqs.curve measures members against it" if can_diffuse else ""
-            allowed = f"auto, exact or none for a family{advice}"
-            raise must_be("reference", "diffusion", allowed)
+            raise must_be("reference", "diffusion", f"auto, exact or none for a family{advice}")
         if read_diffusion(folder) is None:
-            can_diffuse = folder.settings.system.trap != "none"
             advice = "; python -m tf_nqs.diffuse writes it" if can_diffuse else " and no trap"
-            allowed = f"auto, exact or none, as the run has no diffusion.json{advice}"
-            raise must_be("reference", "diffusion", allowed)
+            raise must_be("reference", "diffusion", f"auto, exact or none, as the run has no diffusion.json{advice}")
     work_on_run("tf_nqs.commands.evaluate_run:evaluate_run")(given)
 
 
