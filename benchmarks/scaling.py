@@ -1,6 +1,6 @@
 """Seconds per iteration and peak memory of tf_nqs against the number of particles and of walkers.
 
-Usage: python -m benchmarks.scaling [--ansatz=jastrow] [--output=FILE]
+Usage: python -m benchmarks.scaling [--ansatz=jastrow] [--output=FILE] [--plot=FILE]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.protocol import PeerError, run_once
 from benchmarks.report import machine, say, show_table, write_json
 from benchmarks.system_flags import add_system_flags, checked_settings, given
+from tf_nqs.analysis.canvas import new_figure
 from tf_nqs.defaults import CHUNK_MEBIBYTES
 
 _GROWTH_IN_PARTICLES = 3
@@ -121,6 +122,26 @@ def _exponent(fitted, value):
     return f"{fitted[str(value)]:.2f}" if str(value) in fitted else "-"
 
 
+def plot(path: str, measured: dict[Size, dict[str, float]], title: str) -> None:
+    """Draws seconds per iteration against the number of particles and against that of walkers."""
+    figure = new_figure(9.0, 4.2)
+    panels = figure.subplots(1, 2, sharey=True)
+    names = ("particles", "walkers")
+    for panel, varied in zip(panels, (0, 1), strict=True):
+        fixed = 1 - varied
+        for value in sorted({size[fixed] for size in measured}):
+            line = sorted((size[varied], found["seconds"]) for size, found in measured.items() if size[fixed] == value)
+            panel.loglog(*zip(*line, strict=True), "o-", label=f"{value} {names[fixed]}")
+        ticks = sorted({size[varied] for size in measured})
+        panel.set_xticks(ticks, labels=map(str, ticks))
+        panel.minorticks_off()
+        panel.set_xlabel(names[varied])
+        panel.legend(fontsize="small")
+    panels[0].set_ylabel("seconds per iteration")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Returns the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -142,6 +163,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max_mib", type=float, default=0.5 * 1024 * machine()["memory_gib"], help="likewise")
     parser.add_argument("--max_point_seconds", type=float, default=600.0, help="maximum total seconds of a size")
     parser.add_argument("--output", help="JSON file")
+    parser.add_argument("--plot", help="PNG file of seconds per iteration against both numbers")
     return parser.parse_args(arguments)
 
 
@@ -156,6 +178,8 @@ def main() -> None:
     gaps = [{**size._asdict(), "reason": reason} for size, reason in skipped.items()]
     results = {"machine": before, "settings": vars(flags), "points": points, "skipped": gaps, "exponents": fitted}
     write_json(flags.output, results)
+    if flags.plot:
+        plot(flags.plot, measured, f"{flags.ansatz or 'slater'}, {flags.optimizer}, {flags.dtype}")
 
 
 if __name__ == "__main__":

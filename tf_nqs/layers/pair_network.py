@@ -103,21 +103,23 @@ class PairNetwork(keras.layers.Layer):
 
     def _parts(self, distances: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
         """The tanh features, shape (..., n_features), and the tails, shape (..., 2)."""
-        rows = self._rows(distances, shift)
+        scaled = self._scaled(distances)
         first_bias, *biases = self._biases(shift)
-        features = tf.tanh(rows * self.scale + first_bias)
+        features = tf.tanh(_rows(scaled, shift) * self.scale + first_bias)
         for kernel, bias in zip(self.kernels, biases, strict=True):
             features = features + tf.tanh(_product(features, kernel) + bias)
         features = tf.reshape(features, (*_sizes(distances), self.n_features))
-        return features, _tails(distances / self.length).value
+        return features, _tails(scaled).value
 
-    def _rows(self, distances: Tensor, shift: Tensor | None) -> Tensor:
-        """The scaled distances, one per row: (n_pairs, 1), or (n_walkers, pairs of a walker, 1) if there is a shift.
+    def _scaled(self, distances: Tensor) -> Tensor:
+        """s = r/length, which XLA computes once per pair.
 
-        XLA multiplies rows by a kernel two to three times faster than arrays of more axes.
+        A difference of two positions is so cheap that XLA would compute it anew for each feature, although to find the
+        two positions takes longer than the rest where A is no power of 2. It keeps the result of a division by a number
+        that it cannot know before the call.
         """
-        scaled = distances / self.length
-        return tf.reshape(scaled, (-1, 1) if shift is None else (_sizes(distances)[0], -1, 1))
+        unknown = 0.0 * tf.stop_gradient(self.scale[0])
+        return distances / (self.length + unknown)
 
     def _biases(self, shift: Tensor | None) -> list[Tensor]:
         """The bias of each layer, one per walker if there is a shift."""
@@ -133,8 +135,9 @@ class PairNetwork(keras.layers.Layer):
             distances: r in a_ho, any shape.
             shift: as in `call`.
         """
+        scaled = self._scaled(distances)
         first_bias, *biases = self._biases(shift)
-        value = tf.tanh(self._rows(distances, shift) * self.scale + first_bias)
+        value = tf.tanh(_rows(scaled, shift) * self.scale + first_bias)
         first = (1 - value**2) * self.scale
         second = -2 * value * first * self.scale
         for kernel, bias in zip(self.kernels, biases, strict=True):
@@ -143,7 +146,7 @@ class PairNetwork(keras.layers.Layer):
             inner = _product(first, kernel)
             second += slope * (_product(second, kernel) - 2 * output * inner**2)
             value, first = value + output, first + slope * inner
-        shape, tails = (*_sizes(distances), self.n_features), _tails(distances / self.length)
+        shape, tails = (*_sizes(distances), self.n_features), _tails(scaled)
         parts = zip((value, first, second), tails, strict=True)
         value, first, second = (tf.concat([tf.reshape(one, shape), tail], axis=-1) for one, tail in parts)
         return PairJet(value, first / self.length, second / self.length**2)
@@ -160,6 +163,14 @@ def _sizes(distances: Tensor) -> list[int | Tensor]:
     """The sizes of all axes, as integers where they are known."""
     unknown = tf.shape(distances)
     return [unknown[axis] if size is None else size for axis, size in enumerate(distances.shape)]
+
+
+def _rows(scaled: Tensor, shift: Tensor | None) -> Tensor:
+    """The distances, one per row: (n_pairs, 1), or (n_walkers, pairs of a walker, 1) if there is a shift.
+
+    XLA multiplies rows by a kernel two to three times faster than arrays of more axes.
+    """
+    return tf.reshape(scaled, (-1, 1) if shift is None else (_sizes(scaled)[0], -1, 1))
 
 
 def _product(features: Tensor, kernel: Tensor) -> Tensor:
