@@ -118,9 +118,11 @@ def iterations_done(folder: Path) -> int:
     return max(file.read_bytes().count(b"\n") - 1, 0) if file.is_file() else 0
 
 
-def flags_of(folder: Path, timeout: float) -> list[str]:
+def flags_of(folder: Path, n_workers: int, timeout: float) -> list[str]:
     """Returns the flags of the run in a folder: those of a new one, or of one that continues if it has begun."""
-    place = [f"--run_dir={folder}", f"--worker_timeout={timeout:g}"]
+    place = [f"--run_dir={folder}", f"--strategy={'none' if n_workers == 1 else 'multi_worker'}"]
+    if n_workers > 1:
+        place.append(f"--worker_timeout={timeout:g}")
     if RunFolder(folder).config.is_file():
         return [*place, "--resume"]
     return [*place, *(f"--{name}={value}" for name, value in SETTINGS.items())]
@@ -161,7 +163,7 @@ def suffer(fault: Fault, folder: Path, timeout: float, draw: random.Random, pati
     logs = [folder.with_name(f"{folder.name}_worker_{worker}.log") for worker in range(2)]
     environment = {"FAULT": f"{fault.what}:{after}"} if fault.what in ("leave", "sleep") else {}
     script = ["-m", "benchmarks.faulty_worker"] if environment else ["train.py"]
-    workers = started([*script, *flags_of(folder, timeout)], logs, environment)
+    workers = started([*script, *flags_of(folder, 2, timeout)], logs, environment)
     try:
         if not environment:
             wait_for(fault, folder, logs[0], after, patience)
@@ -186,7 +188,6 @@ def started(
     logs: Sequence[Path],
     environment: Mapping[str, str],
     own: Sequence[Sequence[str]] = ((), ()),
-    strategy: Sequence[str] = ("--strategy=multi_worker",),
 ) -> list[subprocess.Popen]:
     """Starts workers, each with files for what it prints and for its errors, and with arguments of its own."""
     addresses = [f"localhost:{port}" for port in free_ports(len(logs))]
@@ -196,7 +197,7 @@ def started(
         with open(log, "wb") as output, open(log.with_suffix(".err"), "wb") as errors:
             workers.append(
                 subprocess.Popen(
-                    [sys.executable, *arguments, *strategy, *own[index]],
+                    [sys.executable, *arguments, *own[index]],
                     cwd=_REPOSITORY,
                     env=os.environ | place,
                     stdout=output,
@@ -212,9 +213,9 @@ def _errors(log: Path) -> list[str]:
 
 def _continue(folder: Path, timeout: float, n_workers: int, patience: float) -> int:
     """Lets a run go on to its end, on some workers; returns the first status that is not 0, 124 where it has no end."""
-    arguments = ["train.py", *flags_of(folder, timeout), "--quiet"]
+    arguments = ["train.py", *flags_of(folder, n_workers, timeout), "--quiet"]
     logs = [folder.with_name(f"{folder.name}_rest_{worker}.log") for worker in range(n_workers)]
-    workers = started(arguments, logs, {}, strategy=[f"--strategy={'none' if n_workers == 1 else 'multi_worker'}"])
+    workers = started(arguments, logs, {})
     statuses, end = [], time.monotonic() + patience
     for worker in workers:
         with contextlib.suppress(subprocess.TimeoutExpired):

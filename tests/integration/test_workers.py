@@ -123,7 +123,7 @@ def test_a_command_whose_other_worker_has_gone_ends_with_one_line(tmp_path):
 @contextlib.contextmanager
 def long_training(folder, logs):
     """Two workers in the middle of a training, which are gone after the `with` block."""
-    flags = faults.flags_of(folder, PATIENCE)
+    flags = faults.flags_of(folder, 2, PATIENCE)
     workers = faults.started(["train.py", *flags, "--iterations=1000000"], logs, {})
     try:
         wait_until(lambda: faults.iterations_done(folder) >= 20, workers)
@@ -168,7 +168,7 @@ def test_faults(number, tmp_path):
 def test_other_settings_on_a_worker_are_refused_on_all(tmp_path):
     logs = [tmp_path / f"{worker}.log" for worker in range(2)]
     folder = tmp_path / "run"
-    flags = ["train.py", *faults.flags_of(folder, PATIENCE)]
+    flags = ["train.py", *faults.flags_of(folder, 2, PATIENCE)]
     workers = faults.started(flags, logs, {}, [["--seed=1"], ["--seed=2"]])
     try:
         assert [worker.wait(PATIENCE) for worker in workers] == [2, 2]
@@ -190,7 +190,7 @@ def test_a_folder_that_the_chief_refuses_ends_all(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "something").touch()
-    workers = faults.started(["train.py", *faults.flags_of(folder, PATIENCE)], logs, {})
+    workers = faults.started(["train.py", *faults.flags_of(folder, 2, PATIENCE)], logs, {})
     try:
         assert [worker.wait(PATIENCE) for worker in workers] == [2, 2]
     except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ from tf_nqs.config.family import VARIED
 from tf_nqs.config.members import member_label
 from tf_nqs.storage.run_folder import RunFolder
 
-_OF_FAMILY = "Of a run of a family"
+_OF_FAMILY = "For the run of a family"
 
 _TEXTS = {
     "n_particles": f"{_OF_FAMILY}: number of fermions of the member.",

@@ -17,7 +17,7 @@ class DistributionSettings(Section):
 
     strategy: Literal["none", "mirrored", "multi_worker"] = Field(
         defaults.STRATEGY,
-        description="Where the walkers are: on one device (none), on all devices of this machine (mirrored), or on "
+        description="Where the walkers are: on one device (none), on the GPUs of this machine (mirrored), or on "
         "several machines that TF_CONFIG or SLURM name (multi_worker).",
     )
     n_devices: int | None = Field(

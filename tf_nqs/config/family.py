@@ -81,7 +81,7 @@ class FamilySection(Section):
         pattern=_SCALE_PATTERN,
         json_schema_extra={"allowed": _SCALE},
         description="Family: range of interaction_strength, as low:high, that scales the network's input; default: "
-        "that of the family in transfer_from, or else the family's own.",
+        "the range of the family in transfer_from, otherwise the family's own.",
     )
     range_scale: str | None = Field(
         None,

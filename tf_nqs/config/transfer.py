@@ -24,14 +24,14 @@ class TransferSettings(Section):
         min_length=1,
         pattern=r"^[^\x00-\x1f\x7f]+$",
         description="Folder of the run whose weights training starts from: all weights for the same number of "
-        "particles, otherwise those whose shape does not depend on it. If that run is a family: its member with the "
-        "run's own system, or for another family all of it. pretrained for the family that the package ships; "
-        "default: random weights.",
+        "particles, otherwise those whose shape does not depend on it. From a family, a single run takes the member "
+        "for its own system, and another family takes the whole network. pretrained: the family that the package "
+        "ships; default: random weights.",
     )
     freeze_equivariant: bool = Field(
         defaults.FREEZE_EQUIVARIANT,
-        description="Freeze the layers that compute features; train only orbitals and envelope (slater), or the heads "
-        "and the Gaussian (jastrow).",
+        description="Freeze the layers that compute features; train only orbitals and envelope (slater), or the "
+        "output weights and the Gaussian (jastrow).",
     )
     release_at: CountOrZero = Field(
         defaults.RELEASE_AT,
