@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tf_nqs.commands import export, train
 from tf_nqs.commands.command import main
 from tf_nqs.config import load_toml, settings_from
 from tf_nqs.experiment.run import run
+from tf_nqs.storage.checkpoints import newest_checkpoint
 
 SMALL = {
     "ansatz": "jastrow",
@@ -69,6 +71,18 @@ def test_a_short_run(begun):
     assert (settings.ansatz.ansatz, settings.ansatz.n_features) == ("jastrow", 4)
     assert load_toml(begun / "config.toml") == settings == settings.filled()
     assert any(np.any(weight) for weight in ansatz.pair_head.get_weights())  # it starts at zero
+
+
+def test_a_short_run_reweights_and_is_resumed_bit_by_bit(begun, tmp_path):
+    """From the checkpoint in the middle, as those of its end are damaged."""
+    shutil.copytree(begun, folder := tmp_path / "resumed")
+    while (newest := newest_checkpoint(folder / "checkpoints")).facts["iteration"] > 2:
+        newest.path.with_suffix(".index").write_bytes(b"damaged")
+    before = json.loads((begun / "result.json").read_text())
+    assert before["n_samplings"] < before["n_iterations"] == 4
+    resumed = run(settings_from(None, {**SMALL, **SHORT, "run_dir": str(folder)}), resume=True)
+    assert_same_runs(begun, folder)
+    assert (resumed.energy, resumed.n_samplings) == (before["energy"], before["n_samplings"])
 
 
 def assert_same_runs(*folders):

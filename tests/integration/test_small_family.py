@@ -1,9 +1,10 @@
-"""A family in small, by the command line: its run folder, a member of it; and its exported model."""
+"""A family in small, by the command line: its run folder, its resume, a member of it; and its exported model."""
 
 from __future__ import annotations
 
 import csv
 import json
+import signal
 
 import keras
 import numpy as np
@@ -13,16 +14,19 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs import evaluate
 from tf_nqs.analysis import read_metrics
+from tf_nqs.callbacks import IterationCallback
 from tf_nqs.commands import train as cli
 from tf_nqs.commands.command import main
 from tf_nqs.config import load_toml
 from tf_nqs.exact import two_particle_energy
+from tf_nqs.experiment.run import run
+from tf_nqs.storage.checkpoints import newest_checkpoint
 
 SIZES = {"n_features": 4, "n_layers": 1, "n_pair_features": 4, "n_pair_layers": 1}
 FLAGS = (
     *("train.py", "--n_particles=2", "--interaction_strength=-3:5", "--n_conditions=3", "--walkers_per_condition=8"),
     *("--ansatz=jastrow", *(f"--{name}={size}" for name, size in SIZES.items()), "--n_steps=2", "--n_burn_in=10"),
-    *("--iterations=3", "--iterations_per_call=1", "--checkpoint_iterations=1", "--nojit_compile", "--quiet"),
+    *("--iterations=3", "--iterations_per_call=1", "--nojit_compile", "--quiet"),
 )
 
 
@@ -45,6 +49,33 @@ def test_the_run_folder(family):
     assert np.all(np.floor((strengths + 3.4) / 8.8 * 3) == [0, 1, 2])
     header = next(csv.reader((family / "conditions.csv").read_text(encoding="utf-8").splitlines()))
     assert set(header) >= {"iteration", "interaction_strength", "energy", "energy_error", "variance"}
+
+
+class Terminate(IterationCallback):
+    """Sends SIGTERM to this process after the second iteration."""
+
+    def on_iterations(self, rows):
+        if rows["iteration"][-1] == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_terminated_and_resumed_it_ends_the_same_bit_by_bit(family, tmp_path):
+    """SIGTERM leaves a checkpoint; there is no other before the end."""
+    folder = tmp_path / "run"
+    config = tmp_path / "config.toml"
+    config.write_text((family / "config.toml").read_text(encoding="utf-8").replace(str(family), str(folder)))
+    with pytest.raises(SystemExit) as ended:
+        run(load_toml(config), [Terminate()])
+    assert ended.value.code == 128 + signal.SIGTERM and not (folder / "result.json").exists()
+    assert newest_checkpoint(folder / "checkpoints").facts["iteration"] == 2
+    assert cli.main([*FLAGS, f"--run_dir={folder}", "--resume"]) == 0
+    before, after = (read_metrics(one / "metrics.csv") for one in (family, folder))
+    for name in before.keys() - {"seconds"}:
+        np.testing.assert_array_equal(before[name], after[name])
+    for old, new in zip(*(tf_nqs.load(one).ansatz.get_weights() for one in (family, folder)), strict=True):
+        np.testing.assert_array_equal(old, new)
+    members = (json.loads((one / "result.json").read_text(encoding="utf-8"))["members"] for one in (family, folder))
+    assert next(members) == next(members)
 
 
 def test_a_member_is_measured_in_a_file_of_its_own(family):
