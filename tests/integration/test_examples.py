@@ -124,6 +124,12 @@ def test_several_workers(tmp_path):
     run_script(*workers, "-m", "tf_nqs.evaluate", f"--run_dir={folder}", "--target_error=0.01")
     evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert_near(types.SimpleNamespace(**evaluation), EXACT_PAIR)
+
+
+def test_several_workers_observe_a_run_and_draw_a_curve(tmp_path):
+    workers, folder = ["examples/several_workers.py", "2"], tmp_path / "run"
+    tiny = ["--n_particles=2", "--n_features=8", "--n_layers=1", "--n_walkers=64", "--iterations=6"]
+    run_script("train.py", *tiny, "--nojit_compile", "--target_error=1", f"--run_dir={folder}")
     seconds = "--evaluation_max_seconds=2"
     printed = run_script(*workers, "-m", "tf_nqs.observe", f"--run_dir={folder}", seconds)
     assert printed.count(" plots\n") == 1 and (folder / "observables.npz").is_file()
