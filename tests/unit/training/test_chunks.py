@@ -97,7 +97,7 @@ def test_without_xla_half_the_memory_counts():
 
 def make_vmc(chunk_mebibytes, natural_gradient=False, jit_compile=False):
     keras.utils.set_random_seed(0)
-    ansatz = FermionAnsatz(A, 4, dtype="float64")
+    ansatz = FermionAnsatz(A, 4, 1, dtype="float64")
     sampler = MetropolisHastings(N, n_steps=2, n_burn_in=10)
     vmc = VariationalMonteCarlo(ansatz, TrappedFermions(A, interaction_strength=2.0), sampler, clip_deviations=2.0)
     vmc.compile(
@@ -120,7 +120,7 @@ def make_vmc(chunk_mebibytes, natural_gradient=False, jit_compile=False):
 def test_phases_do_not_depend_on_chunks(laplacian, jit_compile):
     """To the rounding of float64; one walker has no weight and no finite local energy."""
     keras.utils.set_random_seed(0)
-    ansatz = FermionAnsatz(A, 4, n_determinants=2, dtype="float64")
+    ansatz = FermionAnsatz(A, 4, 1, n_determinants=2, dtype="float64")
     system = TrappedFermions(A, interaction_strength=2.0)
     positions = tf.constant(RANDOM.normal(size=(N, A)))
     energies, weights = tf.constant(RANDOM.normal(size=N)), tf.constant(np.r_[0.0, RANDOM.uniform(0.5, 2, N - 1)])

@@ -19,7 +19,7 @@ callbacks = keras.callbacks
 
 def make_trainer(optimizer):
     sampler = MetropolisHastings(n_walkers=8, n_steps=1, n_burn_in=1)
-    vmc = VariationalMonteCarlo(FermionAnsatz(1, 2), TrappedFermions(1), sampler, iterations_per_call=10)
+    vmc = VariationalMonteCarlo(FermionAnsatz(1, 2, 1), TrappedFermions(1), sampler, iterations_per_call=10)
     vmc.compile(optimizer, jit_compile=False)
     return vmc
 

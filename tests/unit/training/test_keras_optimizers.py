@@ -61,7 +61,7 @@ OPTIMIZERS = {
 def trainer():
     sampler = MetropolisHastings(n_walkers=4, n_steps=1, n_burn_in=0)
     keras.utils.set_random_seed(0)
-    return VariationalMonteCarlo(FermionAnsatz(1, 2), TrappedFermions(1), sampler, iterations_per_call=2)
+    return VariationalMonteCarlo(FermionAnsatz(1, 2, 1), TrappedFermions(1), sampler, iterations_per_call=2)
 
 
 def fixed_gradient(variables):

@@ -19,7 +19,7 @@ A = 2
 
 def make_ansatz(dtype="float64"):
     keras.utils.set_random_seed(0)
-    return FermionAnsatz(A, 4, dtype=dtype)
+    return FermionAnsatz(A, 4, 1, dtype=dtype)
 
 
 def equilibrated(ansatz, dtype, n_walkers=2000, seed=0):

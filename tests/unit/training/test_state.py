@@ -19,7 +19,7 @@ from tf_nqs.training.state import fits, restore, state_of, values_of
 def make_vmc(optimizer="spring", resampling="guarded"):
     """A compiled trainer; nothing of it is traced."""
     sampler, reuse = MetropolisHastings(n_walkers=8, n_steps=2, n_burn_in=2), ReusePolicy(resampling)
-    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4), TrappedFermions(2), sampler, reuse=reuse, iterations_per_call=2)
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 4, 1), TrappedFermions(2), sampler, reuse=reuse, iterations_per_call=2)
     vmc.compile(**make_optimizer(optimizer), jit_compile=False)
     return vmc
 

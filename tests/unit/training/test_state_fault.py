@@ -19,7 +19,7 @@ def make_vmc(resampling):
     sampler = MetropolisHastings(N_WALKERS, n_steps=2, n_burn_in=20)
     reuse = ReusePolicy(resampling, longest_wait=6)
     vmc = VariationalMonteCarlo(
-        FermionAnsatz(2, 4), TrappedFermions(2, 2.0), sampler, reuse=reuse, iterations_per_call=2
+        FermionAnsatz(2, 4, 1), TrappedFermions(2, 2.0), sampler, reuse=reuse, iterations_per_call=2
     )
     vmc.compile(**make_optimizer("adam"), jit_compile=False)
     return vmc

@@ -27,7 +27,7 @@ def wells(at):
 def make_vmc(trap, n_walkers=128):
     keras.utils.set_random_seed(0)
     system = TrappedFermions(2, trap=trap)
-    vmc = VariationalMonteCarlo(FermionAnsatz(2, 16), system, MetropolisHastings(n_walkers))
+    vmc = VariationalMonteCarlo(FermionAnsatz(2, 16, 1), system, MetropolisHastings(n_walkers))
     vmc.compile(**make_optimizer("spring"), jit_compile=False)
     return vmc
 
