@@ -13,6 +13,8 @@ from tf_nqs.commands import train as cli
 SMALL = {
     "n_particles": 2,
     "n_features": 4,
+    "n_layers": 1,
+    "pretrain_iterations": 0,
     "n_walkers": 64,
     "n_burn_in": 50,
     "n_steps": 2,

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from tests.integration.test_train import arguments, read
+from tests.integration.test_train import UNPRETRAINED, arguments, read
 from tf_nqs.commands import train as cli
 
 
 def test_unmixed_chains_give_no_error_and_say_so(tmp_path, capsys):
     """Single steps, no burn-in, no jumps, no time: R-hat stays far above 1.05."""
     unmixed = {"n_steps": 1, "n_burn_in": 0, "global_moves": "false", "evaluation_max_seconds": 0.1}
-    more = {"n_particles": 3, "reference_max_seconds": 0, "iterations": 50, "optimizer": "adam"}
+    more = {"n_particles": 3, "reference_max_seconds": 0, "iterations": 50, "optimizer": "adam", **UNPRETRAINED}
     assert cli.main(arguments(tmp_path / "run", **unmixed, **more)) == 0
     result, _ = read(tmp_path / "run")
     assert result["r_hat"] > 1.05 and result["energy"] is not None
