@@ -78,9 +78,9 @@ RECIPES: Final = {
     ("slater", "sr"): Recipe(0.2, 100),
     ("slater", "spring"): Recipe(0.2, 100),
     ("jastrow", "adam"): Recipe(1e-3, 0, clip_doubling_iterations=100),
-    ("jastrow", "minsr"): Recipe(0.1, 50, clip_doubling_iterations=100),
-    ("jastrow", "sr"): Recipe(0.1, 50, clip_doubling_iterations=100),
-    ("jastrow", "spring"): Recipe(0.1, 50, clip_doubling_iterations=100),
+    ("jastrow", "minsr"): Recipe(0.1, 50, damping=1e-2, clip_doubling_iterations=100),
+    ("jastrow", "sr"): Recipe(0.1, 50, damping=1e-2, clip_doubling_iterations=100),
+    ("jastrow", "spring"): Recipe(0.1, 50, damping=1e-2, clip_doubling_iterations=100),
 }
 FAMILY_RECIPE: Final = Recipe(0.2, 300, damping_min=3e-5)
 OPTIMIZERS = tuple(name for kind, name in RECIPES if kind == ANSATZ)

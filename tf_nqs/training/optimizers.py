@@ -61,7 +61,7 @@ def make_optimizer(
     name: str,
     learning_rate: float | None = None,
     decay_iterations: int | None = None,
-    damping: float = defaults.DAMPING,
+    damping: float | None = None,
     damping_decay_iterations: int = defaults.DAMPING_DECAY_ITERATIONS,
     momentum: float = defaults.MOMENTUM,
     average_decay: float = 0.0,
@@ -77,7 +77,7 @@ def make_optimizer(
         learning_rate: at the start; None for the default of optimiser and ansatz.
         decay_iterations: the learning rate falls as 1/(1 + iteration/decay_iterations); 0 for a constant one, None
             for the default of optimiser and ansatz.
-        damping: of a natural gradient, at the start.
+        damping: of a natural gradient, at the start; None for the default of optimiser and ansatz.
         damping_decay_iterations: the damping falls as 1/(1 + iteration/damping_decay_iterations); 0 for a constant
             one.
         momentum: of spring.
@@ -108,7 +108,7 @@ def make_optimizer(
         return {"optimizer": adam, "natural_gradient": None}
     layer = NaturalGradient(
         momentum if name == "spring" else 0.0,
-        _falling("damping", damping, damping_decay_iterations),
+        _falling("damping", known.damping if damping is None else damping, damping_decay_iterations),
         form=_FORMS[name],
         **{"damping_min": known.damping_min, **natural_gradient},
     )

@@ -55,11 +55,17 @@ def test_adam_has_none():
 def test_signature_has_the_defaults():
     parameters = inspect.signature(make_optimizer).parameters
     expected = {
-        "damping": defaults.DAMPING,
         "momentum": defaults.MOMENTUM,
         "damping_decay_iterations": defaults.DAMPING_DECAY_ITERATIONS,
     }
     assert {name: parameters[name].default for name in expected} == expected
+
+
+@pytest.mark.parametrize(("ansatz", "damping"), [("slater", 0.03), ("jastrow", 0.01)])
+def test_the_damping_is_that_of_the_wave_function(ansatz, damping):
+    layer = make_optimizer("spring", ansatz=ansatz)["natural_gradient"]
+    assert float(layer.damping(0)) == pytest.approx(damping)
+    assert float(make_optimizer("spring", damping=0.5, ansatz=ansatz)["natural_gradient"].damping(0)) == 0.5
 
 
 @pytest.mark.parametrize("name", ["sr", "minsr", "spring"])
