@@ -246,6 +246,20 @@ def test_wrong_numbers_end_with_status_3(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "error: nothing was exported: psi of psi: off by 1.0e+00\n"
 
 
+def test_a_run_that_cannot_be_exported_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    from tf_nqs.saved_model import export as saved_model
+
+    def refuse(*_, **__):
+        raise ValueError("laplacian = 'forward': this ansatz\nhas none")
+
+    monkeypatch.setattr(saved_model, "export", refuse)
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run")
+    assert export_command.main(["x", "--run_dir=run", "--output=new"]) == 2
+    line = "error: run_dir = 'run': cannot be exported (laplacian = 'forward': this ansatz has none)\n"
+    assert capsys.readouterr().err == line
+
+
 def test_help_does_not_wait_for_tensorflow(tmp_path):
     program = (
         "import sys; from tf_nqs.commands import export; assert export.main(['x', '--help']) == 0; "

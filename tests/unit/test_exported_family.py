@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
-from tf_nqs.saved_model.family import places_to_check
+from tf_nqs.saved_model.family import check_family, places_to_check
 from tf_nqs.saved_model.family_readme import family_readme
 from tf_nqs.saved_model.recipes import FAMILY_RECIPES
 
@@ -59,6 +60,18 @@ def test_the_ansatz_must_be_that_of_the_family(tmp_path):
     with pytest.raises(ValueError, match="conditions of the ansatz: need a FermionFamily as system"):
         tf_nqs.export(ansatz, tf_nqs.TrappedFermions(3), tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_family_with_the_scales_of_another_one_is_exported_as_itself():
+    """What a training makes that started from the weights of another family; see `build_ansatz`."""
+    source = tf_nqs.FermionFamily([2, 3], (-10.0, 10.0), (0.25, 0.5)).conditions
+    scaled = SimpleNamespace(conditions=FAMILY.conditions.scaled_as(source))
+    assert scaled.conditions != FAMILY.conditions
+    check_family(scaled, FAMILY)
+    with pytest.raises(ValueError, match="conditions of the ansatz: must be those of the family"):
+        check_family(SimpleNamespace(conditions=source), FAMILY)
+    with pytest.raises(ValueError, match="conditions of the ansatz: must be those of the family"):
+        check_family(SimpleNamespace(), FAMILY)
 
 
 def test_readme_of_a_family():

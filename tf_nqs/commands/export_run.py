@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from tf_nqs.commands.member_flags import Member
-from tf_nqs.config import to_toml
+from tf_nqs.config import SettingsError, to_toml
+from tf_nqs.config.errors import RunFolderError, brief, shown
 from tf_nqs.experiment import build as builders
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.saved_model import export as saved_model
@@ -29,7 +30,7 @@ def export_run(
         extrapolate: of a family, whether the export takes parameters outside of what was trained.
 
     Raises:
-        SettingsError: the run folder holds no run that can be read, or output cannot be used.
+        SettingsError: the run folder holds no run that can be read or exported, or output cannot be used.
         WorkFailedError: the exported numbers are not those of the run.
     """
     run = builders.read_run(folder)
@@ -51,6 +52,10 @@ def export_run(
             n_iterations=iterations_of_weights(folder.weights),
             extrapolate=extrapolate,
         )
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise RunFolderError(f"run_dir = {shown(str(folder.path))}: cannot be exported ({brief(error)})") from error
     except saved_model.ExportError as error:
         raise WorkFailedError(f"nothing was exported: {error}") from error
     logger.info(f"exported to {output}; reloaded, it gives the run's own numbers up to rounding:")

@@ -61,7 +61,9 @@ def check_family(ansatz: Any, family: FermionFamily) -> None:
     Raises:
         ValueError: it is not that of this family.
     """
-    if getattr(ansatz, "conditions", None) != family.conditions:
+    conditions = getattr(ansatz, "conditions", None)
+    # A network that started from another family's weights has features scaled by that one's ranges.
+    if conditions is None or conditions.with_own_scales() != family.conditions:
         raise ValueError("conditions of the ansatz: must be those of the family")
 
 
