@@ -77,7 +77,7 @@ def local_deviations(
         (sign, log_abs), (mirrored_sign, mirrored_log) = psi(positions), psi(-positions)
         exact = (-1.0) ** (n_particles * (n_particles - 1) // 2)
         values["parity"] = sign * mirrored_sign * tf.exp(mirrored_log - log_abs) - exact
-    return tf.stack([values[name] for name in names], axis=1)
+    return tf.stack([values[name] for name in names], axis=1) if names else tf.zeros_like(positions[:, :0])
 
 
 def _potential_energy(system: TrappedFermions, positions: Tensor) -> Tensor:

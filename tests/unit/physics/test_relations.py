@@ -93,6 +93,18 @@ def test_gaussian_interaction_by_hand():
     np.testing.assert_allclose(found, by_hand, rtol=1e-9, atol=1e-12)
 
 
+def test_no_relation_at_all_is_a_table_without_columns():
+    """Steps, uneven, in a trap that is not harmonic: nothing is known of the exact state."""
+    system = TrappedFermions(
+        2,
+        trap=lambda x: tf.reduce_sum(x**3 + x**4, axis=1),
+        pair_potential=lambda r: tf.where(tf.abs(r) < 0.5, tf.ones_like(r), tf.zeros_like(r)),
+    )
+    assert relation_names(system) == ()
+    found = local_deviations(Oscillator(1.0), system, (), sample(2), tf.zeros(N_WALKERS, "float64"))
+    assert found.shape == (N_WALKERS, 0) and found.dtype == "float64"
+
+
 def test_relations_that_do_not_hold_are_left_out():
     assert relation_names(TrappedFermions(2, -5.0, trap=False)) == ("virial", "parity")
     assert relation_names(TrappedFermions(2, trap=lambda x: tf.reduce_sum(x**3 + x**4, axis=1))) == ("virial",)
