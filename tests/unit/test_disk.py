@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import struct
 import threading
+import warnings
+import zipfile
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_nqs.config import RunFolderError
-from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_file, replace_text
+from tf_nqs.storage.files import UNREADABLE_ARRAYS, folder_errors, one_at_a_time, replace_file, replace_text
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -110,3 +115,38 @@ def test_files_of_the_same_names_are_written_one_after_the_other(tmp_path):
     thread.join(60)
     assert (tmp_path / "file").read_text() == "second"
     assert {path.name for path in tmp_path.iterdir()} == {"file", "other"}
+
+
+def archive_of(shape):
+    """The bytes of an .npz file whose only array says that it has this shape."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("positions.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(48))
+    return file.getvalue()
+
+
+def error_of(content):
+    """The class of the error of reading an .npz file, None where it can be read."""
+    try:
+        with warnings.catch_warnings(action="ignore"), np.load(io.BytesIO(content), allow_pickle=False) as file:
+            np.asarray(file["positions"])
+    except UNREADABLE_ARRAYS as error:
+        return type(error)
+    return None
+
+
+def test_every_error_of_a_damaged_file_of_arrays_is_known():
+    """Errors of other classes end the test; one bit in every byte is changed."""
+    file = io.BytesIO()
+    np.savez_compressed(file, positions=np.arange(6.0).reshape(3, 2))
+    whole, found = file.getvalue(), set()
+    assert error_of(whole) is None
+    for place in range(len(whole)):
+        for bit in (0, 3, 6):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            found.add(error_of(bytes(damaged)))
+    assert {"NotImplementedError", "RuntimeError", "BadZipFile", "KeyError"} <= {one.__name__ for one in found if one}
+    for shape, name in (("(9" + 22 * "9" + ",)", "OverflowError"), ("(((((", "TokenError"), ("(-3,)", "ValueError")):
+        assert error_of(archive_of(shape)).__name__ == name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from tf_nqs.config.errors import SettingsError, brief, shown
 from tf_nqs.diffusion.energy import Progress
 from tf_nqs.diffusion.time_step import PER_CALL, ROW_LENGTH, WalkState, n_carried
-from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.files import UNREADABLE_ARRAYS, replace_file
 
 FORMAT = 2
 """Of a state. Another meaning of its numbers, such as another number of generations in a call, needs another format."""
@@ -59,21 +58,18 @@ def read_progress(path: Path, identity: Mapping[str, Any]) -> Progress | None:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         earlier = dict(json.loads(str(arrays["identity"])))
-    except _UNREADABLE as error:
+    except UNREADABLE_ARRAYS as error:
         raise _damaged(path, f"cannot be read ({brief(error)})") from error
     _check_same(path, earlier, json.loads(json.dumps(identity)))
     try:
         states = _states(arrays, len(earlier["time_steps"]))
         progress = Progress(states, float(arrays["seconds"]), float(arrays["edge"]))
         is_whole = _has_right_shapes(progress, identity)
-    except _UNREADABLE as error:
+    except UNREADABLE_ARRAYS as error:
         raise _damaged(path, f"cannot be read ({brief(error)})") from error
     if not is_whole:
         raise _damaged(path, "holds numbers that no diffusion has")
     return progress
-
-
-_UNREADABLE = (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile)
 
 
 def _damaged(path: Path, problem: str) -> SettingsError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from typing import Any, NamedTuple
 
 import keras
@@ -26,6 +25,7 @@ from tf_nqs.diffusion import (
 from tf_nqs.diffusion.start import metropolis_positions
 from tf_nqs.exact import Reference
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.storage.files import UNREADABLE_ARRAYS
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.types import Tensor
 
@@ -162,7 +162,7 @@ def last_walkers(folder: RunFolder, n_particles: int) -> np.ndarray | None:
     try:
         with np.load(folder.walkers, allow_pickle=False) as file:
             positions: Any = np.asarray(file["positions"], np.float64)
-    except (EOFError, LookupError, OSError, ValueError, zipfile.BadZipFile):
+    except UNREADABLE_ARRAYS:
         return None
     is_usable = positions.ndim == 2 and positions.shape[1] == n_particles and len(positions)
     return positions if is_usable and np.all(np.isfinite(positions)) else None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +13,10 @@ import numpy as np
 from tf_nqs.ansatz.protocol import HasEquivariantLayers
 from tf_nqs.callbacks import set_trainable
 from tf_nqs.config import SettingsError
-from tf_nqs.config.errors import shown
+from tf_nqs.config.errors import brief, shown
 from tf_nqs.experiment.build import read_run
 from tf_nqs.experiment.copied_weights import CopiedWeight, TransferError, between_families, weight_name
-from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.files import UNREADABLE_ARRAYS, replace_file
 from tf_nqs.storage.pretrained import finished_source, transfer_folder
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.training import VariationalMonteCarlo
@@ -238,8 +236,8 @@ def carry_walkers(run_dir: str | Path, vmc: VariationalMonteCarlo) -> str:
         if not all(isinstance(entry, np.ndarray) for entry in entries):
             raise ValueError("an entry is no array")
         positions, width, sampler = entries[0], float(entries[1]), str(entries[2])
-    except (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise TransferError(f"{source.name}: {path.name} cannot be read ({error})") from error
+    except UNREADABLE_ARRAYS as error:
+        raise TransferError(f"{source.name}: {path.name} cannot be read ({brief(error)})") from error
     if not _are_walkers(positions, width, n_particles):
         return f"new, because those of {run_dir} do not fit"
     if sampler != vmc.sampler.name:

@@ -7,6 +7,9 @@ import errno
 import fcntl
 import os
 import sys
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +20,27 @@ FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 
 MISPLACED = (errno.EISDIR, errno.ENOTDIR)
 """System errors of a folder in the place of a file, or the other way round."""
+
+
+UNREADABLE_ARRAYS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Errors of NumPy that reads a damaged .npz file, and of taking the wanted entries out of it.
+
+A changed bit may ask for a way to unpack that does not exist, a password, or an array larger than any memory.
+"""
 
 
 @contextlib.contextmanager

@@ -74,3 +74,12 @@ def test_a_damaged_part_is_refused(name, how, path):
     np.savez(path, **arrays)
     with pytest.raises(SettingsError, match="must be deleted to begin again"):
         read_progress(path, IDENTITY)
+
+
+def test_a_file_that_asks_for_a_password_is_refused(path):
+    """One bit of the list of the archive; NumPy's error is a RuntimeError."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"cannot be read \(.*password.*\); must be deleted to begin again$"):
+        read_progress(path, IDENTITY)

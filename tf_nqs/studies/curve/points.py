@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +13,7 @@ from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.config.errors import RunFolderError, brief, shown
 from tf_nqs.exact import Reference
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.files import UNREADABLE_ARRAYS, replace_file
 from tf_nqs.trainer import Trainer
 from tf_nqs.types import Estimate
 
@@ -160,7 +159,7 @@ def read_point(path: Path) -> StoredPoint | None:
         if positions.ndim != 3 or positions.shape[2] != point.system.n_particles:
             raise ValueError("positions of another shape")
         return StoredPoint(point, positions, dict(record["reference_identity"]))
-    except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         raise RunFolderError(
             f"{shown(str(path))}: cannot be read ({brief(error)}); must be deleted to measure this point again"
         ) from error
