@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tf_nqs
+from tf_nqs.saved_model import content
 from tf_nqs.saved_model.family import check_family, places_to_check
 from tf_nqs.saved_model.family_readme import family_readme
 from tf_nqs.saved_model.recipes import FAMILY_RECIPES
@@ -72,6 +73,18 @@ def test_a_family_with_the_scales_of_another_one_is_exported_as_itself():
         check_family(SimpleNamespace(conditions=source), FAMILY)
     with pytest.raises(ValueError, match="conditions of the ansatz: must be those of the family"):
         check_family(SimpleNamespace(), FAMILY)
+
+
+@pytest.mark.parametrize(
+    ("trap", "name"), [(lambda x: tf.reduce_sum(x**4, axis=1), "custom"), (True, "harmonic"), ("quartic", "quartic")]
+)
+def test_the_summary_of_a_family_names_its_trap(trap, name, monkeypatch):
+    monkeypatch.setattr(content.families, "make_graphs", lambda *_: SimpleNamespace(names=["log_psi"]))
+    monkeypatch.setattr(content, "functions_of_positions", lambda *_: {})
+    ansatz = SimpleNamespace(member=lambda *_: None, compute_dtype="float64", count_params=lambda: 5)
+    family = tf_nqs.FermionFamily(2, (-20.0, 20.0), trap=trap)
+    summary = content.content_of_family(ansatz, family, "auto", True).summary
+    assert json.loads(json.dumps(summary))["trap"] == name
 
 
 def test_readme_of_a_family():
