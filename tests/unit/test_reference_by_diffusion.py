@@ -9,11 +9,12 @@ import pytest
 
 import tf_nqs
 from tf_nqs.config import SettingsError, settings_from
+from tf_nqs.config.chain import chain_from
 from tf_nqs.diffusion import DiffusionEnergy
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import diffusion, diffusion_guide
 from tf_nqs.experiment.opening import reference_line
-from tf_nqs.experiment.preflight import check_run
+from tf_nqs.experiment.preflight import check_chain, check_run
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.run_folder import RunFolder
 
@@ -71,6 +72,15 @@ def test_a_training_without_a_trap_cannot_end_with_a_diffusion():
     line = r"^reference = diffusion contradicts trap = none: must be auto, exact or none$"
     with pytest.raises(SettingsError, match=line):
         check_run(settings_from(None, bound), resume=False)
+
+
+def test_no_stage_of_a_chain_without_a_trap_can_either(tmp_path):
+    config = tmp_path / "chain.toml"
+    config.write_text(
+        'n_particles = 2\ninteraction_strength = -9.0\nreference = "diffusion"\n[[stage]]\n[[stage]]\ntrap = "none"\n'
+    )
+    with pytest.raises(SettingsError, match=r"^stage 2: reference = diffusion contradicts trap = none: must be"):
+        check_chain(chain_from(config, {}, str(tmp_path / "new")))
 
 
 def test_a_system_without_a_run_has_one_too(monkeypatch):

@@ -111,6 +111,7 @@ def check_chain(chain: Chain) -> None:
     earlier: set[str | None] = set()
     for number, settings in enumerate(chain.stages, start=1):
         try:
+            check_reference(settings)
             check_training(settings)
             check_strategy(settings)
             if is_new and settings.transfer.transfer_from not in earlier:
