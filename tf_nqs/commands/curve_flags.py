@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_nqs.commands.finished_run import check_single_system
+from tf_nqs.commands.finished_run import check_place, check_single_system
 from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, choice_flag, setting_flag, switch_flag
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import must_be, must_be_given, shown
@@ -177,13 +177,15 @@ def request_of(given: Given) -> CurveRequest | FamilyCurveRequest:
 
     Raises:
         SettingsError: neither runs nor a family are named, or both; a folder is no run's, or cannot be used for the
-            curve; the runs differ by more than numbers; a member is none of the family; several machines cannot do it.
+            curve; the runs differ by more than numbers; a member is none of the family; several machines cannot do it;
+            the strategy would ignore a flag.
     """
     if given.own.get("reference") == "diffusion" and given.settings.get("strategy") == "multi_worker":
         raise SettingsError(
             "reference = 'diffusion' contradicts strategy = multi_worker, whose workers would wait for the chief: must "
             "be auto, exact or none, or strategy be none or mirrored"
         )
+    check_place(NOT_OF_THE_RUN | given.settings)
     of_family = ("run_dir", *VARIED, "extrapolate", "references")
     of_runs = ("run_dirs", "output")
     for name in of_runs if "run_dir" in given.own else of_family:

@@ -102,9 +102,7 @@ def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
         SettingsError: several machines are asked for, but the environment describes no cluster that can be used; or a
             setting is given that the strategy would ignore.
     """
-    check_flags(overrides, overrides["strategy"])
-    if overrides["strategy"] == "multi_worker":
-        own_cluster()
+    check_place(overrides)
     update = {
         section: getattr(settings, section).model_copy(
             update={one: overrides[one] for one in names if one in overrides}
@@ -112,6 +110,20 @@ def placed(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
         for section, names in {"distribution": DISTRIBUTION, "sampling": ("n_steps",)}.items()
     }
     return settings.model_copy(update=update)
+
+
+def check_place(overrides: Mapping[str, Any]) -> None:
+    """Refuses devices or machines that a command cannot use.
+
+    Args:
+        overrides: name -> value of the settings that differ from those of the run, strategy among them.
+
+    Raises:
+        SettingsError: as `placed`.
+    """
+    check_flags(overrides, overrides["strategy"])
+    if overrides["strategy"] == "multi_worker":
+        own_cluster()
 
 
 def check_single_system(folder: RunFolder) -> None:

@@ -80,6 +80,8 @@ def _train(given: Given) -> int | None:
         config = config_of_run(overrides.get("run_dir"))
     if config is not None and is_chain(config):
         chain = chain_from(config, overrides, default_run_dir(config))
+        for number, stage in enumerate(chain.stages, start=1):
+            check_flags(overrides, stage.distribution.strategy, f"stage {number}: ")
         check_chain(chain)
         reason = startup.call_late("tf_nqs.studies.chain:run_chain", chain, resume=resume)
     else:

@@ -35,12 +35,13 @@ class DistributionSettings(Section):
     )
 
 
-def check_flags(given: Mapping[str, Any], strategy: str) -> None:
+def check_flags(given: Mapping[str, Any], strategy: str, where: str = "") -> None:
     """Refuses settings that the strategy would ignore. A file may hold them: another strategy may be chosen later.
 
     Args:
         given: name -> value of the settings that were given by flags.
         strategy: of the run.
+        where: starts the message: the stage of a chain.
 
     Raises:
         SettingsError: one line that names the setting.
@@ -48,7 +49,8 @@ def check_flags(given: Mapping[str, Any], strategy: str) -> None:
     for leaf, needed in (("n_devices", "mirrored"), ("worker_timeout", "multi_worker")):
         if given.get(leaf) is not None and strategy != needed:
             raise SettingsError(
-                f"{leaf} = {given[leaf]} contradicts strategy = {strategy}: must be left out, or strategy be {needed}"
+                f"{where}{leaf} = {given[leaf]} contradicts strategy = {strategy}: must be left out, "
+                f"or strategy be {needed}"
             )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import socket
+
 import numpy as np
 import pytest
 
-from tf_nqs.commands.curve_flags import parameter_flags, read_numbers, read_range
+from tf_nqs import curve
+from tf_nqs.commands import command
+from tf_nqs.commands.curve_flags import parameter_flags, read_numbers, read_range, request_of
 from tf_nqs.commands.flags import parse, switch_flag
-from tf_nqs.config import SettingsError
+from tf_nqs.config import SettingsError, settings_from, to_toml
 
 
 def test_a_range_has_both_ends_and_even_steps():
@@ -76,3 +81,38 @@ def test_flags_of_parameters_read_ranges_and_lists():
         "interaction_strength = '1:1:5': must be a number, or low:high:number of points, as -20:20:41, "
         "with low < high, from 2 to 10000 points"
     )
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Folder of the run of a family, as far as the flags need it."""
+    folder = tmp_path / "family"
+    folder.mkdir()
+    settings = settings_from(None, {"n_particles": 2, "interaction_strength": [-2.0, 2.0], "ansatz": "jastrow"})
+    (folder / "config.toml").write_text(to_toml(settings.filled()), encoding="utf-8")
+    (folder / "ansatz.weights.h5").touch()
+    return folder
+
+
+def refusal(folder, *flags):
+    arguments = ["", f"--run_dir={folder}", "--interaction_strength=1", *flags]
+    with pytest.raises(SettingsError) as refused:
+        request_of(command.read(curve.COMMAND, arguments))
+    return str(refused.value)
+
+
+def test_flags_that_the_strategy_would_ignore(family):
+    assert refusal(family, "--n_devices=4") == (
+        "n_devices = 4 contradicts strategy = none: must be left out, or strategy be mirrored"
+    )
+    assert refusal(family, "--worker_timeout=5").startswith("worker_timeout = 5.0 contradicts strategy = none")
+
+
+def test_a_port_in_use_is_refused_before_tensorflow_is_loaded(family, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        worker = f"localhost:{other.getsockname()[1]}"
+        cluster = {"cluster": {"worker": [worker]}, "task": {"type": "worker", "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+        assert "is in use" in refusal(family, "--strategy=multi_worker")

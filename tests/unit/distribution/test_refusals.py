@@ -72,6 +72,10 @@ def test_a_cluster_that_cannot_be(refused, monkeypatch, text, line):
             "profile = true contradicts strategy = mirrored: must be false, or strategy be none",
         ),
         (
+            ["--config=chain_thesis_frozen", "--n_devices=2", "--run_dir=x"],
+            "stage 1: n_devices = 2 contradicts strategy = none: must be left out, or strategy be mirrored",
+        ),
+        (
             ["--config=chain_thesis_frozen", "--strategy=multi_worker", "--run_dir=x"],
             "stage 1: strategy = multi_worker: cannot be used in a chain, whose stages are processes of their own",
         ),
