@@ -134,7 +134,7 @@ def read_range(text: str) -> tuple[float, ...]:
         text: a number, or low:high:number of points.
 
     Raises:
-        ValueError: it is neither, or the range is empty or reversed.
+        ValueError: it is neither, the range is empty or reversed, or too short for so many different points.
     """
     parts = _spelled(text).split(":")
     if len(parts) not in (1, 3):
@@ -150,7 +150,10 @@ def read_range(text: str) -> tuple[float, ...]:
     # Weighted ends, rounded to what the spacing resolves: -20:20:41 has 0.1 as 0.1, not as 0.09999999999999787.
     digits = max(0, 12 - math.floor(math.log10(max(abs(low), abs(high)))))
     inner = [(low * (n_points - 1 - k) + high * k) / (n_points - 1) for k in range(1, n_points - 1)]
-    return (low, *(round(value, digits) for value in inner), high)
+    points = (low, *(round(value, digits) for value in inner), high)
+    if len(set(points)) < n_points:
+        raise ValueError(text)
+    return points
 
 
 def read_numbers(text: str) -> tuple[int, ...]:

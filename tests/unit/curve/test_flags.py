@@ -46,6 +46,7 @@ def test_a_number_is_a_range_of_one():
             "1,2",
             "1_0",
             "0:1_0:3",
+            "10:10.000000000001:41",
             "\N{ARABIC-INDIC DIGIT THREE}",
         ),
     ],
