@@ -227,6 +227,11 @@ def _family_request(given: Given) -> FamilyCurveRequest:
         raise SettingsError(f"references = {shown(references)}: is not a file; must be {_REFERENCES_ALLOWED}")
     overrides = NOT_OF_THE_RUN | given.settings
     reference = given.own.get("reference", "auto")
+    if file is not None and reference == "none":
+        raise SettingsError(
+            f"references = {shown(references)}: has no meaning with reference = none; must be left out, or reference "
+            "be auto, exact or diffusion"
+        )
     _check_diffusion(reference, folder, "run_dir")
     request = FamilyCurveRequest(folder, tuple(places), overrides, reference, file)
     check_measurement(request.settings(max(places, key=lambda place: place[0])))

@@ -13,6 +13,7 @@ from tf_nqs.commands import command
 from tf_nqs.commands.curve_flags import parameter_flags, read_numbers, read_range, request_of
 from tf_nqs.commands.flags import parse, switch_flag
 from tf_nqs.config import SettingsError, settings_from, to_toml
+from tf_nqs.config.errors import shown
 
 
 def test_a_range_has_both_ends_and_even_steps():
@@ -107,6 +108,14 @@ def test_flags_that_the_strategy_would_ignore(family):
         "n_devices = 4 contradicts strategy = none: must be left out, or strategy be mirrored"
     )
     assert refusal(family, "--worker_timeout=5").startswith("worker_timeout = 5.0 contradicts strategy = none")
+
+
+def test_a_file_of_references_that_would_be_ignored(family):
+    file = family / "config.toml"
+    assert refusal(family, f"--references={file}", "--reference=none") == (
+        f"references = {shown(str(file))}: has no meaning with reference = none; must be left out, or reference be auto, "
+        "exact or diffusion"
+    )
 
 
 def test_a_port_in_use_is_refused_before_tensorflow_is_loaded(family, monkeypatch):
