@@ -140,6 +140,11 @@ REFUSED = [
         "trials end after seconds_per_trial of [search]",
     ),
     ("n_particles = 2", "n_particles = 2\ntrap = false", "trap = none contradicts interaction_strength"),
+    (
+        "n_particles = 2",
+        "n_particles = 2\n[evaluation]\nreference = 'diffusion'",
+        "reference = diffusion: cannot be computed in a se",
+    ),
 ]
 
 

@@ -152,6 +152,8 @@ def search_from(config: str | Path, overrides: Mapping[str, Any] | None = None) 
     settings = settings_from(None, _checked_sizes(dimensions, fixed))
     check_single(settings.family.varied(), "in a search")
     check_own_process(settings.distribution, "in a search, whose trials")
+    if settings.evaluation.reference == "diffusion":
+        raise SettingsError("reference = diffusion: cannot be computed in a search; must be auto, exact or none")
     return Search(_search_settings(given, name), dimensions, fixed, settings)
 
 

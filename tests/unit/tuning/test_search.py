@@ -385,6 +385,11 @@ def test_table_ranks_and_names_failures(search_in):
     assert "reference" not in summary.trials_table(records, Reference(None, "none", None))
 
 
+def test_a_search_without_a_reference_computes_none(search_in, monkeypatch):
+    monkeypatch.setattr(search_module, "find_reference", lambda settings: pytest.fail("a reference was computed"))
+    assert search_module.reference_of_search(search_in(reference="none")).energy is None
+
+
 def test_hyperbands_short_trials_cannot_be_the_best(search_in):
     records = records_of(search_in(), [2.3, 2.5, 2.4])
     records[0] = records[0]._replace(seconds=1.0)  # e.g. by luck of its measurement

@@ -9,6 +9,7 @@ from tf_nqs.analysis import format_with_error
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.config.search import Search
+from tf_nqs.exact import Reference
 from tf_nqs.experiment.build import find_reference
 from tf_nqs.storage.files import FAILURES, error_number
 from tf_nqs.studies.tuning.plots import plot_search
@@ -91,8 +92,15 @@ def _take_up(search: Search, folder: Path, tuner_id: str) -> SearchTuner:
         ) from error
 
 
+def reference_of_search(search: Search) -> Reference:
+    """Returns the exact energy that all trials are compared with, with energy None where none is wanted or known."""
+    if search.settings.evaluation.reference == "none":
+        return Reference(None, "none", None)
+    return find_reference(search.settings)
+
+
 def _write(search: Search, records: list[TrialRecord], folder: Path) -> TrialRecord | None:
-    reference = find_reference(search.settings)
+    reference = reference_of_search(search)
     write_csv(records, folder / TABLE_FILE)
     how = f"{search.search.tuner} search, {search.search.seconds_per_trial:g} s of training per trial"
     title = f"{search.settings.system.title()}: {how}"
