@@ -214,6 +214,10 @@ SPELLED = "must be a finite number, or a range such as -20:20, or a list such as
         ((A4, V, "--walkers_per_condition=1"), "walkers_per_condition = 1: must be an integer from 2 to"),
         ((A4, V, "--n_walkers=100"), "n_walkers = 100 contradicts n_conditions * walkers_per_condition = 512: must be"),
         (
+            (A4, V, "--n_conditions=100000", "--walkers_per_condition=100000"),
+            "n_conditions * walkers_per_condition = 100000 * 100000: must be at most 1000000000",
+        ),
+        (
             (A4, V, "--resampling=thesis"),
             "resampling = thesis contradicts a family of systems: must be every_iteration",
         ),

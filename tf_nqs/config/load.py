@@ -18,6 +18,7 @@ from tf_nqs.config.family import VARIED, FamilySection, check_family, corners, r
 from tf_nqs.config.fields import first_problem
 from tf_nqs.config.follow import following
 from tf_nqs.config.members import covered_values
+from tf_nqs.config.section import LARGEST_COUNT
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
 
 PRESET_FOLDER = "configs"
@@ -164,6 +165,11 @@ def _family(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]]) ->
     check_family(settings, varied)
     family = settings.family
     n_walkers = family.n_conditions * family.walkers_per_condition
+    if n_walkers > LARGEST_COUNT:
+        raise SettingsError(
+            f"n_conditions * walkers_per_condition = {family.n_conditions} * {family.walkers_per_condition}: must be "
+            f"at most {LARGEST_COUNT}"
+        )
     if leaves.get("n_walkers", n_walkers) != n_walkers:
         raise SettingsError(
             f"n_walkers = {leaves['n_walkers']} contradicts n_conditions * walkers_per_condition = {n_walkers}: "
