@@ -67,8 +67,9 @@ class ReusePolicy:
     largest_fall: float = defaults.LARGEST_FALL
 
     def __post_init__(self) -> None:
+        policies = ("every_iteration", "thesis", "guarded")
         rules = {
-            "resampling": (self.resampling in ("every_iteration", "thesis", "guarded"), "one of those three"),
+            "resampling": (self.resampling in policies, f"one of {', '.join(policies)}"),
             "sensitivity": (self.sensitivity > 0, "above 0"),
             "shortest_wait": (self.shortest_wait >= 1, "at least 1"),
             "longest_wait": (self.longest_wait >= self.shortest_wait, "at least shortest_wait"),

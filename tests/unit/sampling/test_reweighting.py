@@ -328,5 +328,6 @@ def test_reweighted_mean_is_that_of_the_new_distribution():
     ],
 )
 def test_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} = {value}: must be"):
+    with pytest.raises(ValueError, match=f"{name} = {value}: must be") as refusal:
         ReusePolicy(**{name: value})
+    assert name != "resampling" or str(refusal.value).endswith("one of every_iteration, thesis, guarded")
