@@ -61,8 +61,8 @@ class FermionFamily:
 
     Raises:
         ValueError: a range is reversed or empty, a list has a repeat, nothing varies, a system at an end of a range
-            cannot be, or the interaction is none whose parameters may vary, or so short-ranged that it needs samples of
-            its own.
+            cannot be or is not bound without a trap, or the interaction is none whose parameters may vary, or so
+            short-ranged that it needs samples of its own.
 
     Example:
         >>> family = FermionFamily(n_particles=4, interaction_strength=(-20.0, 20.0))
@@ -146,11 +146,12 @@ class FermionFamily:
         return True
 
     def _check_ends(self) -> None:
-        """Refuses a family with a system at an end of a range that cannot be, or whose interaction is too narrow."""
+        """Refuses a family with a system at an end of a range that cannot be, is not bound, or is too narrow."""
         for number in self.conditions.n_particles:
             for strength in self.conditions.interaction_strength:
                 for width in self.conditions.interaction_range:
                     system = self._system(number, strength, width)
+                    check_bound(system.named)
                     if self.has_range and contact_zone(system):
                         smallest = smallest_range(functools.partial(self._system, number, strength), width)
                         raise TooNarrowError(number, width, smallest)

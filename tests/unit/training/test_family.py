@@ -233,6 +233,13 @@ def test_the_trained_range_exceeds_the_wanted_one_where_such_systems_are_bound(s
     assert (low < strengths[0] and high > strengths[1]) if exceeds else (low, high) == strengths
 
 
+def test_a_family_of_which_a_system_is_not_bound_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^trap = none contradicts interaction_strength = 20.0: without a trap it must"
+    ):
+        FermionFamily(4, (-20.0, 20.0), trap=False)
+
+
 def test_energies_of_a_family_of_one_system_have_an_axis_for_it():
     """As those of several; they are recorded side by side."""
     family = FermionFamily([2, 3], (-4.0, 4.0))
