@@ -26,7 +26,7 @@ _BYTES_PER_PAIR = 256
 
 def _check(folder: RunFolder, given: Given) -> None:
     """Refuses a run without a trap, and more walkers than fit into memory."""
-    if folder.settings.system.trap == "none":
+    if not folder.settings.system.has_trap:
         raise RunFolderError(
             f"run_dir = {folder.path}: its trap is none, so that equilibration may take arbitrarily long; "
             "must be the folder of a run in a trap"

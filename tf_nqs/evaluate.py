@@ -42,7 +42,7 @@ def _flags() -> list[Flag]:
 def _work(given: Given) -> None:
     if given.settings.get("reference") == "diffusion":
         folder = RunFolder.finished(given.own["run_dir"])
-        can_diffuse = folder.settings.system.trap != "none"
+        can_diffuse = folder.settings.system.has_trap
         if folder.settings.is_family:
             advice = "; python -m tf_nqs.curve measures members against it" if can_diffuse else ""
             raise must_be("reference", "diffusion", f"auto, exact or none for a family{advice}")

@@ -250,7 +250,7 @@ def test_a_diffusion_needs_a_trap(tmp_path, capsys):
     free = write_run(tmp_path / "free", trap="none")
     line = refused([f"--run_dirs={free}", f"--output={tmp_path / 'new'}", "--reference=diffusion"], capsys)
     assert line == (
-        f"reference = 'diffusion' contradicts trap = 'none' of run_dirs = '{free}': must be auto, exact or none"
+        f"reference = diffusion contradicts trap = none of run_dirs = '{free}': must be auto, exact or none"
     )
     assert not (tmp_path / "new").exists()
 
@@ -260,7 +260,7 @@ def test_a_diffusion_is_the_work_of_one_machine(runs, tmp_path, capsys):
     flags = [f"--run_dirs={runs[0]}", f"--output={tmp_path / 'new'}", "--reference=diffusion"]
     line = refused([*flags, "--strategy=multi_worker"], capsys)
     assert line == (
-        "reference = 'diffusion' contradicts strategy = multi_worker, whose workers would wait for the chief: must "
+        "reference = diffusion contradicts strategy = multi_worker, whose workers would wait for the chief: must "
         "be auto, exact or none, or strategy be none or mirrored"
     )
     assert not (tmp_path / "new").exists()

@@ -150,6 +150,8 @@ def test_which_reference_is_taken(wanted, with_exact, without, request_for, mess
     for exact, expected in ((True, with_exact), (False, without)):
         request, settings = request_for(exact), settings_with(wanted)
         assert reference_of(request, settings) == expected
+        later = Reference(2.6, "diffusion", 0.02)  # as read once before the measurement
+        assert reference_of(request, settings, later) == (later if expected == BY_DIFFUSION else expected)
     assert not any("python -m tf_nqs.diffuse" in line for line in messages)
     for spoilt in ("{", '{"energy": NaN, "energy_error": 0.1}', '{"energy": 1, "energy_error": -1}', "[]"):
         request = request_for(False, spoilt)

@@ -12,6 +12,7 @@ from tf_nqs.commands.flags import DISTRIBUTION, NOT_OF_THE_RUN, Flag, Given, cho
 from tf_nqs.config import RunFolderError, Settings, SettingsError, settings_from
 from tf_nqs.config.errors import must_be, must_be_given, shown
 from tf_nqs.config.family import VARIED
+from tf_nqs.config.system import check_diffusion
 from tf_nqs.experiment.memory import check_measurement
 from tf_nqs.storage.run_folder import RunFolder, bears_mark
 
@@ -185,7 +186,7 @@ def request_of(given: Given) -> CurveRequest | FamilyCurveRequest:
     """
     if given.own.get("reference") == "diffusion" and given.settings.get("strategy") == "multi_worker":
         raise SettingsError(
-            "reference = 'diffusion' contradicts strategy = multi_worker, whose workers would wait for the chief: must "
+            "reference = diffusion contradicts strategy = multi_worker, whose workers would wait for the chief: must "
             "be auto, exact or none, or strategy be none or mirrored"
         )
     check_place(NOT_OF_THE_RUN | given.settings)
@@ -232,7 +233,7 @@ def _family_request(given: Given) -> FamilyCurveRequest:
             f"references = {shown(references)}: has no meaning with reference = none; must be left out, or reference "
             "be auto, exact or diffusion"
         )
-    _check_diffusion(reference, folder, "run_dir")
+    _check_reference(reference, folder, "run_dir")
     request = FamilyCurveRequest(folder, tuple(places), overrides, reference, file)
     check_measurement(request.settings(max(places, key=lambda place: place[0])))
     return request
@@ -251,7 +252,7 @@ def _runs_request(given: Given) -> CurveRequest:
     request = CurveRequest(folders, output, NOT_OF_THE_RUN | given.settings, given.own.get("reference", "auto"))
     first = folders[0].settings.system
     for folder in folders:
-        _check_diffusion(request.reference, folder, "run_dirs")
+        _check_reference(request.reference, folder, "run_dirs")
         check_measurement(request.settings(folder))
         _ = folder.result_values  # refused if it cannot be used
         for name in ("interaction", "trap"):
@@ -263,13 +264,10 @@ def _runs_request(given: Given) -> CurveRequest:
     return request
 
 
-def _check_diffusion(reference: str, folder: RunFolder, setting: str) -> None:
-    """Refuses references by diffusion without a trap, where the walkers may need longer than any fixed time."""
-    if reference == "diffusion" and folder.settings.system.trap == "none":
-        raise SettingsError(
-            f"reference = 'diffusion' contradicts trap = 'none' of {setting} = {shown(str(folder))}: must be auto, "
-            "exact or none"
-        )
+def _check_reference(reference: str, folder: RunFolder, setting: str) -> None:
+    """Refuses references by diffusion for a run, named by a setting, that has no trap."""
+    if reference == "diffusion":
+        check_diffusion(folder.settings.system, f" of {setting} = {shown(str(folder))}")
 
 
 def _usable(output: str) -> Path:

@@ -14,14 +14,14 @@ from tf_nqs.analysis.rounding import unreachable
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import find_doubts
 from tf_nqs.commands.finished_run import Request
-from tf_nqs.commands.known_reference import reference_of
+from tf_nqs.commands.known_reference import diffused_earlier, reference_of
 from tf_nqs.commands.opened_run import OpenedRun, open_run
+from tf_nqs.exact import Reference
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import has_finite_parts
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_text
 from tf_nqs.storage.result import RunResult
 
@@ -43,14 +43,14 @@ def evaluate_run(request: Request) -> None:
         SettingsError: the run folder holds no run that can be read, or cannot be written.
         WorkFailedError: no sample has a finite energy.
     """
-    by_diffusion = read_diffusion(request.folder)  # a damaged file is refused before anything is measured
+    diffused = diffused_earlier(request.folder)  # a damaged file is refused before anything is measured
     run = open_run(request)
     with run.workers.messages(run.settings.run.quiet):
         measurement, seconds = _measure(request, run)
         if run.workers.is_chief:
-            evaluation = _evaluation(run, request, measurement, seconds)
-            if by_diffusion is not None:
-                evaluation["diffusion_energy"], evaluation["diffusion_energy_error"] = by_diffusion
+            evaluation = _evaluation(run, request, measurement, seconds, diffused)
+            if diffused.energy is not None:
+                evaluation |= {"diffusion_energy": diffused.energy, "diffusion_energy_error": diffused.uncertainty}
             _write(request, evaluation)
         run.workers.wait()
     if not math.isfinite(measurement.energy):
@@ -84,10 +84,12 @@ def _write(request: Request, evaluation: dict[str, Any]) -> None:
         logger.info(f"warning: {warning}")
 
 
-def _evaluation(run: OpenedRun, request: Request, measurement: Any, seconds: float) -> dict[str, Any]:
+def _evaluation(
+    run: OpenedRun, request: Request, measurement: Any, seconds: float, diffused: Reference
+) -> dict[str, Any]:
     """Returns what `evaluation.json` holds: the keys of `result.json`, measured again, and more."""
     earlier = request.folder.result_values
-    reference = reference_of(request, run.settings)
+    reference = reference_of(request, run.settings, diffused)
     measured = measurement._asdict()
     relations, with_error = measured.pop("relations"), {}
     for key in ("autocorrelation_time", "v_score"):

@@ -74,7 +74,7 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
             for place in request.places
         ]
         folder, locked = CurveFolder(request.folder.path), request.folder.locked_when_finished
-        advice = _ADVICE if request.reference == "auto" and some.system.trap != "none" else ""
+        advice = _ADVICE if request.reference == "auto" and some.system.has_trap else ""
         make_and_say(sources, folder, run.settings.title(), workers, locked, advice)
 
 

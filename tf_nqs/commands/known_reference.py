@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _NONE = Reference(None, "none", None)
 
 
-def reference_of(request: Request, settings: Settings) -> Reference:
+def reference_of(request: Request, settings: Settings, diffused: Reference | None = None) -> Reference:
     """Returns the reference energy of a run, as the setting `reference` says.
 
     exact is that in the run's `result.json`, or a new one, see `exact_reference_of`. diffusion is that in the run's
@@ -25,6 +25,7 @@ def reference_of(request: Request, settings: Settings) -> Reference:
     Args:
         request: what was asked for.
         settings: of the run, overridden by those of the command line.
+        diffused: what `diffused_earlier` has returned, None to read it now.
 
     Raises:
         RunFolderError: diffusion.json cannot be read.
@@ -33,7 +34,7 @@ def reference_of(request: Request, settings: Settings) -> Reference:
     exact = exact_reference_of(request, settings) if wanted in ("auto", "exact") else _NONE
     if exact.energy is not None or wanted in ("exact", "none"):
         return exact
-    found = diffused_earlier(request.folder)
+    found = diffused_earlier(request.folder) if diffused is None else diffused
     if found.energy is None:
         logger.info(f"no exact reference{_advice(request, settings)}")
     return found
@@ -41,7 +42,7 @@ def reference_of(request: Request, settings: Settings) -> Reference:
 
 def _advice(request: Request, settings: Settings) -> str:
     """Returns which command can compute a reference, for the end of a line; empty if none can."""
-    if settings.system.trap == "none":
+    if not settings.system.has_trap:
         return ""
     if request.member is not None:
         return ": python -m tf_nqs.curve --reference=diffusion can compute one for members of a family"

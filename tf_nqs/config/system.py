@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from tf_nqs import defaults
+from tf_nqs.config.errors import SettingsError
 from tf_nqs.config.fields import Forms, named_or_imported
 from tf_nqs.config.section import Section
 from tf_nqs.named_systems import (
@@ -83,6 +84,11 @@ class SystemSettings(Section):
         leaves = ("n_particles", "interaction_strength", "interaction_range")
         return {leaf: self.resolved()[leaf] for leaf in leaves} | {"trap": self.trap == "harmonic"}
 
+    @property
+    def has_trap(self) -> bool:
+        """Whether a trap holds the particles."""
+        return self.trap != "none"
+
     def title(self, varied: Mapping[str, Sequence[float]] | None = None) -> str:
         """Returns what is written above a plot.
 
@@ -107,6 +113,20 @@ class SystemSettings(Section):
         check_parameters(self.named())
         check_bound(self.named())
         return self
+
+
+def check_diffusion(system: SystemSettings, of: str = "") -> None:
+    """Refuses a reference by diffusion without a trap, where the walkers may need longer than any fixed time.
+
+    Args:
+        system: of the run.
+        of: continues "trap = none", where the trap is that of another folder.
+
+    Raises:
+        SettingsError: the system has no trap.
+    """
+    if not system.has_trap:
+        raise SettingsError(f"reference = diffusion contradicts trap = none{of}: must be auto, exact or none")
 
 
 def _in_words(leaf: str, value: float | Sequence[float] | None) -> str:

@@ -35,7 +35,7 @@ def reference_line(reference: Reference, settings: Settings | None = None) -> st
         wanted = settings.evaluation.reference if settings is not None else "exact"
         if wanted in _UNCOMPUTED:
             return _UNCOMPUTED[wanted]
-        has_trap = settings is not None and settings.system.trap != "none" and wanted == "auto"
+        has_trap = settings is not None and settings.system.has_trap and wanted == "auto"
         hint = "; python -m tf_nqs.diffuse computes one for a finished run" if has_trap else ""
         is_gaussian = settings is not None and settings.system.gaussian() and settings.system.trap == "harmonic"
         if settings and is_gaussian and settings.system.n_particles > LARGEST_DIAGONALISED:
@@ -62,7 +62,7 @@ def opening_lines(settings: Settings, ansatz: keras.Model, folder: RunFolder) ->
     in_float32 = isinstance(ansatz, HasOrbitals) and settings.ansatz.dtype == "float32"
     if in_float32 and system.n_particles >= _MANY_PARTICLES:
         lines.append("the Slater matrices of this many particles are nearly singular: consider --dtype=float64")
-    if system.trap == "none":
+    if not system.has_trap:
         internal = "without a trap the energy is that of the internal motion, as the centre of mass moves freely"
         gaussian = system.gaussian()
         critical = critical_strength(gaussian["interaction_range"]) if gaussian else math.nan

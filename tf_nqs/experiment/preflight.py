@@ -10,6 +10,7 @@ from tf_nqs.config.chain import Chain
 from tf_nqs.config.distribution import check_divisible
 from tf_nqs.config.errors import must_be_given
 from tf_nqs.config.family import SCALES
+from tf_nqs.config.system import check_diffusion
 from tf_nqs.config.transfer import inputs_of_network, member_to_start_from
 from tf_nqs.experiment.memory import check_model, check_training
 from tf_nqs.experiment.share import share_of
@@ -51,8 +52,8 @@ def check_reference(settings: Settings) -> None:
     Raises:
         SettingsError: it is asked for.
     """
-    if settings.evaluation.reference == "diffusion" and settings.system.trap == "none":
-        raise SettingsError("reference = diffusion contradicts trap = none: must be auto, exact or none")
+    if settings.evaluation.reference == "diffusion":
+        check_diffusion(settings.system)
 
 
 def check_strategy(settings: Settings) -> None:
