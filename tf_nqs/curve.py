@@ -13,14 +13,17 @@ import sys
 from tf_nqs.commands import command
 from tf_nqs.commands.curve_flags import CurveRequest, curve_flags, request_of
 from tf_nqs.commands.flags import Given
+from tf_nqs.config.shape import compiled_shape
 from tf_nqs.runtime import startup
 
 
 def _work(given: Given) -> None:
     request = request_of(given)
-    is_of_runs = isinstance(request, CurveRequest)
-    target = "curve_run:curve_of_runs" if is_of_runs else "family_curve_run:curve_of_family"
-    startup.call_with_tensorflow(f"tf_nqs.commands.{target}", request)
+    if isinstance(request, CurveRequest):
+        target, first = "curve_run:curve_of_runs", request.settings(request.folders[0])
+    else:
+        target, first = "family_curve_run:curve_of_family", request.settings(request.places[0])
+    startup.call_with_tensorflow(f"tf_nqs.commands.{target}", request, shape=compiled_shape(first))
 
 
 COMMAND = command.Command(

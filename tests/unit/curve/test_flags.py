@@ -14,6 +14,7 @@ from tf_nqs.commands.curve_flags import parameter_flags, read_numbers, read_rang
 from tf_nqs.commands.flags import parse, switch_flag
 from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.errors import shown
+from tf_nqs.runtime import startup
 
 
 def test_a_range_has_both_ends_and_even_steps():
@@ -110,11 +111,19 @@ def test_flags_that_the_strategy_would_ignore(family):
     assert refusal(family, "--worker_timeout=5").startswith("worker_timeout = 5.0 contradicts strategy = none")
 
 
+def test_what_a_curve_compiles_is_kept(family, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(startup, "call_with_tensorflow", lambda *_, shape=None: shapes.append(shape))
+    for more in ((), ("--strategy=mirrored",)):
+        assert command.main(curve.COMMAND, ["", f"--run_dir={family}", "--interaction_strength=1", *more]) == 0
+    assert shapes[0] is not None and shapes[1] is None  # the devices are a part of what is compiled for them
+
+
 def test_a_file_of_references_that_would_be_ignored(family):
     file = family / "config.toml"
     assert refusal(family, f"--references={file}", "--reference=none") == (
-        f"references = {shown(str(file))}: has no meaning with reference = none; must be left out, or reference be auto, "
-        "exact or diffusion"
+        f"references = {shown(str(file))}: has no meaning with reference = none; must be left out, or reference be "
+        "auto, exact or diffusion"
     )
 
 
