@@ -138,7 +138,7 @@ class Conditions(keras.layers.Layer):
         noise = tf.random.stateless_normal((self.n_conditions, 2), key, dtype=tf.float64)
         slower = 1.0 if len(self.strength.values) == 1 else _SLOWER
         moved = tf.abs(self.places + self.policy.drift * noise * tf.constant([1.0, slower], tf.float64))
-        self.places.assign(1.0 - tf.abs(1.0 - moved))
+        self.places.assign(1.0 - tf.abs(1.0 - tf.math.floormod(moved, 2.0)))  # a long step is reflected at both ends
 
 
 def rows_of(conditions: Conditions | None) -> tuple[Tensor, ...]:

@@ -183,15 +183,18 @@ def test_the_gradient_is_that_of_the_weighted_sum_of_energies(kind):
         assert along == pytest.approx((energies[0] - energies[1]) / (2 * step), rel=2e-3, abs=2e-4)
 
 
-def test_systems_drift_in_their_strata():
+@pytest.mark.parametrize("drift", [0.3, 0.9])
+def test_systems_drift_in_their_strata(drift):
+    """Steps of the wider drift are often longer than the stratum, some of them longer than two."""
     family = FermionFamily(3, (-10.0, 10.0), (0.3, 1.0))
-    conditions = Conditions(family, 3, 32, ConditionPolicy(8, drift=0.3, margin=0.0), seed=1, dtype="float64")
-    before = conditions.parameters()
+    conditions = Conditions(family, 3, 32, ConditionPolicy(8, drift=drift, margin=0.0), seed=1, dtype="float64")
+    before, visited = conditions.parameters(), []
     for iteration in range(50):
         conditions.drift(tf.constant(iteration))
-    after = conditions.parameters()
+        visited.append(conditions.parameters())
+    after = visited[-1]
     edges = np.linspace(-10, 10, 9)
-    for found in (before, after):
+    for found in (before, *visited):
         assert np.all((found.strength >= edges[:-1]) & (found.strength <= edges[1:]))
         assert np.all((found.width >= 0.3) & (found.width <= 1.0))
         np.testing.assert_allclose(found.height, found.strength / (np.sqrt(2 * np.pi) * found.width))
