@@ -37,6 +37,7 @@ def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> 
     lost = rows_by_system(_is_lost, n_systems, reach, is_finite)
     if most_unmoved:
         lost |= n_unmoved >= most_unmoved
+    lost = rows_by_system(_unless_all, n_systems, lost)
     n_lost = tf.reduce_sum(tf.cast(lost, tf.int32))
 
     def restarted() -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +49,7 @@ def restart_lost(walkers: WalkerState, n_unmoved: Tensor, most_unmoved: int) -> 
     def as_they_are() -> tuple[Tensor, Tensor, Tensor]:
         return positions, tf.identity(n_unmoved), tf.zeros_like(n_lost)
 
-    positions, n_unmoved, n_restarted = tf.cond((n_lost > 0) & (n_lost < tf.size(lost)), restarted, as_they_are)
+    positions, n_unmoved, n_restarted = tf.cond(n_lost > 0, restarted, as_they_are)
     return walkers._replace(positions=positions), n_unmoved, n_restarted
 
 
@@ -56,12 +57,17 @@ def _is_lost(reach: Tensor, is_finite: Tensor) -> Tensor:
     return ~is_finite | (reach > _FARTHEST * (1 + median(reach, is_finite)))
 
 
+def _unless_all(lost: Tensor) -> Tensor:
+    """Which walkers are lost; none if all are, as no place is left to restart them at."""
+    return lost & tf.reduce_any(~lost)
+
+
 def _places_of_others(positions: Tensor, lost: Tensor, draw: Tensor) -> Tensor:
-    """The positions, with those of lost walkers replaced by those of others; if all are lost, all stay."""
+    """The positions, with those of lost walkers replaced by those of others; not all of them are lost, or none is."""
     others = tf.argsort(tf.cast(lost, tf.int32), stable=True)  # those that are not lost come first, in order
     n_others = tf.reduce_sum(tf.cast(~lost, tf.int64))
     there = tf.gather(positions, tf.gather(others, draw % tf.maximum(n_others, 1)))
-    return tf.where((lost & (n_others > 0))[:, None], there, positions)
+    return tf.where(lost[:, None], there, positions)
 
 
 def count_unmoved(before: Tensor, after: Tensor, n_unmoved: Tensor) -> Tensor:

@@ -59,6 +59,17 @@ def test_where_all_are_lost_all_stay(where):
     np.testing.assert_array_equal(after, before)
 
 
+def test_where_all_of_one_system_are_lost_they_stay_and_do_not_count():
+    """The walkers of the other system of a family are no places for them."""
+    walkers = make_walkers({0: np.nan, 1: np.nan, 5: np.nan})._replace(proposal_width=tf.fill(4, 0.5))
+    n_unmoved = tf.constant([3, 1, 3, 1, 3, 1, 3, 1])
+    after, counts, n_restarted = restart_lost(walkers, n_unmoved, most_unmoved=5)
+    assert int(n_restarted) == 1
+    np.testing.assert_array_equal(after.positions[5], walkers.positions[4])
+    np.testing.assert_array_equal(np.delete(after.positions, 5, axis=0), np.delete(walkers.positions, 5, axis=0))
+    np.testing.assert_array_equal(counts, [3, 1, 3, 1, 3, 0, 3, 1])
+
+
 def test_a_walker_that_has_not_moved_for_long():
     n_unmoved = [0, 4, 5, 6, 0, 0, 0, 0]
     before, after, counts, n_restarted = restarted({}, n_unmoved)
