@@ -25,6 +25,7 @@ from tf_nqs.commands.finished_run import Request, placed
 from tf_nqs.commands.flags import NOT_OF_THE_RUN
 from tf_nqs.commands.known_reference import reference_of
 from tf_nqs.commands.member_flags import Member
+from tf_nqs.commands.opened_run import OpenedRun
 from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
@@ -113,6 +114,15 @@ def test_what_is_not_exact_is_not_called_so(run_dir, module, name, value, messag
     with np.load(run_dir / "observables.npz") as file:
         found = dict(file)
     assert "density" in found and "exact_density" not in found
+
+
+def test_the_exact_state_is_judged_by_an_exact_energy(tmp_path):
+    """That of a diffusion has an error of its own, larger than what the diagonalisation may be off by."""
+    (tmp_path / "result.json").write_text('{"reference_energy": 2.1, "reference_kind": "diffusion"}')
+    settings = settings_from(None, {"n_particles": 2, "interaction_strength": 0.0})
+    run = OpenedRun(settings, None, 7, None)
+    exact, why_not = observe_run._exact(Request(RunFolder(tmp_path), {}, {}), run, np.linspace(-6, 6, 61))
+    assert exact is not None and why_not == ""
 
 
 @pytest.fixture

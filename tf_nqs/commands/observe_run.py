@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_nqs.commands.finished_run import Request
+from tf_nqs.commands.known_reference import exact_reference_of
 from tf_nqs.commands.opened_run import OpenedRun, open_run
 from tf_nqs.exact import exact_observables, wave_function_bytes
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.execution.compilation import warm_up
-from tf_nqs.experiment.build import find_reference
 from tf_nqs.observables import (
     NothingMeasuredError,
     Observables,
@@ -146,7 +146,7 @@ def _exact(request: Request, run: OpenedRun, x: Any) -> tuple[Any, str]:
             None,
             f"exact observables are known only for 2 to 4 particles, not for n_particles = {system.n_particles}",
         )
-    reference = request.folder.result_values.get("reference_energy") or find_reference(run.settings).energy
+    reference = exact_reference_of(request, run.settings).energy
     energy = exact.kinetic + exact.trap + exact.interaction
     if reference is None or abs(energy - reference) > _LARGEST_REMAINDER:
         return None, "the diagonalisation is not converged, so no exact observables are compared"
