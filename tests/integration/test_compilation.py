@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"n_particles": 3, "interaction_strength": 5.0, "n_features": 8, "n_walkers": 64, "n_burn_in": 20}
+SMALL = {
+    "n_particles": 2,
+    "interaction_strength": 5.0,
+    "n_features": 4,
+    "n_layers": 1,
+    "n_walkers": 32,
+    "n_burn_in": 20,
+}
 SHORT = {"iterations": 30, "target_error": 0.5, "evaluation_max_seconds": 1, "reference_max_seconds": 0}
 
 

@@ -7,6 +7,7 @@ import errno
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,10 @@ from tf_nqs.experiment import build as builders
 ROOT = Path(__file__).parents[2]
 
 
-def make_run(folder, dtype="float64", n_particles=2):
+def make_run(folder, dtype="float64", n_particles=2, n_layers=2):
     """A run folder as a run leaves it, but for the training."""
-    settings = settings_from(
-        overrides={"n_particles": n_particles, "interaction_strength": 5.0, "n_features": 8, "dtype": dtype}
-    )
+    system = {"n_particles": n_particles, "interaction_strength": 5.0, "dtype": dtype}
+    settings = settings_from(overrides=system | {"n_features": 8, "n_layers": n_layers})
     keras.utils.set_random_seed(1)
     folder.mkdir()
     (folder / "config.toml").write_text(to_toml(settings))
@@ -150,7 +150,7 @@ BOUNDS = {"float64": ((1e-12, 1e-12, 1e-12), 1e-11), "float32": ((1e-5, 1e-3, 1e
 
 def test_a_client_gets_the_numbers_of_the_run(tmp_path):
     # The operations are the same; eager and graph round alike but for the order of a few sums.
-    run_dir = make_run(tmp_path / "run")
+    run_dir = make_run(tmp_path / "run", n_layers=1)
     done = assert_exported_numbers(tmp_path, run_dir, (1e-12, 1e-12, 1e-12), by_tapes=1e-12)
     assert "energy of 200 independent walkers" in done.stdout
     assert "custom gradients" not in done.stderr  # of which TensorFlow would warn if any were lost
@@ -218,19 +218,25 @@ BAD_COMMAND_LINES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a run, a broken one, and notes."""
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(make_run(folder / "run", n_layers=1), folder / "broken")
+    (folder / "broken/ansatz.weights.h5").write_bytes(b"no HDF5")
+    (folder / "notes").mkdir()
+    (folder / "notes/energy.csv").write_text("precious")
+    return folder
+
+
 @pytest.mark.parametrize(("arguments", "line"), BAD_COMMAND_LINES, ids=lambda value: str(value)[:50])
-def test_bad_command_lines(arguments, line, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for folder in ("run", "broken"):
-        make_run(tmp_path / folder)
-    Path("broken", "ansatz.weights.h5").write_bytes(b"no HDF5")
-    Path("notes").mkdir()
-    Path("notes/energy.csv").write_text("precious")
-    before = sorted(tmp_path.rglob("*"))
+def test_bad_command_lines(arguments, line, workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    before = sorted(workplace.rglob("*"))
     assert export_command.main(["export/saved_model.py", *arguments]) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith(f"error: {line}") and printed.err.count("\n") == 1
-    assert printed.out == "" and sorted(tmp_path.rglob("*")) == before
+    assert printed.out == "" and sorted(workplace.rglob("*")) == before
     assert Path("notes/energy.csv").read_text() == "precious"
 
 

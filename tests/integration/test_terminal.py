@@ -22,11 +22,14 @@ from tf_nqs.storage.run_folder import RunFolder
 ROOT = Path(__file__).parents[2]
 SMALL = {
     "n_particles": 2,
-    "n_features": 8,
-    "n_walkers": 64,
-    "n_burn_in": 50,
+    "n_features": 4,
+    "n_layers": 1,
+    "n_walkers": 32,
+    "n_burn_in": 20,
+    "pretrain_iterations": 0,
     "target_error": 0.5,
     "reference_max_seconds": 0,
+    "evaluation_max_seconds": 1,
     "jit_compile": "false",
 }
 
@@ -47,7 +50,8 @@ def without_reader():
     return writer
 
 
-@pytest.mark.parametrize("place", ["broken pipe", pytest.param("full disk", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["broken pipe", "full disk"])
 def test_a_training_that_nobody_can_read_of_goes_on(place, tmp_path):
     stdout = without_reader() if place == "broken pipe" else os.open("/dev/full", os.O_WRONLY)
     try:
@@ -61,7 +65,7 @@ def test_a_training_that_nobody_can_read_of_goes_on(place, tmp_path):
 
 
 def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
-    """As with `train.py | tee log`: tee ends at once, and the training must not end with it."""
+    """As with `train.py | tee log`: tee ends at once, and the training, which nobody reads, must not end with it."""
     folder = tmp_path / "run"
     stdout = without_reader()
     process = subprocess.Popen(

@@ -29,7 +29,7 @@ optimizer = "adam"
 learning_rate = 0.01
 reference_max_seconds = 0.0
 target_error = 1.0
-evaluation_max_seconds = 2.0
+evaluation_max_seconds = 0.2
 jit_compile = false
 quiet = true
 """
