@@ -76,20 +76,22 @@ def test_a_family_with_the_scales_of_another_one_is_exported_as_itself():
 
 
 @pytest.mark.parametrize(
-    ("trap", "name"), [(lambda x: tf.reduce_sum(x**4, axis=1), "custom"), (True, "harmonic"), ("quartic", "quartic")]
+    ("trap", "name", "quartic"),
+    [(lambda x: tf.reduce_sum(x**4, axis=1), "custom", None), (True, "harmonic", None), ("quartic", "quartic", 0.3)],
 )
-def test_the_summary_of_a_family_names_its_trap(trap, name, monkeypatch):
+def test_the_summary_of_a_family_names_its_trap(trap, name, quartic, monkeypatch):
     monkeypatch.setattr(content.families, "make_graphs", lambda *_: SimpleNamespace(names=["log_psi"]))
     monkeypatch.setattr(content, "functions_of_positions", lambda *_: {})
     ansatz = SimpleNamespace(member=lambda *_: None, compute_dtype="float64", count_params=lambda: 5)
-    family = tf_nqs.FermionFamily(2, (-20.0, 20.0), trap=trap)
-    summary = content.content_of_family(ansatz, family, "auto", True).summary
-    assert json.loads(json.dumps(summary))["trap"] == name
+    family = tf_nqs.FermionFamily(2, (-20.0, 20.0), trap=trap, **({"trap_quartic": quartic} if quartic else {}))
+    summary = json.loads(json.dumps(content.content_of_family(ansatz, family, "auto", True).summary))
+    assert (summary["trap"], summary["trap_quartic"], summary["trap_separation"]) == (name, quartic, None)
 
 
 def test_readme_of_a_family():
     text = family_readme("a4", ["log_psi", "orbitals"], SUMMARY, {"curve.csv": ""})
     assert "- `interaction_strength`: -20 to 20" in text and "- `interaction_range`: 0.5 a_ho" in text
+    assert "- system: harmonic trap, Gaussian interaction\n" in text
     assert "refused" in text and "`1/assets/curve.csv`: the measured energies" in text and FAMILY_RECIPES in text
     assert "n_particles, interaction_strength, interaction_range = 4, 0.0, 0.5" in text
     without = family_readme("a4", ["log_psi"], SUMMARY | {"interaction_range": None, "is_extrapolated": True}, {})

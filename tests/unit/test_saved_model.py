@@ -16,6 +16,7 @@ import tf_nqs
 from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.config.errors import SettingsError
 from tf_nqs.physics import TrappedFermions
+from tf_nqs.saved_model import content
 from tf_nqs.saved_model import export as saved_model
 from tf_nqs.saved_model.content import Compared
 from tf_nqs.saved_model.graphs import portable
@@ -202,8 +203,34 @@ def test_the_folder_describes_itself(exported):
 
 def test_readme_without_a_measured_energy():
     summary = {"n_particles": 1, "dtype": "float32", "n_parameters": 5, "trap": False, "versions": {}}
-    text = readme("x", ["log_psi"], summary | {"interaction_strength": None, "interaction_range": None}, {})
+    custom = {"interaction": "custom", "interaction_strength": None, "interaction_range": None}
+    text = readme("x", ["log_psi"], summary | custom, {})
     assert "- energy: not measured" in text and "no trap, a custom interaction" in text
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        (TrappedFermions(4, 10.0), "A = 4, harmonic trap, Gaussian interaction, V0 = 10 ħω a_ho, range 0.5 a_ho"),
+        (
+            TrappedFermions(4, 10.0, 0.3, trap="quartic", trap_quartic=0.2, pair_stiffness=0.1),
+            "A = 4, quartic trap x²/2 + 0.2 x⁴, Gaussian interaction, V0 = 10 ħω a_ho, range 0.3 a_ho, "
+            "pair stiffness 0.1",
+        ),
+        (
+            TrappedFermions(2, 0.2, trap="double_well", trap_separation=2.5, interaction="harmonic"),
+            "A = 2, double well with minima at ±2.5 a_ho, harmonic interaction, strength = 0.2",
+        ),
+        (TrappedFermions(3, interaction="none"), "A = 3, harmonic trap, no interaction"),
+        (TrappedFermions(3, interaction="none", pair_stiffness=0.5), "A = 3, harmonic trap, pair stiffness 0.5"),
+        (TrappedFermions(3, pair_potential=lambda r: r**2), "A = 3, harmonic trap, a custom interaction"),
+        (TrappedFermions(1, trap=lambda x: x[:, 0] ** 4, interaction="none"), "A = 1, a custom trap, no interaction"),
+    ],
+)
+def test_the_readme_says_all_of_the_system(system, words, monkeypatch):
+    monkeypatch.setattr(content, "functions_of_positions", lambda *_: {})
+    summary = content.content_of_system(Gaussian(), system, "auto").summary
+    assert f"- system: {words}\n" in readme("x", ["log_psi"], json.loads(json.dumps(summary)), {})
 
 
 def test_an_export_is_replaced_only_when_asked_for(ansatz, tmp_path):

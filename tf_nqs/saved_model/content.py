@@ -75,7 +75,7 @@ def content_of_system(ansatz: keras.Model, system: TrappedFermions, laplacian: s
         "interaction_range": None if system.pair_potential else system.interaction_range,
         "interaction": "custom" if system.pair_potential else system.interaction,
         "pair_stiffness": system.pair_stiffness,
-        "trap": name_of_trap(system),
+        **_facts_of_trap(system),
         **_versions(),
     }
     return Content([*functions], make, [Compared(functions)], summary)
@@ -101,7 +101,7 @@ def content_of_family(ansatz: ConditionedAnsatz, family: FermionFamily, laplacia
         **_facts_of_ansatz(ansatz),
         "is_extrapolated": not is_bounded,
         **family.others,
-        "trap": name_of_trap(family.systems[0]),
+        **_facts_of_trap(family.systems[0]),
         **_versions(),
     }
     if not family.has_range:
@@ -109,9 +109,13 @@ def content_of_family(ansatz: ConditionedAnsatz, family: FermionFamily, laplacia
     return Content(graphs.names, make, compared, summary)
 
 
-def name_of_trap(system: TrappedFermions) -> str:
-    """Returns the name of a system's trap, custom for a function."""
-    return system.trap if isinstance(system.trap, str) else "custom"
+def _facts_of_trap(system: TrappedFermions) -> dict[str, Any]:
+    """Returns the entries of the trap: its name, custom for a function, and its parameters, None for what it lacks."""
+    trap = system.trap if isinstance(system.trap, str) else "custom"
+    owners = {"trap_quartic": "quartic", "trap_separation": "double_well"}
+    return {"trap": trap} | {
+        name: float(getattr(system.named, name)) if trap == owner else None for name, owner in owners.items()
+    }
 
 
 def _facts_of_ansatz(ansatz: keras.Model) -> dict[str, Any]:

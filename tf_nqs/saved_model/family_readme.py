@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tf_nqs.saved_model.readme import asset_lines, trap_words, version_words
+from tf_nqs.saved_model.readme import asset_lines, interaction_words, trap_words, version_words
 from tf_nqs.saved_model.recipes import FAMILY_RECIPES
 from tf_nqs.saved_model.signatures import OUTPUTS
 
@@ -96,10 +96,9 @@ _BEYOND = "Parameters outside of these ranges were not trained; they are not ref
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
     """Returns the facts about the family, name -> value."""
-    interaction = summary["interaction"]
     facts = {
         "A": ", ".join(map(str, summary["n_particles"])),
-        "system": f"{trap_words(summary['trap'])}, {interaction} interaction",
+        "system": f"{trap_words(summary)}, {interaction_words(summary)}",
         "`interaction_strength`": _range(summary["interaction_strength"]),
     }
     if summary["interaction_range"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_nqs.analysis import format_with_error
 from tf_nqs.analysis.words import REFERENCE_WORDS
-from tf_nqs.named_systems import WITH_RANGE, trap_name
+from tf_nqs.named_systems import WITH_RANGE, WITH_STRENGTH, trap_name
 from tf_nqs.saved_model.recipes import RECIPES
 from tf_nqs.saved_model.signatures import OUTPUTS
 
@@ -128,24 +128,37 @@ def version_words(summary: Mapping[str, Any]) -> str:
     return ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
 
 
-def trap_words(trap: str | bool) -> str:
-    """Returns what the trap is called."""
+def trap_words(summary: Mapping[str, Any]) -> str:
+    """Returns what the trap is called, with its parameter."""
     traps = {"harmonic": "harmonic trap", "none": "no trap", "double_well": "double well", "quartic": "quartic trap"}
-    return traps.get(trap_name(trap), "a custom trap")
+    words = traps.get(trap_name(summary["trap"]), "a custom trap")
+    if (quartic := summary.get("trap_quartic")) is not None:
+        words += f" x²/2 + {quartic:g} x⁴"
+    if (separation := summary.get("trap_separation")) is not None:
+        words += f" with minima at ±{separation:g} a_ho"
+    return words
+
+
+def interaction_words(summary: Mapping[str, Any], parameters: Iterable[str] = ()) -> str:
+    """Returns what the interaction is called, with its parameters, those of `summary` and some more before them."""
+    name = summary.get("interaction", "gaussian")
+    words = {"gaussian": "Gaussian interaction", "custom": "a custom interaction", "none": "no interaction"}
+    stiffness = summary.get("pair_stiffness")
+    more = [f"pair stiffness {stiffness:g}"] if stiffness else []
+    if name == "none" and more:
+        return more[0]
+    return ", ".join([words.get(name, f"{name} interaction"), *parameters, *more])
 
 
 def _system(summary: Mapping[str, Any]) -> str:
-    trap = trap_words(summary["trap"])
     name = summary.get("interaction", "gaussian")
-    if summary["interaction_strength"] is None:
-        return f"A = {summary['n_particles']}, {trap}, a custom interaction"
-    unit = " ħω a_ho" if name in WITH_RANGE else ""
-    symbol = "V0" if name == "gaussian" else "strength"
-    parts = [f"{symbol} = {summary['interaction_strength']:g}{unit}"]
+    parts = []
+    if name in WITH_STRENGTH:
+        unit = " ħω a_ho" if name in WITH_RANGE else ""
+        symbol = "V0" if name == "gaussian" else "strength"
+        parts += [f"{symbol} = {summary['interaction_strength']:g}{unit}"]
     parts += [f"range {summary['interaction_range']:g} a_ho"] if summary["interaction_range"] else []
-    parts += [f"pair stiffness {stiffness:g}"] if (stiffness := summary.get("pair_stiffness")) else []
-    word = {"gaussian": "Gaussian"}.get(name, name)
-    return f"A = {summary['n_particles']}, {trap}, {word} interaction, {', '.join(parts)}"
+    return f"A = {summary['n_particles']}, {trap_words(summary)}, {interaction_words(summary, parts)}"
 
 
 def _rows(signatures: Iterable[str], dtype: str) -> Iterator[str]:
