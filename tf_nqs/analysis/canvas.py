@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from tf_nqs.storage.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +54,18 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: str | Path, dpi: int = 160) -> None:
+    """Writes a figure, whole or not at all.
+
+    Args:
+        figure: to write.
+        path: file to write; its suffix is the format, PNG where it has none.
+        dpi: resolution of PNG, and of what other formats hold as pixels.
+    """
+    path = Path(path)
+    replace_file(path, lambda unfinished: figure.savefig(unfinished, dpi=dpi, format=path.suffix[1:] or "png"))
 
 
 def decorate(panel: Axes, grid_of: Literal["both", "x", "y"] = "both") -> None:

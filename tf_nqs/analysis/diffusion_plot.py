@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.polynomial import polynomial
 
-from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.plots import ACCENT, DARK, LEGEND_STYLE, LIGHT
 
@@ -48,7 +48,7 @@ def plot_diffusion(
     for panel in (left, right):
         panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, **LEGEND_STYLE)
         decorate(panel)
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)
 
 
 def _draw_density(panel: Axes, density: Mapping[str, Any]) -> None:

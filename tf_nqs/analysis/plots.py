@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.notation import finite_or_none, format_with_error
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def plot_energy(
     *,
     measured: tuple[float, float | None] | None = None,
 ) -> Path:
-    """Writes a plot of the energy of a run against its iterations.
+    """Writes a plot of the energy of a run against its iterations, whole or not at all.
 
     Args:
         metrics: columns of shape (n_iterations,), at least `iteration` and `energy` (hbar*omega), see `read_metrics`.
@@ -50,7 +50,7 @@ def plot_energy(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    energy_figure(metrics, reference, title, measured=measured).savefig(path, dpi=160)
+    save_figure(energy_figure(metrics, reference, title, measured=measured), path)
     return path
 
 

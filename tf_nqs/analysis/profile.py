@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure, save_figure
+from tf_nqs.storage.files import replace_file
 
 WHOLE = "iteration"
 """What the row on the whole iteration is called."""
@@ -53,10 +55,11 @@ def write_profile(rows: Sequence[PhaseTime], path: str | Path, n_iterations: int
         path: the file.
         n_iterations: iterations trained before the profile, the last column.
     """
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*PhaseTime._fields, "n_iterations"])
-        writer.writerows([*("" if value != value else value for value in row), n_iterations] for row in rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*PhaseTime._fields, "n_iterations"])
+    writer.writerows([*("" if value != value else value for value in row), n_iterations] for row in rows)
+    replace_file(Path(path), lambda unfinished: unfinished.write_bytes(text.getvalue().encode("utf-8")))
 
 
 def read_profile(path: str | Path) -> list[PhaseTime]:
@@ -110,4 +113,4 @@ def plot_profile(rows: Sequence[PhaseTime], path: str | Path, title: str) -> Non
     panel.set_xlabel("Milliseconds per iteration")
     panel.legend(loc="lower right", fontsize=9, frameon=False)
     decorate(panel, "x")
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path)

@@ -11,7 +11,7 @@ from tf_nqs.config import settings_from
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment.diffusion import Options, diffuse
-from tf_nqs.storage.files import folder_errors, replace_file
+from tf_nqs.storage.files import folder_errors
 
 logger = logging.getLogger(__name__)
 
@@ -45,4 +45,4 @@ def _draw_beside_training(request: Request, found: Reference) -> None:
     measured = None if result.get("energy") is None else (result["energy"], result.get("energy_error"))
     title = folder.settings.system.title()
     with folder_errors("run_dir", folder.path):
-        replace_file(folder.plot, lambda path: plot_energy(metrics, found.energy, path, title, measured=measured))
+        plot_energy(metrics, found.energy, folder.plot, title, measured=measured)

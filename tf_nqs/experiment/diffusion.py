@@ -29,7 +29,7 @@ from tf_nqs.experiment.diffusion_entries import observable_entries
 from tf_nqs.experiment.diffusion_guide import ChosenGuide, choose_guide, last_walkers
 from tf_nqs.physics import TrappedFermions
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import folder_errors, replace_file, replace_text
+from tf_nqs.storage.files import folder_errors, replace_text
 from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_run
 from tf_nqs.training import EnergyMeasurement, VariationalMonteCarlo
@@ -289,10 +289,7 @@ def _write(folder: RunFolder, settings: Settings, entries: dict[str, Any], resul
     fit = [float(one) for one in fitted_polynomial(result.time_steps)[0]]
     title, reference, density = settings.system.title(), entries["reference_energy"], entries["density"]
     with folder_errors("run_dir", folder.path):
-        replace_file(
-            folder.diffusion_plot,
-            lambda path: plot_diffusion(path, title, points, fit, result.energy_error, reference, density),
-        )
+        plot_diffusion(folder.diffusion_plot, title, points, fit, result.energy_error, reference, density)
         replace_text(folder.diffusion, json.dumps(entries, indent=2, allow_nan=False) + "\n")
         if result.energy_error <= entries["target_error"]:
             folder.diffusion_state.unlink(missing_ok=True)

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.plots import LEGEND_STYLE
 from tf_nqs.observables.members import MemberSummary, common_title, labels_of
 from tf_nqs.observables.plots import FORMATS, PLACE, extent_of, smooth
-from tf_nqs.storage.files import replace_file
 
 _COLOURS, _LIGHTEST = "viridis", 0.9
 """Sequential colour map, dark for the smallest value, and the end of it: its yellow can hardly be seen on white."""
@@ -36,7 +35,7 @@ def plot_members(path: Path, members: Sequence[MemberSummary]) -> None:
         members: at least one, in the order of what varies.
     """
     figure = members_figure(members)
-    replace_file(path, lambda unfinished: figure.savefig(unfinished, dpi=160, format=path.suffix[1:]))
+    save_figure(figure, path)
     for other in FORMATS:
         if other != path.suffix[1:]:
             path.with_name(f"{path.stem}.{other}").unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import CubicSpline
 
-from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.plots import ACCENT, DARK, LEGEND_STYLE, LIGHT
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.observables.file import exact_distributions, n_occupied
@@ -71,7 +71,7 @@ def plot_observables(
     }
     figures |= {name: _map(name, observed, exact, title) for name in _MAPS}
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.{file_format}", dpi=140)
+        save_figure(figure, folder / f"{name}.{file_format}", dpi=140)
         for other in FORMATS:
             if other != file_format:
                 (folder / f"{name}.{other}").unlink(missing_ok=True)

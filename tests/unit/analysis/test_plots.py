@@ -1,13 +1,17 @@
 """The picture of a run: what is on it, and that odd runs still give one."""
 
+import errno
+import os
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tf_nqs.analysis.canvas import mathematics
+import tf_nqs
+from tf_nqs.analysis.canvas import mathematics, save_figure
 from tf_nqs.analysis.plots import energy_figure, energy_limits, plot_energy, running_mean
 
 
@@ -109,3 +113,25 @@ def test_running_mean():
     np.testing.assert_allclose(running_mean(values, 2), [1.5, 2.0, 4.0, 6.5, 9.0])
     np.testing.assert_allclose(running_mean(np.full(4, np.nan), 3), np.nan)
     assert running_mean(np.empty(0), 3).shape == (0,)
+
+
+class Full:
+    """A figure for which the disk has no room: it writes a part of itself."""
+
+    def savefig(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "e.png"
+    path.write_bytes(b"earlier")
+    with pytest.raises(OSError, match="No space left"):
+        save_figure(Full(), path)
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("e.png", b"earlier")]
+
+
+def test_no_picture_is_written_but_whole():
+    """`save_figure` alone calls savefig."""
+    package = Path(tf_nqs.__file__).parent
+    assert [path.name for path in package.rglob("*.py") if ".savefig(" in path.read_text("utf-8")] == ["canvas.py"]

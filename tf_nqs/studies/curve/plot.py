@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_nqs.analysis.canvas import decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.plots import LEGEND_STYLE
-from tf_nqs.storage.files import replace_file
 from tf_nqs.studies.curve.curves import Curve
 from tf_nqs.studies.curve.words import words_of
 from tf_nqs.types import Estimate
@@ -57,7 +56,7 @@ def plot_curves(
         panel.set_xlabel(mathematics(words_of(curves[0])))
     if panels[0].get_legend_handles_labels()[1]:
         panels[0].legend(**LEGEND_STYLE)
-    replace_file(path, lambda unfinished: figure.savefig(unfinished, dpi=160, format=path.suffix[1:]))
+    save_figure(figure, path)
 
 
 def _labels(curves: Sequence[Curve]) -> list[str]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from tf_nqs.analysis.canvas import GREY, decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import GREY, decorate, mathematics, new_figure, save_figure
 from tf_nqs.analysis.plots import LEGEND_STYLE, running_mean
 from tf_nqs.analysis.profile import WHOLE, WORDS
 from tf_nqs.studies.figures.definitions import Curve, FigureDefinition
@@ -30,7 +30,7 @@ SAMPLINGS_AVERAGED = 5
 
 def draw_figure(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale: str, path: Path) -> None:
     """Writes a figure as PNG, see `make_picture`."""
-    make_picture(figure, outcomes, scale).savefig(path, dpi=130)
+    save_figure(make_picture(figure, outcomes, scale), path, dpi=130)
 
 
 def make_picture(figure: FigureDefinition, outcomes: Mapping[str, Outcome], scale: str) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure
+from tf_nqs.analysis.canvas import A_HO, decorate, mathematics, new_figure, save_figure
 from tf_nqs.config.search import Choices, Range, Search
 from tf_nqs.exact import Reference
 from tf_nqs.studies.tuning.summary import TrialRecord, best_record
@@ -34,7 +34,7 @@ def plot_search(search: Search, records: Sequence[TrialRecord], reference: Refer
     """
     if best_record(records) is None:
         return
-    search_figure(search, records, reference, title).savefig(path, dpi=160)
+    save_figure(search_figure(search, records, reference, title), path)
 
 
 def search_figure(search: Search, records: Sequence[TrialRecord], reference: Reference, title: str) -> Figure:
