@@ -58,8 +58,9 @@ class NamedSystem(NamedTuple):
 
     @property
     def contact_exponent(self) -> float:
-        """l: the ground state goes as abs(r)^l where two particles meet; 1 but for calogero."""
-        return float(self.interaction_strength) if self.interaction == "calogero" else 1.0
+        """l: the ground state goes as abs(r)^l where two particles meet; 1 but for calogero, and for one particle."""
+        has_contact = self.interaction == "calogero" and self.n_particles > 1
+        return float(self.interaction_strength) if has_contact else 1.0
 
     @property
     def is_free(self) -> bool:

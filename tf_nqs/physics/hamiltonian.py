@@ -52,7 +52,8 @@ class TrappedFermions:
 
     Attributes:
         parameters: the numbers in it, as variables: data of compiled functions.
-        contact_exponent: l of the ground state, which vanishes as |r|^l where two particles meet; 1 but for calogero.
+        contact_exponent: l of the ground state, which vanishes as |r|^l where two particles meet; 1 but for calogero,
+            and for one particle.
 
     Raises:
         TypeError: trap or pair_potential is no such callable.
@@ -98,7 +99,7 @@ class TrappedFermions:
         self.interaction_strength = float(interaction_strength)
         self.interaction_range = resolved_range(interaction, interaction_range)
         self.pair_stiffness = float(pair_stiffness)
-        self.contact_exponent = self.interaction_strength if interaction == "calogero" else 1.0
+        self.contact_exponent = system.contact_exponent
         self.is_free = self.pair_potential is None and system.is_free
         self.named = system
         self.parameters = as_variables(parameters_of(system))

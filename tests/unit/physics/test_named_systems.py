@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 
 from tf_nqs import defaults
-from tf_nqs.ansatz import FermionAnsatz
+from tf_nqs.ansatz import FermionAnsatz, JastrowAnsatz
+from tf_nqs.config import settings_from
 from tf_nqs.exact.closed_forms import closed_form_energy
 from tf_nqs.named_systems import NamedSystem, check_bound, check_parameters
 from tf_nqs.physics.bounds import lowest_energy
-from tf_nqs.physics.contact import contact_energy
+from tf_nqs.physics.contact import check_contact, contact_energy
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.physics.interactions import t_coth_t
@@ -215,6 +216,18 @@ def test_the_determinant_is_refused_for_calogero():
     with pytest.raises(ValueError, match=r"^contact_exponent = 1\.5 of FermionAnsatz: must be 1\.8 for interaction"):
         check_parts(other, system, None)
     check_parts(FermionAnsatz(2, 2), TrappedFermions(2, interaction="calogero", interaction_strength=1.0), None)
+
+
+def test_one_particle_has_no_contact():
+    """Whatever l is: determinants can do it, no part of the energy has an infinite variance, and l may change."""
+    system = TrappedFermions(1, interaction="calogero", interaction_strength=1.3)
+    assert system.contact_exponent == system.named.contact_exponent == 1.0
+    assert NamedSystem(2, "calogero", 1.3).contact_exponent == 1.3
+    check_parts(FermionAnsatz(1, 2), system, None)
+    check_contact(JastrowAnsatz(1, contact_exponent=1.3), system)
+    settings_from(None, {"n_particles": 1, "interaction": "calogero", "interaction_strength": 1.3})
+    system.assign(interaction_strength=1.8)
+    assert system.contact_exponent == 1.0
 
 
 @pytest.mark.parametrize(
