@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -44,6 +47,36 @@ def trained(tmp_path_factory):
         (folder / "runs" / name / "metrics.csv").write_text("iteration,energy\n1,11.0\n")
     system, ansatz, settings = tf_nqs.load(folder / "runs" / "a2v5")
     return folder, build_trainer(settings, system, ansatz)
+
+
+def documented_arguments(docstring: str) -> set[str]:
+    """Returns the names in the section Args of a docstring."""
+    section = re.search(r"^Args:\n((?:    .*\n|\n)+)", docstring + "\n", re.MULTILINE)
+    lists = re.findall(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*):", section[1], re.MULTILINE) if section else []
+    return {name.lstrip("*") for names in lists for name in names.split(", ")}
+
+
+def arguments(function: ast.FunctionDef) -> set[str]:
+    """Returns the names of all arguments of a function."""
+    given = function.args
+    named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return {one.arg for one in (*named, given.vararg, given.kwarg) if one}
+
+
+def test_documented_arguments_exist():
+    """Those of a class are the constructor's, where the class has its own."""
+    unknown, n_documented = {}, 0
+    for path in Path(tf_nqs.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            makers = [node] if isinstance(node, ast.FunctionDef) else []
+            if isinstance(node, ast.ClassDef):
+                makers = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+            for maker in makers:
+                documented = documented_arguments(ast.get_docstring(node) or "")
+                n_documented += len(documented)
+                if missing := documented - arguments(maker):
+                    unknown[f"{path.name}:{node.name}"] = missing
+    assert unknown == {} and n_documented > 1000
 
 
 def test_what_one_starts_with_has_an_example():

@@ -59,7 +59,8 @@ class EnergyMeasurement(NamedTuple):
         energy_error_blocks: the error from blocks of time alone.
         error_uncertainty: relative standard error of energy_error; large where few walkers make the variance.
         autocorrelation_time: in sampling calls, with its error.
-        v_score: A variance / (energy - A^2/2)^2, with its error; None without a trap or without an interaction.
+        v_score: A variance / (energy - A^2/2)^2, with its error; None without an interaction, and in all traps
+            but the harmonic one.
         kinetic_error, trap_error, interaction_error: standard errors of the parts; nan of the first and the last
             where an interaction l(l-1)/r^2 with l <= 1.5 gives them an infinite variance.
         relations: name -> deviation from what the exact state obeys, see `tf_nqs.physics.relations`.

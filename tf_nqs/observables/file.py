@@ -21,7 +21,8 @@ def n_occupied(occupations: np.ndarray) -> int:
 def file_entries(observed: Observables, exact: ExactObservables | None) -> dict[str, np.ndarray]:
     """Returns key -> array: each observable, its `_error`, and the exact one as `exact_` where it is known.
 
-    `in_equilibrium` says whether the burn-in ended in equilibrium: if not, the errors are too small.
+    `in_equilibrium` says whether the burn-in ended in equilibrium and the chains have mixed: if not, the errors are too
+    small.
     Of occupations and natural orbitals those of at least 1e-4 are kept; `occupations_left_out` is the others' sum.
     """
     kept = n_occupied(observed.occupations.value)

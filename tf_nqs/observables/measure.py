@@ -59,7 +59,8 @@ class Observables(NamedTuple):
         kinetic, trap, interaction: parts of the energy; the errors of the first and the last are nan where their
             variance is infinite, see `tf_nqs.physics.contact.has_finite_parts`.
         n_samples: positions of all particles that were looked at.
-        in_equilibrium: whether the burn-in ended in equilibrium.
+        in_equilibrium: whether the burn-in ended in equilibrium and the chains have mixed; if not, the errors are too
+            small.
     """
 
     x: np.ndarray

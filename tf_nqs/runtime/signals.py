@@ -110,9 +110,6 @@ class StopSignals:
     signals as they arrive. Ignored signals stay ignored. Does nothing outside the main thread, because Python delivers
     signals only there.
 
-    Args:
-        say: called with a line when a signal arrives.
-
     Attributes:
         reason: stop reason of the training, "interrupted" or "terminated"; None before any signal.
         terminated_by: number of the first terminating signal; None before any.
