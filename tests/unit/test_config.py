@@ -162,6 +162,7 @@ NEEDED_BESIDE = {
     "trap_quartic": {"trap": "quartic"},
     "trap_separation": {"trap": "double_well"},
     **{leaf: {"n_particles": [4, 5]} for leaf in SECTIONS["family"].model_fields},
+    **{leaf: {"interaction_strength": [1.0, 2.0]} for leaf in ("drift", "margin")},
     "release_at": {"freeze_equivariant": True},
     "release_when_converged": {"freeze_equivariant": True, "early_stopping": "thesis"},
 }
@@ -766,7 +767,10 @@ def test_flags_and_settings_are_the_same_set():
 @pytest.mark.parametrize("leaf", ALL_CHANGED)
 def test_every_flag_sets_its_setting(leaf):
     changed = {"n_particles": 4, leaf: ALL_CHANGED[leaf]} | NEEDED_BESIDE.get(leaf, {})
-    arguments = [f"--{name}={str(value).strip('[]')}" for name, value in changed.items()]
+    texts = {name: str(value).strip("[]") for name, value in changed.items()}
+    if isinstance(ends := changed.get("interaction_strength"), list):
+        texts["interaction_strength"] = ":".join(map(str, ends))
+    arguments = [f"--{name}={text}" for name, text in texts.items()]
     assert cli.parse(["train.py", *arguments]) == settings_from(None, changed)
 
 

@@ -214,6 +214,15 @@ SPELLED = "must be a finite number, or a range such as -20:20, or a list such as
         ((A4, V, "--walkers_per_condition=1"), "walkers_per_condition = 1: must be an integer from 2 to"),
         ((A4, V, "--n_walkers=100"), "n_walkers = 100 contradicts n_conditions * walkers_per_condition = 512: must be"),
         (
+            ("--n_particles=2,3", "--drift=0.2"),
+            "drift = 0.2: has no meaning for a family without a range; must be left out, or interaction_strength or",
+        ),
+        (("--n_particles=2,3", "--interaction_strength=1,2,5", "--margin=0.1"), "margin = 0.1: has no meaning for a f"),
+        (
+            ("--n_particles=2,3", "--interaction=harmonic", "--interaction_strength=0.5", "--range_scale=0.3:1"),
+            "range_scale = 0.3:1.0: has no meaning with interaction = harmonic, which has no range; must be left out",
+        ),
+        (
             (A4, V, "--n_conditions=100000", "--walkers_per_condition=100000"),
             "n_conditions * walkers_per_condition = 100000 * 100000: must be at most 1000000000",
         ),

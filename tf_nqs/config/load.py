@@ -17,6 +17,7 @@ from tf_nqs.config.errors import LONGEST_SHOWN, SettingsError, named, no_such_se
 from tf_nqs.config.family import VARIED, FamilySection, check_family, corners, representative, varied_values
 from tf_nqs.config.fields import first_problem
 from tf_nqs.config.follow import following
+from tf_nqs.config.meaning import check_meaning
 from tf_nqs.config.members import covered_values
 from tf_nqs.config.section import LARGEST_COUNT
 from tf_nqs.config.settings import FIELDS, SECTION_OF, SECTIONS, Settings
@@ -124,7 +125,7 @@ def settings_from(config: str | Path | None = None, overrides: Mapping[str, Any]
     leaves = {**following(of_config, overrides), **overrides}
     varied = varied_values(leaves)
     if varied:
-        return _family(leaves, varied)
+        return _family(leaves, varied, overrides)
     if varied_values(of_config):  # one member of the family in the config
         leaves = {
             leaf: value for leaf, value in leaves.items() if leaf in overrides or SECTION_OF.get(leaf) != "family"
@@ -153,16 +154,18 @@ def _validated(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]] 
         raise first_problem(error, leaves, FIELDS) from error
 
 
-def _family(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]]) -> Settings:
+def _family(leaves: Mapping[str, Any], varied: Mapping[str, tuple[Any, ...]], overrides: Mapping[str, Any]) -> Settings:
     """Returns the settings of a family; refuses one of which a member cannot be.
 
     Args:
         leaves: setting -> given value.
         varied: setting -> its values, of those that have several.
+        overrides: setting -> value of those that were given beside a file.
     """
     for member in corners(varied):
         settings = _validated({**leaves, **member})
     check_family(settings, varied)
+    check_meaning(settings, varied, overrides)
     family = settings.family
     n_walkers = family.n_conditions * family.walkers_per_condition
     if n_walkers > LARGEST_COUNT:
