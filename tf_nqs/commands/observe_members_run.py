@@ -6,12 +6,13 @@ import logging
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
-from tf_nqs.commands.observe_run import measure_and_write, say_written, warm_up_observables
+from tf_nqs.commands.observe_run import measure_and_write, say_written
 from tf_nqs.commands.opened_run import OpenedRun, workers_of
 from tf_nqs.commands.several_members import MembersRequest
 from tf_nqs.config import Settings, settings_from
 from tf_nqs.experiment.build import read_run
 from tf_nqs.experiment.members import MemberTrainers
+from tf_nqs.measurement.evaluation import warm_up_measurement
 from tf_nqs.observables import compiled_orbitals
 from tf_nqs.observables.measure import Orbitals
 from tf_nqs.observables.members import MemberSummary, members_table, summary_of
@@ -61,8 +62,8 @@ class MembersObserver:
         run = OpenedRun(settings, vmc, self._n_iterations, self.workers)
         known = self._orbitals.get(system.n_particles)
         if known is None or known[0] is not vmc:
-            warm_up_observables(run)
             with self.workers.scope():
+                warm_up_measurement(vmc)
                 known = self._orbitals[system.n_particles] = vmc, compiled_orbitals(vmc)
         try:
             found = measure_and_write(request, run, known[1])

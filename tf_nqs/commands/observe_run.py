@@ -13,7 +13,7 @@ from tf_nqs.commands.known_reference import exact_reference_of
 from tf_nqs.commands.opened_run import OpenedRun, open_run
 from tf_nqs.exact import exact_observables, wave_function_bytes
 from tf_nqs.exact.observables import ExactObservables
-from tf_nqs.execution.compilation import warm_up
+from tf_nqs.measurement.evaluation import warm_up_measurement
 from tf_nqs.observables import (
     NothingMeasuredError,
     Observables,
@@ -62,19 +62,12 @@ def observe_run(request: Request) -> None:
     max_seconds = run.settings.evaluation.evaluation_max_seconds
     with run.workers.messages(run.settings.run.quiet):
         logger.info(f"measuring the observables of {request.subject()} for {max_seconds:g} seconds ...")
-        warm_up_observables(run)
+        with run.workers.scope():
+            warm_up_measurement(run.vmc)
         found = measure_and_write(request, run)
         logger.info(observables_table(found.observed, found.exact))
         say_written(request, found)
         run.workers.wait()
-
-
-def warm_up_observables(run: OpenedRun) -> None:
-    """Traces and compiles sampling and energy of a run side by side; changes no state."""
-    with run.workers.scope():
-        warm_up(
-            ((run.vmc.phases.local_energy, (run.vmc.walkers.positions,)), (run.vmc.phases.sample, (run.vmc.walkers,)))
-        )
 
 
 def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | None = None) -> ObservedRun:

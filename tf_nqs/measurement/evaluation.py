@@ -16,7 +16,7 @@ from tf_nqs.measurement.equilibrium import Equilibrium, reach_equilibrium
 from tf_nqs.measurement.unseen import with_unseen_features
 from tf_nqs.measurement.walker_rows import local_energy_of_walkers
 from tf_nqs.physics.relations import relation_names
-from tf_nqs.sampling.near_pairs import like_samples
+from tf_nqs.sampling.near_pairs import like_orbits, like_samples
 from tf_nqs.trainer import Trainer
 from tf_nqs.types import LocalEnergy, Tensor
 
@@ -96,14 +96,23 @@ def walkers_energy(vmc: Trainer) -> Callable[[Tensor], LocalEnergy]:
 
 def warm_up_evaluation(vmc: Trainer) -> None:
     """Traces and compiles everything that an evaluation needs, side by side; changes no state."""
-    phases, positions = vmc.phases, like_samples(vmc.walkers.positions) if vmc.zone else vmc.walkers.positions
-    warm_up(
-        (
-            (phases.local_energy, (positions,)),
-            (phases.relations, (positions, positions[:, 0])),
-            (phases.sample, (vmc.walkers,)),
-        )
-    )
+    warm_up_measurement(vmc, vmc.phases.relations)
+
+
+def warm_up_measurement(vmc: Trainer, *observed: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Traces and compiles what a measurement of the energy needs, side by side, before its time begins.
+
+    It changes no state.
+
+    Args:
+        vmc: a compiled trainer.
+        observed: what is measured besides the energy, functions of (positions, kinetic energies).
+    """
+    phases, walkers = vmc.phases, vmc.walkers
+    positions = like_samples(walkers.positions) if vmc.zone else walkers.positions
+    orbits = [(phases.log_abs_psi, (like_orbits(walkers.positions),))] if vmc.zone else []
+    more = [(one, (positions, positions[:, 0])) for one in observed]
+    warm_up([(phases.local_energy, (positions,)), *more, *orbits, (phases.sample, (walkers,))])
 
 
 def _observed(vmc: Trainer) -> Observed:

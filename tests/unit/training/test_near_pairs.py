@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_nqs.measurement.evaluation import walkers_energy, warm_up_measurement
 from tf_nqs.measurement.walker_rows import combine_samples, local_energy_of_walkers
 from tf_nqs.physics.contact_zone import ContactZone, contact_zone
 from tf_nqs.physics.energy import estimate_energy
@@ -22,7 +25,7 @@ from tf_nqs.sampling.near_pairs import (
     sums_of_walkers,
     with_near_pairs,
 )
-from tf_nqs.types import LocalEnergy
+from tf_nqs.types import LocalEnergy, WalkerState
 
 N_WALKERS = 20_000
 
@@ -83,6 +86,32 @@ def test_shapes_are_those_that_phases_are_compiled_for():
     samples = with_near_pairs(counted, ContactZone(0.1, 0.02), walkers, tf.ones(8, tf.float64), 5)
     assert asked == [like_orbits(walkers).shape]
     assert samples.positions.shape == like_samples(walkers).shape
+
+
+def test_a_measurement_calls_its_phases_as_they_were_compiled():
+    """Else the compilation would take away the time of the measurement."""
+    zone, walkers, shapes = ContactZone(0.1, 0.02), samples_of(2, None)[0], []
+
+    def seen(name, function):
+        def traced(positions):
+            shapes.append((name, tuple(positions.shape)))
+            return function(positions)
+
+        return tf.function(traced, autograph=False)
+
+    phases = SimpleNamespace(
+        local_energy=seen("local_energy", lambda x: LocalEnergy(x[:, 0], x[:, 0], x[:, 0])),
+        log_abs_psi=seen("log_abs_psi", log_abs_psi),
+        sample=lambda walkers: (walkers, tf.constant(0.5)),
+    )
+    state = WalkerState(walkers, tf.constant([1, 2]), tf.constant(0.5, tf.float64))
+    near_pairs = partial(with_near_pairs, phases.log_abs_psi, zone)
+    vmc = SimpleNamespace(phases=phases, walkers=state, zone=zone, with_near_pairs=near_pairs)
+    warm_up_measurement(vmc)
+    compiled = list(shapes)
+    assert {name for name, _ in compiled} == {"local_energy", "log_abs_psi"}
+    walkers_energy(vmc)(walkers)
+    assert shapes == compiled
 
 
 def test_places_without_a_wave_function_have_no_weight():

@@ -12,12 +12,10 @@ import tensorflow as tf
 
 from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.execution.chunks import phase_of_rows
-from tf_nqs.execution.compilation import warm_up
 from tf_nqs.measurement.energy import Observed
-from tf_nqs.measurement.evaluation import evaluate_energy
+from tf_nqs.measurement.evaluation import evaluate_energy, warm_up_measurement
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics.slopes import parameter_slopes, parameter_values, parameters_of
-from tf_nqs.sampling.near_pairs import like_samples
 from tf_nqs.studies.curve.overlap import Ratios, overlap
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.trainer import Trainer
@@ -66,7 +64,7 @@ def measure_point(
         return compiled(positions, tf.broadcast_to(values, (positions.shape[0], len(parameters))))
 
     observed = Observed((_SQUARE_SIZE, *parameters), local_values, None, vmc.system.contact_exponent)
-    _warm_up(vmc, local_values)
+    warm_up_measurement(vmc, local_values)
     found = evaluate_energy(vmc, target_error, max_seconds, report=report, observed=observed)
     slopes = {parameter: found.relations[parameter] for parameter in parameters}
     if system.interaction == "calogero" and system.interaction_strength <= _LEAST_CALOGERO:
@@ -114,13 +112,6 @@ def _root(square: Estimate) -> Estimate:
     """Returns the square root of an estimate."""
     size = math.sqrt(square.value) if square.value >= 0 else math.nan
     return Estimate(size, square.error / (2 * size) if size > 0 else math.nan)
-
-
-def _warm_up(vmc: Trainer, local_values: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Compiles what a measurement needs, before its time begins."""
-    phases, positions = vmc.phases, like_samples(vmc.walkers.positions) if vmc.zone else vmc.walkers.positions
-    calls = ((phases.local_energy, (positions,)), (local_values, (positions, positions[:, 0])))
-    warm_up((*calls, (phases.sample, (vmc.walkers,))))
 
 
 def _samples(vmc: Trainer) -> np.ndarray:
