@@ -20,7 +20,7 @@ from tf_nqs.exact import Reference
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import warm_up_evaluation
-from tf_nqs.physics.contact import has_finite_parts
+from tf_nqs.physics.contact import why_no_errors
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_text
 from tf_nqs.storage.result import RunResult
@@ -150,9 +150,8 @@ def _warnings(run: OpenedRun, measurement: Any) -> list[str]:
         found.append(f"a few walkers with extreme local energies dominate the error: it is known only to {share}")
     if measurement.energy_error_blocks > 1.5 * measurement.energy_error_chains:
         found.append("blocks of time differ by more than the walkers do: the energy drifts")
-    if not has_finite_parts(exponent := run.vmc.system.contact_exponent):
-        reason = f"their variance is infinite for l = {exponent:g}, as it is up to 1.5"
-        found.append(f"kinetic energy and interaction alone have no error: {reason}")
+    if why := why_no_errors(run.vmc.system.contact_exponent):
+        found.append(why)
     if measurement.n_non_finite:
         share = f"{100 * measurement.non_finite_share:.2g} %"
         found.append(f"{measurement.n_non_finite} samples ({share}) without a finite energy were left out")

@@ -69,7 +69,7 @@ class MembersObserver:
             found = measure_and_write(request, run, known[1])
         except WorkFailedError as error:
             raise WorkFailedError(f"{request.subject()}: {error}") from error
-        say_written(request, found)
+        say_written(request, run, found)
         return summary_of(system.title(), system.n_particles, found.observed, found.exact)
 
 

@@ -23,6 +23,7 @@ from tf_nqs.observables import (
     plots,
 )
 from tf_nqs.observables.measure import Orbitals
+from tf_nqs.physics.contact import why_no_errors
 from tf_nqs.runtime.exit_status import WorkFailedError
 from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_file
 
@@ -66,7 +67,7 @@ def observe_run(request: Request) -> None:
             warm_up_measurement(run.vmc)
         found = measure_and_write(request, run)
         logger.info(observables_table(found.observed, found.exact))
-        say_written(request, found)
+        say_written(request, run, found)
         run.workers.wait()
 
 
@@ -110,12 +111,14 @@ def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | Non
     return ObservedRun(observed, exact, len(paths), why_not)
 
 
-def say_written(request: Request, found: ObservedRun) -> None:
+def say_written(request: Request, run: OpenedRun, found: ObservedRun) -> None:
     """Prints how much was measured, where it is, and warnings."""
     observed = found.observed
     logger.info(f"{observed.n_samples:,} samples; written: {request.folder.observables}, {found.n_plots} plots")
     if found.why_not:
         logger.info(f"warning: {found.why_not}")
+    if why := why_no_errors(run.vmc.system.contact_exponent):
+        logger.info(f"warning: {why}")
     if not observed.in_equilibrium:
         why_too_small = "the walkers were not in equilibrium, or their chains have not mixed"
         logger.info(f"warning: {why_too_small}: the errors are too small")

@@ -31,6 +31,9 @@ from tf_nqs.physics.laplacian import nested_tapes
 from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.types import LocalEnergy, LogAbsPsi, LogDerivatives, Tensor
 
+INFINITE_UP_TO = 1.5
+"""The largest l of an interaction l(l-1)/r^2 for which its variance is infinite, as is that of its derivative by l."""
+
 
 def contact_exponent_of(ansatz: Any) -> float:
     """Returns l of a wave function that vanishes as |r|^l at contact: its attribute of that name, or 1."""
@@ -101,7 +104,19 @@ def has_finite_parts(contact_exponent: float) -> bool:
 
     |Psi|^2 ~ r^(2l) at contact, so that the mean of 1/r^4 is finite for 2l - 4 > -1.
     """
-    return contact_exponent == 1.0 or contact_exponent > 1.5
+    return contact_exponent == 1.0 or contact_exponent > INFINITE_UP_TO
+
+
+def why_no_errors(contact_exponent: float) -> str:
+    """Returns why kinetic energy and interaction alone have no errors, as a sentence; empty where they have errors.
+
+    Args:
+        contact_exponent: l.
+    """
+    if has_finite_parts(contact_exponent):
+        return ""
+    reason = f"their variance is infinite for l = {contact_exponent:g}, as it is up to {INFINITE_UP_TO:g}"
+    return f"kinetic energy and interaction alone have no error: {reason}"
 
 
 def from_regular_part(positions: Tensor, regular: LogDerivatives, contact_exponent: float) -> LogDerivatives:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tf_nqs.named_systems import INTERACTIONS, WITH_RANGE, WITH_STRENGTH, NamedSystem, resolved_range
+from tf_nqs.physics.contact import INFINITE_UP_TO
 from tf_nqs.physics.interactions import regular_interaction
 from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.physics.parameters import derived_parameters
@@ -46,6 +47,14 @@ def is_linear(system: NamedSystem, parameter: str) -> bool:
     if parameter == "pair_stiffness":
         return system.interaction != "coth"  # whose Omega depends on it
     return parameter == "trap_quartic"
+
+
+def has_finite_slope(system: NamedSystem) -> bool:
+    """Returns whether the derivative of the interaction by its strength has a finite variance.
+
+    That of l(l-1)/r^2 does not for l up to 3/2: it is (2 l - 1)/r^2, also for l = 1.
+    """
+    return system.interaction != "calogero" or system.interaction_strength > INFINITE_UP_TO
 
 
 def parameter_values(system: NamedSystem) -> list[float]:

@@ -20,7 +20,7 @@ from tf_nqs.studies.curve.curves import (
 from tf_nqs.studies.curve.making import MadeCurves
 from tf_nqs.studies.curve.plot import plot_curves
 from tf_nqs.studies.curve.points import CurvePoint
-from tf_nqs.studies.curve.report import curve_tables, findings
+from tf_nqs.studies.curve.report import curve_tables, findings, warnings
 from tf_nqs.types import Estimate
 
 
@@ -103,3 +103,12 @@ def test_the_curve_of_a_range_is_not_concave_by_principle():
     curve = Curve("interaction_range", (point(gaussian(1.0)),))
     assert not curve.is_concave
     assert Curve("interaction_strength", (point(gaussian(1.0)),)).is_concave
+
+
+def test_errors_that_cannot_be_known_are_explained():
+    """Those of l(l-1)/r^2 and its derivative up to l = 1.5, which is free fermions' for l = 1."""
+    points = tuple(point(NamedSystem(2, "calogero", one), name=f"l = {one:g}") for one in (1.0, 1.3, 2.5))
+    assert warnings(MadeCurves([Curve("interaction_strength", points)], [[]], [])) == [
+        "kinetic energy and interaction have no error: their variance is infinite for l up to 1.5: l = 1.3",
+        "<dH/dl> has no error: its variance is infinite for l up to 1.5: l = 1, l = 1.3",
+    ]

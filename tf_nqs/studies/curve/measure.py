@@ -15,7 +15,7 @@ from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.measurement.energy import Observed
 from tf_nqs.measurement.evaluation import evaluate_energy, warm_up_measurement
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.slopes import parameter_slopes, parameter_values, parameters_of
+from tf_nqs.physics.slopes import has_finite_slope, parameter_slopes, parameter_values, parameters_of
 from tf_nqs.studies.curve.overlap import Ratios, overlap
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.trainer import Trainer
@@ -28,9 +28,6 @@ _WALKERS_AT_ONCE = 4096
 """Of a wave function that is called without compilation."""
 
 _SQUARE_SIZE = "square_size"
-
-_LEAST_CALOGERO = 1.5
-"""l(l-1)/r^2 has an infinite variance for l up to here."""
 
 
 def measure_point(
@@ -67,7 +64,7 @@ def measure_point(
     warm_up_measurement(vmc, local_values)
     found = evaluate_energy(vmc, target_error, max_seconds, report=report, observed=observed)
     slopes = {parameter: found.relations[parameter] for parameter in parameters}
-    if system.interaction == "calogero" and system.interaction_strength <= _LEAST_CALOGERO:
+    if not has_finite_slope(system):
         slopes["interaction_strength"] = slopes["interaction_strength"]._replace(error=math.nan)
     point = CurvePoint(
         name=name,

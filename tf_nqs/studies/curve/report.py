@@ -9,7 +9,8 @@ import numpy as np
 from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.slopes import parameters_of
+from tf_nqs.physics.contact import INFINITE_UP_TO, has_finite_parts
+from tf_nqs.physics.slopes import has_finite_slope, parameters_of
 from tf_nqs.studies.curve.curves import Curve, Difference, in_sigma, slope_deviations
 from tf_nqs.studies.curve.making import MadeCurves
 from tf_nqs.studies.curve.points import CurvePoint
@@ -20,6 +21,8 @@ SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 
 _EXACT = 5e-7
 """An uncertainty below it does not show in six decimals."""
+
+_INFINITE = f"variance is infinite for l up to {INFINITE_UP_TO:g}"
 
 _AGREES = 2.0
 """Deviation in errors up to which two numbers agree."""
@@ -164,6 +167,10 @@ def warnings(made: MadeCurves) -> list[str]:
         "walkers not in equilibrium, or chains not mixed: their errors are unknown": (
             lambda point: not (point.in_equilibrium and point.is_mixed)
         ),
+        f"kinetic energy and interaction have no error: their {_INFINITE}": (
+            lambda point: not has_finite_parts(point.system.contact_exponent)
+        ),
+        f"<dH/dl> has no error: its {_INFINITE}": lambda point: not has_finite_slope(point.system),
         "target_error was not reached": lambda point: point.energy.error > point.target_error,
     }
     found = []
