@@ -44,7 +44,9 @@ def mean_energy(system, ansatz, n_steps=150):
     """The energy of 512 walkers, and its standard error."""
     sampler = tf_nqs.MetropolisHastings(n_walkers=512, proposal_width=0.5)
     walkers = sampler.initial_state(system.n_particles, tf.constant([1, 2]))
-    positions = tf.function(lambda: sampler.sample(ansatz.log_abs_psi, walkers, n_steps)[0].positions)()
+    positions = tf.function(
+        lambda: sampler.sample(ansatz.log_abs_psi, walkers, n_steps)[0].positions, autograph=False
+    )()
     energy = system.local_energy(positions, ansatz.forward_laplacian(positions)[1]).total.numpy()
     return np.mean(energy), np.std(energy) / np.sqrt(len(energy))
 

@@ -60,7 +60,10 @@ def test_accepted_moves_leave_the_guides_density_as_it_is():
     x = np.stack([centre - distance / 2, centre + distance / 2], axis=1)
     guide = free_fermion_guide(TrappedFermions(2, 0.0))
     walkers, tau = start_population(guide, tf.constant(x)), tf.constant(0.5, tf.float64)
-    step = tf.function(lambda walkers, seed: diffusion_step(guide, walkers, tau, tf.constant(2.0, tf.float64), seed)[0])
+    step = tf.function(
+        lambda walkers, seed: diffusion_step(guide, walkers, tau, tf.constant(2.0, tf.float64), seed)[0],
+        autograph=False,
+    )
     for index in range(8):
         walkers = step(walkers, SEED + index)
     after = walkers.positions.numpy()

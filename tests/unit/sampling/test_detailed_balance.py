@@ -24,7 +24,7 @@ def after_one_step(sampler, log_abs_psi, before, width=0.7):
     chains = make_sampler(sampler, n_walkers=len(before), n_steps=1, proposal_width=width, global_moves=False)
     state = chains.initial_state(before.shape[1], tf.constant([0, 0]), "float64")
     state = state._replace(positions=tf.constant(before))
-    after, acceptance = tf.function(lambda state: chains.sample(log_abs_psi, state))(state)
+    after, acceptance = tf.function(lambda state: chains.sample(log_abs_psi, state), autograph=False)(state)
     assert 0.1 < acceptance < 0.99
     return after.positions.numpy()
 

@@ -53,7 +53,7 @@ def test_a_region_apart_is_reached(sampler, global_moves):
     chains = make_sampler(sampler, n_walkers=4000, n_steps=2, proposal_width=0.1, global_moves=global_moves)
     state = chains.initial_state(1, tf.constant([5, 6]), "float64")
     state = state._replace(positions=state.positions * 0 - 1.5)
-    sample = tf.function(lambda state: chains.sample(log_abs_psi, state))
+    sample = tf.function(lambda state: chains.sample(log_abs_psi, state), autograph=False)
     for _ in range(100):
         state, _ = sample(state)
     share = np.mean(state.positions.numpy() > 0)
@@ -67,5 +67,7 @@ def test_two_particles_at_one_place_do_not_stay():
     chains = make_sampler("metropolis", n_walkers=100, n_steps=20)
     state = chains.initial_state(2, tf.constant([7, 8]))
     state = state._replace(positions=tf.zeros_like(state.positions))
-    after, _ = tf.function(lambda state: chains.sample(lambda x: free_fermions(x).log_abs_psi, state))(state)
+    after, _ = tf.function(lambda state: chains.sample(lambda x: free_fermions(x).log_abs_psi, state), autograph=False)(
+        state
+    )
     assert np.all(np.isfinite(after.positions)) and np.all(after.positions[:, 0] != after.positions[:, 1])

@@ -44,7 +44,7 @@ def test_walkers_do_not_stick_to_a_node(jit_compile):
     state = sampler.initial_state(2, tf.constant([0, 0]), "float64")
     positions = tf.stack([state.positions[:, 0], state.positions[:, 0] + 1e-6], axis=1)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def sample(state):
         return sampler.sample(lambda x: free_fermions(x).log_abs_psi, state)
 
@@ -57,7 +57,7 @@ def test_far_walkers_of_the_ansatz_become_no_nan():
     """Float32, positions where ln|Psi| = -inf or its gradient overflows, and widths from tiny to huge."""
     ansatz = FermionAnsatz(3, 8)
     sampler = MetropolisAdjustedLangevin(4, n_steps=20)
-    sample = tf.function(lambda state: sampler.sample(ansatz.log_abs_psi, state))
+    sample = tf.function(lambda state: sampler.sample(ansatz.log_abs_psi, state), autograph=False)
     state = sampler.initial_state(3, tf.constant([0, 0]))
     far = [[0.3, -1.0, 0.9], [1e4, 0.3, -0.2], [1e18, -1e18, 0.0], [12.0, -12.0, 12.0]]
     state = state._replace(positions=tf.constant(far))

@@ -27,7 +27,7 @@ def make_walkers(changes=(), dtype="float32"):
 def restarted(changes, n_unmoved=None, most_unmoved=5):
     walkers = make_walkers(changes)
     counts = tf.zeros(N, tf.int32) if n_unmoved is None else tf.constant(n_unmoved)
-    after, counts, n_restarted = tf.function(restart_lost)(walkers, counts, most_unmoved)
+    after, counts, n_restarted = tf.function(restart_lost, autograph=False)(walkers, counts, most_unmoved)
     for kept in ("seed", "proposal_width"):
         np.testing.assert_array_equal(getattr(after, kept), getattr(walkers, kept))
     return walkers.positions.numpy(), after.positions.numpy(), counts.numpy(), int(n_restarted)
@@ -106,7 +106,7 @@ def test_only_sampling_counts(resampling):
         moves = tf.where(tf.range(N) == 2, 0.0, 1.0)[:, None]
         return walkers._replace(positions=walkers.positions + moves), tf.constant(0.5)
 
-    @tf.function
+    @tf.function(autograph=False)
     def iterate(walkers):
         return reuse.next_samples(walkers, sample, lambda state, _: state, lambda x: -0.01 * tf.reduce_sum(x, 1))
 

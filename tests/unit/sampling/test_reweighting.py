@@ -256,7 +256,7 @@ def sampling_iterations(policy, drift, n_iterations, compiled=False):
         start = (tf.constant(0), no_samples(16, "float32"), tf.zeros(n_iterations, tf.int32))
         return tf.while_loop(lambda iteration, *_: iteration < n_iterations, iterate, start)[2]
 
-    reasons = tf.function(run, jit_compile=compiled)()
+    reasons = tf.function(run, jit_compile=compiled, autograph=False)()
     return list(np.flatnonzero(reasons))
 
 
@@ -289,7 +289,9 @@ def test_compiled_is_the_same(policy, dtype):
     new = tf.constant([0.3, -200.0, 1.0, -np.inf, 0.0], dtype)
     state = fresh_samples(tf.constant([0.0, 0.1, 0.9, 0.0, -np.inf], dtype))
     plain = assess_reuse(policy, state, new)
-    compiled = tf.function(lambda *arguments: assess_reuse(policy, *arguments), jit_compile=True)(state, new)
+    compiled = tf.function(lambda *arguments: assess_reuse(policy, *arguments), jit_compile=True, autograph=False)(
+        state, new
+    )
     for one, other in zip(compiled, plain, strict=True):
         assert one.dtype == other.dtype
         # XLA's exp and log may differ in the last bits.

@@ -247,7 +247,7 @@ def test_float32_and_graph_agree_with_float64(form):
     system = random_system(dtype="float32")
     layer = make_layer(30, dtype="float32", form=form)
     expected = dense_solution([array.astype("float64") for array in system])
-    compiled = tf.function(lambda *arrays: layer.direction(*arrays, 0.1))
+    compiled = tf.function(lambda *arrays: layer.direction(*arrays, 0.1), autograph=False)
     for found in (direction(layer, system, 0.1), compiled(*map(tf.constant, system)).numpy()):
         assert found.dtype == np.float32
         assert_solves(found, expected, system)
@@ -267,7 +267,7 @@ def test_retries_run_in_a_graph(monkeypatch, dtype, n_failures):
     monkeypatch.setattr(module, "solve_in_sample_space", failing)
     system = random_system(dtype=dtype)
     layer = make_layer(30, dtype=dtype)
-    compiled = tf.function(lambda *arrays: layer.direction(*arrays, 0.1))
+    compiled = tf.function(lambda *arrays: layer.direction(*arrays, 0.1), autograph=False)
     found = compiled(*map(tf.constant, system)).numpy()
     assert found.dtype == dtype
     assert np.all(np.isfinite(found))
