@@ -48,7 +48,7 @@ def pair(tmp_path_factory):
     """Two fermions with random weights: folder of the export, and the ansatz."""
     folder = tmp_path_factory.mktemp("exports") / "pair"
     keras.utils.set_random_seed(1)
-    ansatz = FermionAnsatz(A, n_features=4, n_layers=2)
+    ansatz = FermionAnsatz(A, n_features=4, n_layers=1)
     tf_nqs.export(ansatz, TrappedFermions(A, interaction_strength=10.0), folder)
     return folder, ansatz
 
@@ -128,7 +128,7 @@ def test_overlap_and_norm_of_gaussians(tmp_path, names):
 def test_overlap_and_norm_of_fermions(tmp_path, names, pair):
     """Against sums over a grid, on which smooth functions that vanish at its ends are integrated almost exactly."""
     keras.utils.set_random_seed(2)
-    tf_nqs.export(FermionAnsatz(A, n_features=4, n_layers=2), TrappedFermions(A), tmp_path / "other")
+    tf_nqs.export(FermionAnsatz(A, n_features=4, n_layers=1), TrappedFermions(A), tmp_path / "other")
     models = names["model"], tf.saved_model.load(str(tmp_path / "other/1"))
     x = np.linspace(-7.0, 7.0, 141)
     grid = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, A).astype(np.float32)

@@ -61,7 +61,7 @@ def assert_distributed(samples, density, edge):
 def test_free_fermions_are_sampled(kind, n_particles):
     """One-body density, and the energy in the trap, A^2/4, within 4 error bars; walkers start from N(0, 1)."""
     sampler = kind(N_WALKERS, n_steps=200, proposal_width=0.8)
-    sample = tf.function(lambda state: sampler.sample(free_fermion_log_abs_psi, state))
+    sample = tf.function(lambda state: sampler.sample(free_fermion_log_abs_psi, state), autograph=False)
     positions = sample(start(sampler, n_particles))[0].positions.numpy()
     # One particle per walker: the particles of one walker are not independent.
     assert_distributed(positions[:, 0], lambda x: free_fermion_density(n_particles, x), 6.0)
@@ -79,7 +79,9 @@ def test_what_is_tested_here_is_what_trains(kind):
     vmc = VariationalMonteCarlo(ansatz, TrappedFermions(2), kind(512, n_steps=3))
     vmc.compile("sgd", jit_compile=False)
     trained, acceptance = vmc.phases.sample(vmc.walkers)
-    tested, expected = tf.function(lambda state: vmc.sampler.sample(ansatz.log_abs_psi, state))(vmc.walkers)
+    tested, expected = tf.function(lambda state: vmc.sampler.sample(ansatz.log_abs_psi, state), autograph=False)(
+        vmc.walkers
+    )
     # Two graphs may round differently; another move would differ by about a proposal width.
     np.testing.assert_allclose(trained.positions, tested.positions, rtol=0, atol=1e-10)
     np.testing.assert_array_equal(trained.seed, tested.seed)
@@ -91,7 +93,7 @@ def test_what_is_tested_here_is_what_trains(kind):
 def test_acceptance_approaches_its_target(kind, width):
     """From far too narrow and from far too wide."""
     sampler = kind(500, n_steps=5, proposal_width=width)
-    sample = tf.function(lambda state: sampler.sample(gaussian, state))
+    sample = tf.function(lambda state: sampler.sample(gaussian, state), autograph=False)
     state = start(sampler)
     for _ in range(150):
         state, acceptance = sample(state)
@@ -138,7 +140,7 @@ def test_no_step_moves_nobody(kind):
 def test_seeds_and_persistence(kind, dtype):
     """Same seed, same bits; another seed, other walkers; the next call goes on from where the last one ended."""
     sampler = kind(20, n_steps=3, global_moves=False)
-    sample = tf.function(lambda state: sampler.sample(gaussian, state))
+    sample = tf.function(lambda state: sampler.sample(gaussian, state), autograph=False)
     first, _ = sample(start(sampler, seed=1, dtype=dtype))
     again, _ = sample(start(sampler, seed=1, dtype=dtype))
     np.testing.assert_array_equal(first.positions, again.positions)
@@ -167,7 +169,9 @@ def test_nothing_of_an_earlier_wave_function_is_kept(kind, change):
     """Psi changes between two calls; its norm must not matter. A stale, too large ln|Psi| would hold every walker."""
     norm, inverse_width = tf.Variable(0.0, dtype=tf.float64), tf.Variable(1.0, dtype=tf.float64)
     sampler = kind(200, n_steps=5)
-    sample = tf.function(lambda state: sampler.sample(lambda x: norm + inverse_width**2 * gaussian(x), state))
+    sample = tf.function(
+        lambda state: sampler.sample(lambda x: norm + inverse_width**2 * gaussian(x), state), autograph=False
+    )
     state, _ = sample(start(sampler))
     norm.assign(change)
     inverse_width.assign(1.5)
@@ -198,7 +202,9 @@ def test_burn_in_takes_its_number_of_steps_and_adapts(kind):
 def test_xla_samples_the_same_distribution(kind):
     """Other random numbers, the same physics, nodes included."""
     sampler = kind(N_WALKERS, n_steps=60, proposal_width=0.8)
-    sample = tf.function(lambda state: sampler.sample(free_fermion_log_abs_psi, state), jit_compile=True)
+    sample = tf.function(
+        lambda state: sampler.sample(free_fermion_log_abs_psi, state), jit_compile=True, autograph=False
+    )
     positions = sample(start(sampler, 2))[0].positions.numpy()
     assert_distributed(positions[:, 0], lambda x: free_fermion_density(2, x), 6.0)
     trap = np.sum(positions**2, axis=1) / 2
