@@ -79,7 +79,9 @@ def test_ctrl_c_of_a_pipe_keeps_what_was_reached(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=200)
     assert (process.returncode, stderr) == (130, b"")
-    assert RunFolder(folder).holds_checkpoint and (folder / "result.json").is_file()
+    result, n_rows = json.loads((folder / "result.json").read_text()), metrics.read_bytes().count(b"\n") - 1
+    assert RunFolder(folder).holds_checkpoint and result["energy"] is not None
+    assert (result["stop_reason"], result["n_iterations"]) == ("interrupted", n_rows)
 
 
 def test_a_closed_terminal_ends_training_with_a_checkpoint(tmp_path, messages):

@@ -202,8 +202,9 @@ def test_no_finite_energy_is_a_failure(tmp_path, monkeypatch):
     assert (result["stop_reason"], result["energy"]) == ("failed", None)
 
 
+@pytest.mark.slow
 def test_interrupt_keeps_what_was_reached(tmp_path, monkeypatch):
-    """Ctrl-C in the middle of training: status 130, and a complete run folder."""
+    """Ctrl-C in the middle of training: status 130, and a complete run folder. The gate interrupts a process."""
     recent = VariationalMonteCarlo.recent_iterations
     calls = []
 

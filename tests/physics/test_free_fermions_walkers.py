@@ -24,7 +24,7 @@ def sampled_positions(n_particles):
     """Walkers of |Psi|^2 after 200 steps."""
     sampler = MetropolisHastings(N_WALKERS, n_steps=200)
     state = sampler.initial_state(n_particles, tf.constant([n_particles, 0]), "float64")
-    sample = tf.function(lambda state: sampler.sample(lambda x: free_fermions(x).log_abs_psi, state))
+    sample = tf.function(lambda state: sampler.sample(lambda x: free_fermions(x).log_abs_psi, state), autograph=False)
     return sample(state)[0].positions
 
 

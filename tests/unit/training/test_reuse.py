@@ -22,9 +22,10 @@ OPTIMIZERS = {"adam": (1e-2, 5), "spring": (0.1, 3)}
 
 def make_vmc(policy, optimizer="adam", dtype="float32", compiled=None, **arguments):
     keras.utils.set_random_seed(0)
+    n_layers = 2 if optimizer == "spring" else 1  # the first samples of a smaller network would not be worn out
     sampler = MetropolisHastings(N_WALKERS, n_steps=2, n_burn_in=20)
     vmc = VariationalMonteCarlo(
-        FermionAnsatz(A, 4, dtype=dtype), TrappedFermions(A, 2.0), sampler, reuse=policy, **arguments
+        FermionAnsatz(A, 4, n_layers, dtype=dtype), TrappedFermions(A, 2.0), sampler, reuse=policy, **arguments
     )
     vmc.compile(**(compiled or make_optimizer(optimizer, *OPTIMIZERS[optimizer])), jit_compile=False)
     return vmc
