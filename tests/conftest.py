@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import resource
 import signal
 import tempfile
 
 import pytest
 
-if "OMP_NUM_THREADS" not in os.environ:  # before NumPy is loaded: as the commands do, whose matrices are as small
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from tf_nqs.runtime.startup import set_environment
+
+set_environment()  # before NumPy and TensorFlow are loaded: tests run what the commands run
 
 
 @pytest.fixture(scope="session", autouse=True)
