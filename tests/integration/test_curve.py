@@ -163,6 +163,31 @@ def test_a_killed_command_leaves_whole_files_and_goes_on(tmp_path):
     assert len(rows(output)) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["runs", "family"])
+def test_a_diffusion_for_points_that_two_devices_measure(kind, tmp_path):
+    """In a process of its own, which alone can divide its CPU; with fewer steps of the diffusion, to be short."""
+    code = (
+        "import sys; from tf_nqs import defaults; defaults.DIFFUSION_TIME_STEPS = (0.16, 0.08, 0.04, 0.02); "
+        "from tf_nqs import curve; sys.exit(curve.main(['', *sys.argv[1:]]))"
+    )
+    small = {"ansatz": "jastrow", "n_features": 4, "jit_compile": True}
+    if kind == "runs":
+        output = tmp_path / "new"
+        places = [f"--run_dirs={write_run(tmp_path / 'k', **small)}", f"--output={output}"]
+    else:
+        family = {"n_conditions": 4, "walkers_per_condition": 16}
+        output = write_run(tmp_path / "family", interaction_strength=[0.2, 0.8], **small | family)
+        places = [f"--run_dir={output}", "--interaction_strength=0.3"]
+    flags = ["--strategy=mirrored", "--n_devices=2", "--reference=diffusion", "--target_error=0.05"]
+    command = [sys.executable, "-c", code, *places, *flags, "--evaluation_max_seconds=300"]
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=900)
+    (found,) = rows(output)
+    assert found["reference_kind"] == "diffusion"
+    exact = 0.5 + 1.5 * (1 + 2 * 0.3) ** 0.5
+    assert abs(float(found["reference_energy"]) - exact) < 4 * float(found["reference_uncertainty"]) < 0.3
+
+
 @pytest.fixture
 def no_tensorflow(monkeypatch):
     """Whatever is refused is refused before the work begins."""
