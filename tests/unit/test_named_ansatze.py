@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import tf_nqs
 from tf_nqs.ansatz import FermionAnsatz, JastrowAnsatz
 from tf_nqs.config import SettingsError, settings_from
 from tf_nqs.experiment.build import build_ansatz
@@ -68,6 +69,25 @@ def test_the_named_kinds():
     assert (config["n_features"], config["n_pair_features"], config["n_pair_layers"]) == (16, 5, 2)
     assert (config["length"], config["contact_exponent"]) == (0.6, 1.0)
     assert ansatz_of(ansatz="jastrow", pair_length=0.25).get_config()["length"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "of_family", "given", "expected"),
+    [
+        (FermionAnsatz, False, None, 50),
+        (JastrowAnsatz, False, None, 100),
+        (JastrowAnsatz, True, None, 50),
+        (JastrowAnsatz, False, 0, 0),
+    ],
+)
+def test_a_trainer_clips_by_default_as_suits_its_wave_function(ansatz, of_family, given, expected):
+    family = tf_nqs.FermionFamily(2, (-1.0, 1.0)) if of_family else None
+    more = {"conditions": family.conditions} if family else {}
+    system = family or tf_nqs.TrappedFermions(2)
+    vmc = tf_nqs.VariationalMonteCarlo(
+        ansatz(2, n_features=2, n_layers=1, **more), system, clip_doubling_iterations=given
+    )
+    assert vmc.clip.doubling_iterations == expected
 
 
 def test_the_contact_exponent_is_the_systems():

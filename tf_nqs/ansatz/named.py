@@ -70,6 +70,15 @@ def named_ansatz(
     return model
 
 
+def kind_of(ansatz: object) -> str:
+    """Returns the name of a wave function's kind, whose defaults suit it: slater for one of the user's own.
+
+    Args:
+        ansatz: the wave function.
+    """
+    return next((name for name, kind in _CLASSES.items() if isinstance(ansatz, kind)), "slater")
+
+
 def _own_class(name: str) -> type[keras.Model]:
     """Returns the Keras model that `module:Class` names."""
     found = imported("ansatz", name, f"one of {', '.join(ANSATZE)}, or module:Class")

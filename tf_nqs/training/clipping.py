@@ -7,11 +7,26 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.ansatz.named import kind_of
+from tf_nqs.named_ansatze import recipe
 from tf_nqs.physics.energy import clip_local_energy
 from tf_nqs.types import Tensor
 
 _WIDEST = 1e6
 """Deviations that clip nothing any more, and stay finite in float32."""
+
+
+def doubling_iterations_for(ansatz: object, of_family: bool, given: int | None = None) -> int:
+    """Returns the iterations in which the deviations double.
+
+    Args:
+        ansatz: the wave function.
+        of_family: whether it is that of a family of systems.
+        given: their number; None for what suits the wave function.
+    """
+    if given is not None:
+        return given
+    return recipe(kind_of(ansatz), defaults.OPTIMIZER, of_family).clip_doubling_iterations
 
 
 class Clipping:

@@ -30,7 +30,7 @@ from tf_nqs.sampling import MetropolisHastings, ReusePolicy, SamplerProtocol
 from tf_nqs.sampling.near_pairs import WeightedPositions, clip_influence, with_near_pairs
 from tf_nqs.sampling.sample_reuse import SampleReuse
 from tf_nqs.trainer import Batch, Compilation, Phases
-from tf_nqs.training.clipping import Clipping
+from tf_nqs.training.clipping import Clipping, doubling_iterations_for
 from tf_nqs.training.conditions import ConditionPolicy
 from tf_nqs.training.freezing import follow_trainable, identities
 from tf_nqs.training.gradients import Gradient, make_gradient
@@ -73,8 +73,8 @@ class VariationalMonteCarlo(ModelWithWalkers):
             forward where the ansatz has it.
         clip_deviations: the gradient's local energies are cut at this many mean absolute deviations from their
             median; 0 for no clipping.
-        clip_doubling_iterations: iterations in which these deviations double; 0 for always the same;
-            100 suits `JastrowAnsatz`.
+        clip_doubling_iterations: iterations in which these deviations double; 0 for always the same; None for what
+            suits the ansatz: 100 for a `JastrowAnsatz` of one system, else 50.
         iterations_per_call: iterations that run without leaving TensorFlow; changes speed, not results.
         seed: of the walkers.
         conditions: how many systems of a family are trained at the same time; None for the default.
@@ -103,7 +103,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         reuse: ReusePolicy | None = None,
         laplacian: str = defaults.LAPLACIAN,
         clip_deviations: float = defaults.CLIP_DEVIATIONS,
-        clip_doubling_iterations: int = defaults.CLIP_DOUBLING_ITERATIONS,
+        clip_doubling_iterations: int | None = None,
         iterations_per_call: int = defaults.ITERATIONS_PER_CALL,
         seed: int = defaults.SEED,
         conditions: ConditionPolicy | None = None,
@@ -119,8 +119,8 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.system = system = systems[0]
         self.sampler = sampler or MetropolisHastings()
         self.zone = contact_zone(system)
-        clipping_rule = clip_influence if self.zone else clip_local_energy
-        self.clip = Clipping(clip_deviations, clip_doubling_iterations, clipping_rule)
+        doubling = doubling_iterations_for(ansatz, family is not None, clip_doubling_iterations)
+        self.clip = Clipping(clip_deviations, doubling, clip_influence if self.zone else clip_local_energy)
         self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
