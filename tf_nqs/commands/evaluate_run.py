@@ -107,8 +107,8 @@ def _evaluation(
         "n_iterations": run.n_iterations,
     }
     target_error = run.settings.evaluation.target_error
-    system = run.settings.system.gaussian()
-    lower = not_the_ground_state(system, measurement.energy, measurement.energy_error, target_error)
+    system, found = run.settings.system, (measurement.energy, measurement.energy_error, target_error)
+    lower = not_the_ground_state(system.gaussian(), *found, system.named())
     doubts = find_doubts(evaluation, target_error, _energies(request), [lower] if lower else [])
     reasons = [doubt.reason for doubt in doubts]
     return evaluation | {

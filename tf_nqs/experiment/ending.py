@@ -34,8 +34,9 @@ def find_other_states(result: RunResult, settings: Settings) -> list[Doubt]:
     """Returns why the energy cannot be the ground state's; empty if nothing shows that."""
     if result.energy is None or result.energy_error is None:
         return []
-    system, target_error = settings.system.gaussian(), settings.evaluation.target_error
-    return list(filter(None, [not_the_ground_state(system, result.energy, result.energy_error, target_error)]))
+    measured = result.energy, result.energy_error, settings.evaluation.target_error
+    doubt = not_the_ground_state(settings.system.gaussian(), *measured, settings.system.named())
+    return [] if doubt is None else [doubt]
 
 
 def judged(

@@ -8,6 +8,7 @@ import pytest
 
 from tf_nqs.analysis import not_the_ground_state
 from tf_nqs.analysis.binding import no_bound_state
+from tf_nqs.named_systems import NamedSystem
 
 
 def system(n_particles, strength, trap=False):
@@ -35,3 +36,15 @@ def test_more_particles_must_lie_below_their_pairs(n_particles, energy):
 
 def test_an_energy_that_is_none_is_no_bound_state():
     assert no_bound_state(system(2, -20.0), math.nan, math.nan) is not None
+
+
+@pytest.mark.parametrize(("energy", "is_bound"), [(-0.01, True), (-0.003, False), (0.02, False), (math.nan, False)])
+def test_a_soft_coulomb_attraction_must_be_seen_to_bind(energy, is_bound):
+    """A weak one binds over hundreds of a_ho: training ends with an energy above 0 long before."""
+    weak = NamedSystem(2, "soft_coulomb", -0.01, trap="none")
+    found = not_the_ground_state(None, energy, 0.002, named=weak)
+    assert (found is None) == is_bound
+    if not is_bound:
+        assert found.cause == "binding" and "is not below 0, the energy of free particles at rest" in found.reason
+    for other in (weak._replace(trap="harmonic"), weak._replace(pair_stiffness=0.1)):
+        assert not_the_ground_state(None, energy, 0.002, named=other) is None
