@@ -25,7 +25,7 @@ from tf_nqs.commands.finished_run import Request, placed
 from tf_nqs.commands.flags import NOT_OF_THE_RUN
 from tf_nqs.commands.known_reference import reference_of
 from tf_nqs.commands.member_flags import Member
-from tf_nqs.commands.opened_run import OpenedRun
+from tf_nqs.commands.opened_run import OpenedRun, written_into
 from tf_nqs.config import RunFolderError, settings_from, to_toml
 from tf_nqs.exact import Reference, two_particle_energy
 from tf_nqs.experiment import build as builders
@@ -123,6 +123,21 @@ def test_the_exact_state_is_judged_by_an_exact_energy(tmp_path):
     run = OpenedRun(settings, None, 7, None)
     exact, why_not = observe_run._exact(Request(RunFolder(tmp_path), {}, {}), run, np.linspace(-6, 6, 61))
     assert exact is not None and why_not == ""
+
+
+@pytest.mark.parametrize("result", [None, {"n_iterations": 9}], ids=["training has begun", "training has ended"])
+def test_a_measurement_of_old_weights_is_not_written(result, tmp_path):
+    """A training that was continued meanwhile has put away earlier measurements, or has new weights already."""
+    file = tmp_path / "result.json"
+    file.write_text('{"n_iterations": 7}')
+    request, run = Request(RunFolder(tmp_path), {}, {}), OpenedRun(None, None, 7, None)
+    assert request.folder.result_values == {"n_iterations": 7}  # read before the measurement
+    with written_into(request, run):
+        (tmp_path / "evaluation.json").touch()
+    file.unlink() if result is None else file.write_text(json.dumps(result))
+    refused = pytest.raises(RunFolderError, match="its training was continued during the measurement")
+    with refused, written_into(request, run):
+        pytest.fail("written all the same")
 
 
 @pytest.fixture

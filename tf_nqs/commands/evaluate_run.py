@@ -15,14 +15,14 @@ from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.analysis.verdict import find_doubts
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import diffused_earlier, reference_of
-from tf_nqs.commands.opened_run import OpenedRun, open_run
+from tf_nqs.commands.opened_run import OpenedRun, open_run, written_into
 from tf_nqs.exact import Reference
 from tf_nqs.experiment import result as make_result
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import warm_up_evaluation
 from tf_nqs.physics.contact import why_no_errors
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_text
+from tf_nqs.storage.files import replace_text
 from tf_nqs.storage.result import RunResult
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def evaluate_run(request: Request) -> None:
     """Measures the energy of a run, writes `evaluation.json` into its folder and prints it.
 
     Raises:
-        SettingsError: the run folder holds no run that can be read, or cannot be written.
+        SettingsError: the run folder holds no run that can be read, cannot be written, or is trained again.
         WorkFailedError: no sample has a finite energy.
     """
     diffused = diffused_earlier(request.folder)  # a damaged file is refused before anything is measured
@@ -51,7 +51,7 @@ def evaluate_run(request: Request) -> None:
             evaluation = _evaluation(run, request, measurement, seconds, diffused)
             if diffused.energy is not None:
                 evaluation |= {"diffusion_energy": diffused.energy, "diffusion_energy_error": diffused.uncertainty}
-            _write(request, evaluation)
+            _write(request, run, evaluation)
         run.workers.wait()
     if not math.isfinite(measurement.energy):
         raise WorkFailedError("no sample has a finite energy")
@@ -73,10 +73,10 @@ def _measure(request: Request, run: OpenedRun) -> tuple[EnergyMeasurement, float
         return run.vmc.evaluate_energy(target, max_seconds, report=report), time.monotonic() - started
 
 
-def _write(request: Request, evaluation: dict[str, Any]) -> None:
+def _write(request: Request, run: OpenedRun, evaluation: dict[str, Any]) -> None:
     """Writes evaluation.json and prints the tables."""
     text = json.dumps(evaluation, indent=2, allow_nan=False) + "\n"
-    with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
+    with written_into(request, run):
         replace_text(request.folder.evaluation, text)
     logger.info(result_table(evaluation))
     logger.info(_more(evaluation))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import exact_reference_of
-from tf_nqs.commands.opened_run import OpenedRun, open_run
+from tf_nqs.commands.opened_run import OpenedRun, open_run, written_into
 from tf_nqs.exact import exact_observables, wave_function_bytes
 from tf_nqs.exact.observables import ExactObservables
 from tf_nqs.measurement.evaluation import warm_up_measurement
@@ -25,7 +25,7 @@ from tf_nqs.observables import (
 from tf_nqs.observables.measure import Orbitals
 from tf_nqs.physics.contact import why_no_errors
 from tf_nqs.runtime.exit_status import WorkFailedError
-from tf_nqs.storage.files import folder_errors, one_at_a_time, replace_file
+from tf_nqs.storage.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | Non
         orbitals: as of `measure_observables`.
 
     Raises:
-        SettingsError: the folder cannot be written.
+        SettingsError: the training was continued meanwhile, or the folder cannot be written.
         WorkFailedError: no sample is finite.
     """
     try:
@@ -104,7 +104,7 @@ def measure_and_write(request: Request, run: OpenedRun, orbitals: Orbitals | Non
                 entries["n_iterations"] = np.array(run.n_iterations)
             np.savez_compressed(file, **entries)
 
-    with folder_errors("run_dir", request.folder.path), one_at_a_time(request.folder.path):
+    with written_into(request, run):
         replace_file(request.folder.observables, write)
         folder, file_format = request.folder.observable_plots, request.own.get("format", "png")
         paths = plots.plot_observables(observed, exact, folder, run.title(), file_format)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.member_flags import settings_of_member
-from tf_nqs.config import Settings, settings_from
+from tf_nqs.config import RunFolderError, Settings, settings_from
 from tf_nqs.execution.workers import Workers, joined
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment.preflight import check_spread, shared_text
+from tf_nqs.storage.files import folder_errors, one_at_a_time
+from tf_nqs.storage.run_folder import RunFolder
 from tf_nqs.storage.weights_file import iterations_of_run
 from tf_nqs.training import VariationalMonteCarlo
 
@@ -50,6 +53,26 @@ def open_run(request: Request) -> OpenedRun:
             run = run.at(**request.member.values)
         trainer = builders.build_trainer(settings, run.system, run.ansatz)
     return OpenedRun(settings, trainer, iterations_of_run(request.folder), workers)
+
+
+@contextlib.contextmanager
+def written_into(request: Request, run: OpenedRun) -> Iterator[None]:
+    """Lets the results of a measurement be written inside the `with` block, unless the training was continued.
+
+    Then they are those of old weights, and the training has put away all of their kind.
+
+    Raises:
+        SettingsError: the training was continued meanwhile, or the folder cannot be written.
+    """
+    folder = request.folder
+    with folder_errors("run_dir", folder.path), one_at_a_time(folder.path):
+        has_begun = bool(folder.result_values) and not folder.result.is_file()
+        if has_begun or iterations_of_run(RunFolder(folder.path)) != run.n_iterations:
+            raise RunFolderError(
+                f"{folder}: its training was continued during the measurement, of which nothing is written; "
+                "measure again once the training has ended"
+            )
+        yield
 
 
 def workers_of(settings: Sequence[Settings], own: object) -> Workers:
