@@ -138,21 +138,17 @@ class FamilySettings(FamilySection):
         """Returns whether a setting has all values between two, and not some numbers."""
         return leaf != "n_particles" and len(getattr(self, leaf)) == 2
 
-    def trained(self, leaf: str) -> tuple[Any, ...]:
-        """Returns the values of a setting that training covers: the two ends of a range lie further out, by `margin`.
+    def trained_range(self) -> tuple[float, ...]:
+        """Returns the values of interaction_range that training covers.
 
-        The strength goes further by a share of its length, the range of the interaction by a share of the length of
-        its logarithm: it stays above 0. Where a strength further out cannot be, training ends at the range asked for.
+        The two ends of a range lie further out, by the share `margin` of the length of its logarithm. A list, or one
+        value, is covered as it is.
         """
-        values = getattr(self, leaf)
-        if not self.is_range(leaf):
-            return tuple(values)
-        low, high = values
-        if leaf == "interaction_range":
-            factor = (high / low) ** self.margin
-            return low / factor, high * factor
-        more = self.margin * (high - low)
-        return low - more, high + more
+        if not self.is_range("interaction_range"):
+            return tuple(self.interaction_range)
+        low, high = self.interaction_range
+        factor = (high / low) ** self.margin
+        return low / factor, high * factor
 
 
 def values_from_text(leaf: str, text: str) -> Any:

@@ -189,16 +189,6 @@ class Walk:
     def _n_equilibration(self) -> int:
         return math.ceil(_EQUILIBRATION / time_per_call(self.time_step))
 
-    def advance(self, imaginary_time: float) -> None:
-        """Continues the walk until some more imaginary time is counted; the equilibration comes before.
-
-        Args:
-            imaginary_time: at least this long, in 1/omega.
-        """
-        end = self.counted_time + imaginary_time
-        while self.counted_time < end:
-            self.advance_once()
-
     def advance_once(self) -> None:
         """Continues the walk by one compiled call.
 

@@ -23,7 +23,7 @@ def check_contact_zones(settings: Settings) -> None:
     varied = settings.family.varied()
     given = varied.get("interaction_range")
     if given:
-        varied["interaction_range"] = [*settings.family.trained("interaction_range")]
+        varied["interaction_range"] = [*settings.family.trained_range()]
     if "n_particles" in varied:
         varied["n_particles"] = sorted(varied["n_particles"])
     try:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tf_nqs
 from tf_nqs.ansatz.conditioned import ConditionedAnsatz
+from tf_nqs.ansatz.protocol import HasNumberOfParticles
 from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.contact import check_contact
 from tf_nqs.saved_model import family as families
@@ -54,7 +55,7 @@ def check_system(ansatz: keras.Model, system: TrappedFermions) -> None:
     """Refuses a wave function that cannot be one of a system."""
     if getattr(ansatz, "conditions", None) is not None:
         raise ValueError("conditions of the ansatz: need a FermionFamily as system, this is one system")
-    if getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+    if isinstance(ansatz, HasNumberOfParticles) and ansatz.n_particles != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")
     check_contact(ansatz, system)
 

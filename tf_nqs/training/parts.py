@@ -6,6 +6,7 @@ import keras
 
 from tf_nqs import defaults
 from tf_nqs.ansatz.check import prepare_ansatz
+from tf_nqs.ansatz.protocol import HasNumberOfParticles
 from tf_nqs.execution.replicas import n_replicas
 from tf_nqs.physics.contact import check_contact
 from tf_nqs.physics.family import FermionFamily
@@ -45,5 +46,6 @@ def check_parts(
     prepare_ansatz(ansatz, system.n_particles)
     check_potentials(system.trap, system.pair_potential, system.n_particles, [ansatz.compute_dtype])
     check_contact(ansatz, system)
-    if family is None and getattr(ansatz, "n_particles", system.n_particles) != system.n_particles:
+    is_for_one = family is None and isinstance(ansatz, HasNumberOfParticles)
+    if is_for_one and ansatz.n_particles != system.n_particles:
         raise ValueError(f"n_particles = {ansatz.n_particles} of the ansatz: the system has {system.n_particles}")

@@ -98,19 +98,25 @@ def test_a_time_step_without_extrapolation_is_above(measured):
     assert 0.3 < (results[1].energy - exact) / (results[0].energy - exact) < 0.8
 
 
+def advance(walk, imaginary_time):
+    """Continues a walk until some imaginary time in 1/omega is counted; the equilibration comes before."""
+    while walk.counted_time < imaginary_time:
+        walk.advance_once()
+
+
 def test_few_walkers_have_no_population_bias():
     """Eight of them: without the growth put back their energy would be above by more than three errors."""
     kappa = 0.3
     system = TrappedFermions(3, 0.0, pair_potential=lambda r: 0.5 * kappa * r**2)
     walk = Walk(free_fermion_guide(system), start(3, 8), 0.04, seed=3)
-    walk.advance(900 * 0.8)
+    advance(walk, 900 * 0.8)
     energies, log_growths, *_ = walk.counted
     corrected, error = growth_corrected_mean(energies, log_growths, round(8 / 0.08))
     plain = energies.mean()
     assert plain - corrected > 3 * blocked_error(energies - plain)
     guide = free_fermion_guide(system)
     reference = Walk(guide, start(3, 512), 0.04, seed=4, generations=compiled_generations(guide, jit_compile=False))
-    reference.advance(24.0)
+    advance(reference, 24.0)
     many = reference.result()
     assert abs(corrected - many.energy) < 4 * np.hypot(error, many.energy_error)
 
