@@ -79,7 +79,7 @@ class AnsatzSettings(Section):
         return self
 
 
-def check_contact_zone(ansatz: str, system: SystemSettings) -> None:
+def check_contact_exponent(ansatz: str, system: SystemSettings) -> None:
     """Refuses determinants for an interaction that lets the ground state vanish at contact as another power than 1.
 
     Args:

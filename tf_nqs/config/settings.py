@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from tf_nqs import defaults
-from tf_nqs.config.ansatz import AnsatzSettings, check_contact_zone
+from tf_nqs.config.ansatz import AnsatzSettings, check_contact_exponent
 from tf_nqs.config.checkpoint import CheckpointSettings
 from tf_nqs.config.distribution import DistributionSettings
 from tf_nqs.config.evaluation import EvaluationSettings
@@ -172,7 +172,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _must_vanish_at_contact(self) -> Settings:
         """Refuses a kind of wave function that cannot be the ground state of the system."""
-        check_contact_zone(self.ansatz.ansatz, self.system)
+        check_contact_exponent(self.ansatz.ansatz, self.system)
         return self
 
     def resolved(self) -> dict[str, Any]:

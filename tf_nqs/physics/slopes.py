@@ -17,7 +17,7 @@ from tf_nqs.types import Tensor
 _OF_TRAPS = {"quartic": "trap_quartic", "double_well": "trap_separation"}
 
 
-def parameters_of(system: NamedSystem) -> tuple[str, ...]:
+def parameter_names(system: NamedSystem) -> tuple[str, ...]:
     """Returns the names of the continuous parameters that a system has.
 
     Args:
@@ -40,7 +40,7 @@ def is_linear(system: NamedSystem, parameter: str) -> bool:
 
     Args:
         system: its names and parameters.
-        parameter: one of `parameters_of(system)`.
+        parameter: one of `parameter_names(system)`.
     """
     if parameter == "interaction_strength":
         return system.interaction in ("gaussian", "harmonic", "soft_coulomb")
@@ -58,10 +58,10 @@ def has_finite_slope(system: NamedSystem) -> bool:
 
 
 def parameter_values(system: NamedSystem) -> list[float]:
-    """Returns the values of `parameters_of(system)`, in that order."""
+    """Returns the values of `parameter_names(system)`, in that order."""
     width = resolved_range(system.interaction, system.interaction_range)
     known = system._asdict() | {"interaction_range": width}
-    return [float(known[name]) for name in parameters_of(system)]
+    return [float(known[name]) for name in parameter_names(system)]
 
 
 def parameter_slopes(system: NamedSystem, values: Tensor, positions: Tensor) -> Tensor:
@@ -74,12 +74,12 @@ def parameter_slopes(system: NamedSystem, values: Tensor, positions: Tensor) -> 
     Args:
         system: names of its interaction and its trap, and the number of particles; its other numbers do not count, so
             that a compiled function serves all systems of these names.
-        values: of `parameters_of(system)`, shape (n_parameters,), in the dtype of the positions.
+        values: of `parameter_names(system)`, shape (n_parameters,), in the dtype of the positions.
         positions: x in a_ho, shape (n_walkers, n_particles).
 
     Reference: Hellmann (1937), and Feynman, Phys. Rev. 56, 340 (1939).
     """
-    names, width = parameters_of(system), resolved_range(system.interaction, system.interaction_range)
+    names, width = parameter_names(system), resolved_range(system.interaction, system.interaction_range)
     kind = system._replace(interaction_range=1.0 if width is None else width)
     slopes = []
     for index in range(len(names)):

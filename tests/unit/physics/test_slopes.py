@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics import TrappedFermions
-from tf_nqs.physics.slopes import is_linear, parameter_slopes, parameter_values, parameters_of
+from tf_nqs.physics.slopes import is_linear, parameter_names, parameter_slopes, parameter_values
 
 POSITIONS = np.array([[-1.3, 0.2, 0.9], [0.4, -0.5, 2.0]])
 
@@ -36,13 +36,13 @@ def energy_of(system, positions):
 
 def parameter_slope(system, parameter, positions):
     slopes = parameter_slopes(system, tf.constant(parameter_values(system), positions.dtype), positions)
-    return slopes[:, parameters_of(system).index(parameter)]
+    return slopes[:, parameter_names(system).index(parameter)]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_slope_is_that_of_the_hamiltonian(name):
     system, step = SYSTEMS[name], 1e-5
-    for parameter in parameters_of(system):
+    for parameter in parameter_names(system):
         value = getattr(system, parameter)
         value = 0.5 if value is None else value
         above, below = (system._replace(**{parameter: value + sign * step}) for sign in (1, -1))
@@ -85,14 +85,14 @@ def test_a_system_may_have_no_parameters():
 
 def test_a_function_of_the_users_own_has_no_parameters():
     system = NamedSystem(3, "examples.own_interaction:cosine", 0.0, trap="quartic", trap_quartic=0.1)
-    assert parameters_of(system) == ("trap_quartic",)
+    assert parameter_names(system) == ("trap_quartic",)
     slope = parameter_slope(system, "trap_quartic", tf.constant(POSITIONS))
     np.testing.assert_allclose(slope, np.sum(POSITIONS**4, axis=1))
 
 
 def test_the_energy_is_concave_where_the_hamiltonian_is_linear():
     linear = {
-        (name, one) for name, system in SYSTEMS.items() for one in parameters_of(system) if is_linear(system, one)
+        (name, one) for name, system in SYSTEMS.items() for one in parameter_names(system) if is_linear(system, one)
     }
     assert ("gaussian", "interaction_strength") in linear
     assert ("gaussian", "interaction_range") not in linear

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.slopes import is_linear, parameters_of
+from tf_nqs.physics.slopes import is_linear, parameter_names
 from tf_nqs.studies.curve.fit import Fit, fit_curve
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.types import Estimate
@@ -75,7 +75,7 @@ def varied_parameter(systems: Sequence[NamedSystem]) -> str | None:
     Args:
         systems: of one interaction and one trap.
     """
-    varied = [name for name in parameters_of(systems[0]) if len({getattr(system, name) for system in systems}) > 1]
+    varied = [name for name in parameter_names(systems[0]) if len({getattr(system, name) for system in systems}) > 1]
     return varied[0] if len(varied) == 1 else None
 
 

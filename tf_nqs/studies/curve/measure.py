@@ -15,7 +15,7 @@ from tf_nqs.execution.chunks import phase_of_rows
 from tf_nqs.measurement.energy import Observed
 from tf_nqs.measurement.evaluation import evaluate_energy, warm_up_measurement
 from tf_nqs.named_systems import NamedSystem
-from tf_nqs.physics.slopes import has_finite_slope, parameter_slopes, parameter_values, parameters_of
+from tf_nqs.physics.slopes import has_finite_slope, parameter_names, parameter_slopes, parameter_values
 from tf_nqs.studies.curve.overlap import Ratios, overlap
 from tf_nqs.studies.curve.points import CurvePoint
 from tf_nqs.trainer import Trainer
@@ -51,7 +51,7 @@ def measure_point(
     Returns:
         The point, without a reference; samples of shape (n_samplings, n_walkers, n_particles).
     """
-    parameters = parameters_of(system)
+    parameters = parameter_names(system)
 
     compiled = _compiled_values(_kind(system), *vmc.compilation)
     values = tf.constant(parameter_values(system), vmc.compute_dtype)

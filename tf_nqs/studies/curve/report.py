@@ -10,7 +10,7 @@ from tf_nqs.analysis.notation import format_with_error
 from tf_nqs.analysis.tables import terminal_table
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.physics.contact import INFINITE_UP_TO, has_finite_parts
-from tf_nqs.physics.slopes import has_finite_slope, parameters_of
+from tf_nqs.physics.slopes import has_finite_slope, parameter_names
 from tf_nqs.studies.curve.curves import Curve, Difference, in_sigma, slope_deviations
 from tf_nqs.studies.curve.making import MadeCurves
 from tf_nqs.studies.curve.points import CurvePoint
@@ -62,7 +62,7 @@ def _columns(points: Sequence[CurvePoint]) -> list[str]:
     usual = NamedSystem(1)._asdict()
     return [
         name
-        for name in parameters_of(points[0].system)
+        for name in parameter_names(points[0].system)
         if name.startswith("interaction_") or any(getattr(point.system, name) != usual[name] for point in points)
     ]
 
