@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.protocol import PeerError, run_once
 from benchmarks.report import machine, say, show_table, write_json
 from benchmarks.system_flags import add_system_flags, checked_settings, given
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import new_figure, save_figure
 from tf_nqs.defaults import CHUNK_MEBIBYTES
 
 _GROWTH_IN_PARTICLES = 3
@@ -139,7 +139,7 @@ def plot(path: str, measured: dict[Size, dict[str, float]], title: str) -> None:
         panel.legend(fontsize="small")
     panels[0].set_ylabel("seconds per iteration")
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

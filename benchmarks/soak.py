@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import machine, say, show_table, write_json
-from tf_nqs.analysis.canvas import new_figure
+from tf_nqs.analysis.canvas import new_figure, save_figure
 
 ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("spring", "adam")
@@ -161,7 +161,7 @@ def plot(path: Path, readings: np.ndarray, stages: list[tuple[np.ndarray, np.nda
         speed.plot((ends[99:whole:100] - readings[0, 0]) / 60, 1e3 * medians, ".", color=f"C{turn % 2}", label=label)
     speed.set(xlabel="time (minutes)", ylabel="milliseconds per iteration", ylim=(0, None))
     speed.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def main() -> int:

@@ -16,6 +16,9 @@ INTERACTIONS = ("gaussian", "harmonic", "coth", "calogero", "soft_coulomb", "non
 TRAPS = ("harmonic", "none", "double_well", "quartic")
 """Names of the traps."""
 
+PARAMETER_OF_TRAP = {"quartic": "trap_quartic", "double_well": "trap_separation"}
+"""Trap -> the parameter that it alone has."""
+
 WITH_RANGE = ("gaussian", "soft_coulomb")
 """Interactions that have an interaction_range; the others have none."""
 
@@ -107,11 +110,10 @@ def check_parameters(system: NamedSystem) -> None:
         ValueError: one line that names the setting and what is allowed.
     """
     _check_interaction(system)
-    if system.trap != "quartic" and system.trap_quartic != defaults.TRAP_QUARTIC:
-        raise _without_meaning("trap_quartic", system.trap_quartic, "trap", system.trap)
-    if system.trap != "double_well" and system.trap_separation != defaults.TRAP_SEPARATION:
-        raise _without_meaning("trap_separation", system.trap_separation, "trap", system.trap)
-    for name in ("trap_quartic", "trap_separation"):
+    for trap, name in PARAMETER_OF_TRAP.items():
+        if system.trap != trap and getattr(system, name) != NamedSystem._field_defaults[name]:
+            raise _without_meaning(name, getattr(system, name), "trap", system.trap)
+    for name in PARAMETER_OF_TRAP.values():
         if not 0 < getattr(system, name) < math.inf:
             raise ValueError(f"{name} = {getattr(system, name)}: must be positive and finite")
     _check_stiffness(system)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tf_nqs.analysis.canvas import decorate, mathematics, new_figure, save_figure
-from tf_nqs.storage.files import replace_file
+from tf_nqs.storage.files import replace_text
 
 WHOLE = "iteration"
 """What the row on the whole iteration is called."""
@@ -59,7 +59,7 @@ def write_profile(rows: Sequence[PhaseTime], path: str | Path, n_iterations: int
     writer = csv.writer(text)
     writer.writerow([*PhaseTime._fields, "n_iterations"])
     writer.writerows([*("" if value != value else value for value in row), n_iterations] for row in rows)
-    replace_file(Path(path), lambda unfinished: unfinished.write_bytes(text.getvalue().encode("utf-8")))
+    replace_text(Path(path), text.getvalue())
 
 
 def read_profile(path: str | Path) -> list[PhaseTime]:

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from tf_nqs.config import Settings
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment.build import Run
 from tf_nqs.experiment.diffusion_guide import diffused_reference
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.training import VariationalMonteCarlo
 
 logger = logging.getLogger(__name__)
-
-NO_REFERENCE = Reference(None, "none", None)
 
 
 class Source:

@@ -8,7 +8,7 @@ from tf_nqs.analysis import plot_energy, read_metrics
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.commands.known_reference import exact_reference_of
 from tf_nqs.config import settings_from
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.experiment.diffusion import Options, diffuse
 from tf_nqs.storage.files import folder_errors
@@ -29,7 +29,7 @@ def diffuse_run(request: Request) -> None:
     options = Options(**{name: request.own[name] for name in Options._fields if name in request.own})
     measured = request.folder.result_values
     is_wanted = settings.evaluation.reference in ("auto", "exact")
-    reference = exact_reference_of(request, settings) if is_wanted else Reference(None, "none", None)
+    reference = exact_reference_of(request, settings) if is_wanted else NO_REFERENCE
     found = diffuse(request.folder, run.of_one_system(), run.ansatz, settings, measured, reference, options)
     if reference.energy is None:
         _draw_beside_training(request, found)

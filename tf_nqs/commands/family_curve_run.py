@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tf_nqs.commands.curve_flags import FamilyCurveRequest
 from tf_nqs.commands.curve_run import make_and_say
-from tf_nqs.commands.curve_source import NO_REFERENCE, Source, digest_of_weights
+from tf_nqs.commands.curve_source import Source, digest_of_weights
 from tf_nqs.commands.opened_run import workers_of
 from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import brief
 from tf_nqs.config.members import member_label
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment.build import Run, find_reference, read_run
 from tf_nqs.experiment.members import MemberTrainers
 from tf_nqs.storage.curve_folder import CurveFolder

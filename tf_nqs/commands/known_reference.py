@@ -6,14 +6,12 @@ import logging
 
 from tf_nqs.commands.finished_run import Request
 from tf_nqs.config import Settings
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment import build as builders
 from tf_nqs.storage.diffusion_result import read_diffusion
 from tf_nqs.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-
-_NONE = Reference(None, "none", None)
 
 
 def reference_of(request: Request, settings: Settings, diffused: Reference | None = None) -> Reference:
@@ -31,7 +29,7 @@ def reference_of(request: Request, settings: Settings, diffused: Reference | Non
         RunFolderError: diffusion.json cannot be read.
     """
     wanted = settings.evaluation.reference
-    exact = exact_reference_of(request, settings) if wanted in ("auto", "exact") else _NONE
+    exact = exact_reference_of(request, settings) if wanted in ("auto", "exact") else NO_REFERENCE
     if exact.energy is not None or wanted in ("exact", "none"):
         return exact
     found = diffused_earlier(request.folder) if diffused is None else diffused
@@ -56,7 +54,7 @@ def diffused_earlier(folder: RunFolder) -> Reference:
         RunFolderError: the file cannot be read.
     """
     found = read_diffusion(folder)
-    return _NONE if found is None else Reference(found[0], "diffusion", found[1])
+    return NO_REFERENCE if found is None else Reference(found[0], "diffusion", found[1])
 
 
 def exact_reference_of(request: Request, settings: Settings) -> Reference:

@@ -23,11 +23,12 @@ from tf_nqs.exact.observables import (
     state_observables,
     wave_function_bytes,
 )
-from tf_nqs.exact.reference import LARGEST_DIAGONALISED, Reference, reference_energy
+from tf_nqs.exact.reference import LARGEST_DIAGONALISED, NO_REFERENCE, Reference, reference_energy
 from tf_nqs.exact.relative_coordinate import two_particle_energy
 
 __all__ = [
     "LARGEST_DIAGONALISED",
+    "NO_REFERENCE",
     "Cluster",
     "ExactObservables",
     "GroundState",

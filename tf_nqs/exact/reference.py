@@ -33,6 +33,10 @@ class Reference(NamedTuple):
     uncertainty: float | None
 
 
+NO_REFERENCE = Reference(None, "none", None)
+"""There is none."""
+
+
 def reference_energy(
     n_particles: int,
     interaction_strength: float = defaults.INTERACTION_STRENGTH,
@@ -93,7 +97,7 @@ def reference_energy(
     if system.trap == "harmonic" and system.is_free:
         return Reference(free_fermion_energy(system.n_particles), "free_fermions", 0.0)
     energy = closed_form_energy(system)
-    return Reference(None, "none", None) if energy is None else Reference(energy, "closed_form", 0.0)
+    return NO_REFERENCE if energy is None else Reference(energy, "closed_form", 0.0)
 
 
 def _gaussian_reference(system: NamedSystem, max_seconds: float, report: Callable[[str], None] | None) -> Reference:
@@ -103,7 +107,7 @@ def _gaussian_reference(system: NamedSystem, max_seconds: float, report: Callabl
     assert width is not None  # it has a default
     if system.trap == "none":
         pair = bound_pair_energy(strength, width) if n_particles == 2 else None
-        return Reference(pair[0], "relative_coordinate", pair[1]) if pair else Reference(None, "none", None)
+        return Reference(pair[0], "relative_coordinate", pair[1]) if pair else NO_REFERENCE
     if strength == 0.0 or n_particles == 1:
         return Reference(free_fermion_energy(n_particles), "free_fermions", 0.0)
     if n_particles == 2:
@@ -114,4 +118,4 @@ def _gaussian_reference(system: NamedSystem, max_seconds: float, report: Callabl
         energy, uncertainty = diagonalised_energy(n_particles, strength, width, max_seconds=max_seconds, report=report)
         if uncertainty <= _LARGEST_UNCERTAINTY:
             return Reference(energy, "diagonalisation", uncertainty)
-    return Reference(None, "none", None)
+    return NO_REFERENCE

@@ -14,7 +14,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis import read_metrics
 from tf_nqs.ansatz.named import named_ansatz
 from tf_nqs.config import RunFolderError, Settings, SettingsError
-from tf_nqs.exact import LARGEST_DIAGONALISED, Reference, reference_energy
+from tf_nqs.exact import LARGEST_DIAGONALISED, NO_REFERENCE, Reference, reference_energy
 from tf_nqs.experiment.memory import check_model
 from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.contact import check_contact
@@ -203,12 +203,12 @@ def build_trainer(
 def find_reference(settings: Settings) -> Reference:
     """Returns the exact energy, or the best known one, of the system that the settings describe; none of a family."""
     if settings.is_family:
-        return Reference(None, "none", None)
+        return NO_REFERENCE
     system, max_seconds = settings.system, settings.evaluation.reference_max_seconds
     is_gaussian = system.gaussian() is not None
     needs_diagonalisation = is_gaussian and system.n_particles > 2 and system.interaction_strength != 0
     if needs_diagonalisation and max_seconds == 0:
-        return Reference(None, "none", None)
+        return NO_REFERENCE
     if needs_diagonalisation and system.trap == "harmonic" and system.n_particles <= LARGEST_DIAGONALISED:
         logger.info(f"computing the reference energy by diagonalisation, for at most {max_seconds:g} seconds ...")
     return reference_energy(**system.model_dump(), max_seconds=max_seconds or 1.0, report=logger.info)

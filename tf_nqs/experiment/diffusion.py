@@ -23,7 +23,7 @@ from tf_nqs.diffusion import DiffusionEnergy, Look, Progress, TooShortError, dif
 from tf_nqs.diffusion.energy import check_energies
 from tf_nqs.diffusion.extrapolation import fitted_polynomial
 from tf_nqs.diffusion.saved import FORMAT, read_progress, write_progress
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment import result as make_result
 from tf_nqs.experiment.diffusion_entries import observable_entries
 from tf_nqs.experiment.diffusion_guide import ChosenGuide, choose_guide, last_walkers
@@ -40,8 +40,6 @@ _SECONDS_BETWEEN_SAVES, _SECONDS_BETWEEN_LINES = 10.0, 2.0
 
 _MOST_DRIFT = 4.0
 """Difference of the two halves of a walk, in errors, above which it was hardly in equilibrium."""
-
-_NO_REFERENCE = Reference(None, "none", None)
 
 
 class Options(NamedTuple):
@@ -67,7 +65,7 @@ def diffuse(
     ansatz: keras.Model,
     settings: Settings,
     measured: Mapping[str, Any],
-    reference: Reference = _NO_REFERENCE,
+    reference: Reference = NO_REFERENCE,
     options: Options = DEFAULTS,
 ) -> Reference:
     """Computes the exact energy of a run's system, writes `diffusion.json` and a plot, and prints tables.
@@ -136,17 +134,17 @@ def reference_by_diffusion(
         measurement: of the trained wave function.
     """
     if vmc.stop_reason in ("failed", "interrupted"):
-        return _NO_REFERENCE
+        return NO_REFERENCE
     measured = {name: finite_or_none(getattr(measurement, name)) for name in ("energy", "energy_error")}
     try:
         found = diffuse(folder, vmc.system, vmc.ansatz, settings, measured)
     except (SettingsError, WorkFailedError) as error:
         logger.info(f"no reference by diffusion: {error}")
-        return _NO_REFERENCE
+        return NO_REFERENCE
     except KeyboardInterrupt:
         logger.info("diffusion interrupted, the run ends without a reference; python -m tf_nqs.diffuse continues it")
-        return _NO_REFERENCE
-    return found if math.isfinite(found.uncertainty or math.nan) else _NO_REFERENCE
+        return NO_REFERENCE
+    return found if math.isfinite(found.uncertainty or math.nan) else NO_REFERENCE
 
 
 def _identity(chosen: ChosenGuide, settings: Settings, options: Options, look: Look) -> dict[str, Any]:

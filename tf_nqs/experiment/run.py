@@ -18,7 +18,7 @@ from tf_nqs.analysis.words import stop_words
 from tf_nqs.callbacks import save_weights
 from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.execution.workers import Workers, joined
 from tf_nqs.experiment.build import (
     build_ansatz,
@@ -150,7 +150,7 @@ def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start, worke
     def meanwhile() -> None:
         start.prepare(vmc, settings)
         is_exact = workers.is_chief and settings.evaluation.reference in ("auto", "exact")
-        references.append(find_reference(settings) if is_exact else Reference(None, "none", None))
+        references.append(find_reference(settings) if is_exact else NO_REFERENCE)
 
     with clock_beside("compiling ...", settings.run.quiet or not workers.is_chief):
         vmc.warm_up(meanwhile)

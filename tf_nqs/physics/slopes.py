@@ -6,15 +6,20 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_nqs.named_systems import INTERACTIONS, WITH_RANGE, WITH_STRENGTH, NamedSystem, resolved_range
+from tf_nqs.named_systems import (
+    INTERACTIONS,
+    PARAMETER_OF_TRAP,
+    WITH_RANGE,
+    WITH_STRENGTH,
+    NamedSystem,
+    resolved_range,
+)
 from tf_nqs.physics.contact import INFINITE_UP_TO
 from tf_nqs.physics.interactions import regular_interaction
 from tf_nqs.physics.pairs import pair_differences
 from tf_nqs.physics.parameters import derived_parameters
 from tf_nqs.physics.traps import parametric_trap
 from tf_nqs.types import Tensor
-
-_OF_TRAPS = {"quartic": "trap_quartic", "double_well": "trap_separation"}
 
 
 def parameter_names(system: NamedSystem) -> tuple[str, ...]:
@@ -30,7 +35,7 @@ def parameter_names(system: NamedSystem) -> tuple[str, ...]:
         names.append("interaction_range")
     if system.interaction in INTERACTIONS:  # of a function nothing is known but its values
         names.append("pair_stiffness")
-    return (*names, _OF_TRAPS[system.trap]) if system.trap in _OF_TRAPS else tuple(names)
+    return (*names, PARAMETER_OF_TRAP[system.trap]) if system.trap in PARAMETER_OF_TRAP else tuple(names)
 
 
 def is_linear(system: NamedSystem, parameter: str) -> bool:

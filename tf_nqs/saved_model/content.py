@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_nqs
 from tf_nqs.ansatz.conditioned import ConditionedAnsatz
 from tf_nqs.ansatz.protocol import HasNumberOfParticles
+from tf_nqs.named_systems import PARAMETER_OF_TRAP
 from tf_nqs.physics import FermionFamily, TrappedFermions
 from tf_nqs.physics.contact import check_contact
 from tf_nqs.saved_model import family as families
@@ -113,9 +114,8 @@ def content_of_family(ansatz: ConditionedAnsatz, family: FermionFamily, laplacia
 def _facts_of_trap(system: TrappedFermions) -> dict[str, Any]:
     """Returns the entries of the trap: its name, custom for a function, and its parameters, None for what it lacks."""
     trap = system.trap if isinstance(system.trap, str) else "custom"
-    owners = {"trap_quartic": "quartic", "trap_separation": "double_well"}
     return {"trap": trap} | {
-        name: float(getattr(system.named, name)) if trap == owner else None for name, owner in owners.items()
+        name: float(getattr(system.named, name)) if trap == owner else None for owner, name in PARAMETER_OF_TRAP.items()
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_nqs.analysis.notation import finite_or_none
 from tf_nqs.config.errors import RunFolderError, brief, shown
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.named_systems import NamedSystem
 from tf_nqs.storage.files import UNREADABLE_ARRAYS, replace_file
 from tf_nqs.trainer import Trainer
@@ -84,7 +84,7 @@ class CurvePoint(NamedTuple):
     target_error: float
     in_equilibrium: bool
     is_mixed: bool
-    reference: Reference = Reference(None, "none", None)
+    reference: Reference = NO_REFERENCE
 
     @property
     def deviation(self) -> Estimate:

@@ -9,7 +9,7 @@ from tf_nqs.analysis import format_with_error
 from tf_nqs.config import RunFolderError
 from tf_nqs.config.errors import brief, shown
 from tf_nqs.config.search import Search
-from tf_nqs.exact import Reference
+from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.experiment.build import find_reference
 from tf_nqs.storage.files import FAILURES, error_number
 from tf_nqs.studies.tuning.plots import plot_search
@@ -95,7 +95,7 @@ def _take_up(search: Search, folder: Path, tuner_id: str) -> SearchTuner:
 def reference_of_search(search: Search) -> Reference:
     """Returns the exact energy that all trials are compared with, with energy None where none is wanted or known."""
     if search.settings.evaluation.reference == "none":
-        return Reference(None, "none", None)
+        return NO_REFERENCE
     return find_reference(search.settings)
 
 
