@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tf_nqs import curve, diffuse, evaluate, observe
@@ -16,7 +17,7 @@ from tf_nqs.config import SettingsError, settings_from, to_toml
 from tf_nqs.config.members import member_label
 from tf_nqs.experiment import transfer
 from tf_nqs.experiment.build import Run, build_ansatz, build_system
-from tf_nqs.experiment.members import MemberTrainers
+from tf_nqs.experiment.members import MemberTrainers, wave_functions_of_members
 from tf_nqs.experiment.preflight import open_run, source_of, with_units_of_source
 from tf_nqs.storage.outdated import put_away_results
 from tf_nqs.storage.run_folder import RunFolder
@@ -235,3 +236,15 @@ def test_a_member_that_needs_near_pairs_has_a_trainer_of_its_own():
     assert narrow.zone is not None and narrow is not wide
     assert (narrow.system.interaction_strength, narrow.system.interaction_range) == (6.0, 0.003)
     assert trainers.at(2, 5.0, 0.5).zone is None
+
+
+@pytest.mark.parametrize("ansatz", ["slater", "jastrow"])
+def test_members_share_a_wave_function(ansatz):
+    settings = settings_from(None, {"ansatz": ansatz, "dtype": "float64"} | FAMILY)
+    run, random = Run(build_system(settings), build_ansatz(settings), settings), np.random.default_rng(3)
+    run.ansatz.set_weights([one + 0.1 * random.standard_normal(one.shape) for one in run.ansatz.get_weights()])
+    at = wave_functions_of_members(run)
+    for place in ((2, -3.0, 0.3), (4, 7.0, 1.0), (4, 7.0, 0.5), (4, 25.0, 0.5)):
+        positions = random.standard_normal((5, place[0]))
+        found, expected = at(*place[1:])(positions), run.at(*place, extrapolate=True).ansatz(positions)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)

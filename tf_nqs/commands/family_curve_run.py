@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from tf_nqs.commands.curve_flags import FamilyCurveRequest
@@ -14,8 +15,8 @@ from tf_nqs.config import Settings, SettingsError
 from tf_nqs.config.errors import brief
 from tf_nqs.config.members import member_label
 from tf_nqs.exact import NO_REFERENCE, Reference
-from tf_nqs.experiment.build import Run, find_reference, read_run
-from tf_nqs.experiment.members import MemberTrainers
+from tf_nqs.experiment.build import find_reference, read_run
+from tf_nqs.experiment.members import MemberTrainers, wave_functions_of_members
 from tf_nqs.storage.curve_folder import CurveFolder
 
 Place = tuple[int, float, float | None]
@@ -24,14 +25,20 @@ _ADVICE = "--reference=diffusion can compute it"
 
 
 def source_of_member(
-    place: Place, run: Run, trainers: MemberTrainers, settings: Settings, weights: str, reference: str, known: Reference
+    place: Place,
+    wave_functions: Callable[[float, float | None], Callable],
+    trainers: MemberTrainers,
+    settings: Settings,
+    weights: str,
+    reference: str,
+    known: Reference,
 ) -> Source:
     """Returns a member of a family as a point of a curve.
 
     Args:
         place: n_particles, interaction_strength and interaction_range of the member.
-        run: of the family.
-        trainers: of its members.
+        wave_functions: of the members of the family, see `wave_functions_of_members`.
+        trainers: of the members.
         settings: of the member, overridden by those of the command line.
         weights: digest of the family's weights.
         reference: auto, exact, diffusion or none.
@@ -43,7 +50,7 @@ def source_of_member(
         settings,
         {"family": weights},
         lambda: trainers.at(*place),
-        lambda: run.at(*place, extrapolate=True).ansatz,
+        lambda: wave_functions(*place[1:]),
         reference,
         lambda: known if is_given else find_reference(settings),
         {"reference": list(known) if is_given else None},
@@ -66,11 +73,9 @@ def curve_of_family(request: FamilyCurveRequest) -> None:
 
     with workers.messages(some.run.quiet):
         run, known = read_run(request.folder), _references(request)
-        digest, trainers = digest_of_weights(run), MemberTrainers(run, override)
+        shared, digest = (wave_functions_of_members(run), MemberTrainers(run, override)), digest_of_weights(run)
         sources = [
-            source_of_member(
-                place, run, trainers, settings[place], digest, request.reference, known.get(place, NO_REFERENCE)
-            )
+            source_of_member(place, *shared, settings[place], digest, request.reference, known.get(place, NO_REFERENCE))
             for place in request.places
         ]
         folder, locked = CurveFolder(request.folder.path), request.folder.locked_when_finished

@@ -1,13 +1,19 @@
-"""Trainers of the members of a family's run: what measures one wave function after the other, and compiles once."""
+"""Members of a family's run, one after the other: what is compiled for one of them serves all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
+import tensorflow as tf
+
+from tf_nqs import defaults
+from tf_nqs.ansatz.conditioned import ConditionedAnsatz
 from tf_nqs.config import Settings
 from tf_nqs.experiment.build import Run, build_trainer
 from tf_nqs.physics.contact_zone import contact_zone
 from tf_nqs.training import VariationalMonteCarlo
+from tf_nqs.types import SignedLog, Tensor
 
 
 class MemberTrainers:
@@ -50,3 +56,26 @@ class MemberTrainers:
         trainer.ansatz.set_weights(member.ansatz.get_weights())
         trainer.system.assign(interaction_strength, interaction_range)
         return trainer
+
+
+def wave_functions_of_members(run: Run) -> Callable[[float, float | None], Callable[[Tensor], SignedLog]]:
+    """Returns (interaction_strength, interaction_range) -> the wave function of a member.
+
+    It is a function of positions (n_walkers, n_particles), which tell the number of particles. All members share what
+    is compiled for one shape of positions.
+
+    Args:
+        run: of a family.
+    """
+
+    @tf.function(jit_compile=run.settings.training.jit_compile, autograph=False)
+    def psi(positions: Tensor, strength: Tensor, width: Tensor) -> SignedLog:
+        ansatz = cast(ConditionedAnsatz, run.ansatz)
+        return ansatz.psi(positions, ansatz.shifts(positions.shape[1], strength, width))
+
+    def at(strength: float, width: float | None) -> Callable[[Tensor], SignedLog]:
+        values, dtype = (strength, defaults.INTERACTION_RANGE if width is None else width), run.ansatz.compute_dtype
+        parameters = [tf.constant([[one]], dtype) for one in values]
+        return lambda positions: psi(tf.cast(positions, dtype), *parameters)
+
+    return at

@@ -28,6 +28,7 @@ def test_a_diffusion_is_advised_where_it_is_possible(trap, reference, is_advised
     monkeypatch.setattr(family_curve_run, "read_run", lambda folder: run)
     monkeypatch.setattr(family_curve_run, "digest_of_weights", lambda run: "")
     monkeypatch.setattr(family_curve_run, "MemberTrainers", lambda *arguments: None)
+    monkeypatch.setattr(family_curve_run, "wave_functions_of_members", lambda run: None)
     monkeypatch.setattr(family_curve_run, "make_and_say", lambda *arguments: said.append(arguments[-1]))
     request = FamilyCurveRequest(RunFolder(tmp_path), ((2, -6.0, 0.5),), {}, reference, None)
     family_curve_run.curve_of_family(request)
