@@ -30,6 +30,7 @@ from benchmarks.protocol import Peer, PeerError
 from benchmarks.report import machine, say, show_table, write_json
 from examples.several_workers import free_ports, place_of
 from tf_nqs.config import settings_from
+from tf_nqs.execution.linear_solve import FEWEST_ROWS
 from tf_nqs.experiment.memory import n_parameters, sizes_of
 
 COMMON = {"interaction_strength": 10.0, "n_burn_in": 0, "n_particles": 4}
@@ -127,14 +128,16 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 def message_sizes(settings: dict[str, Any]) -> list[float]:
     """Returns the bytes of the sums over all workers in an iteration: walkers, energies, and what the update needs.
 
-    That is the gradient, or the log-derivatives of all walkers and the products of their rows.
+    That is the gradient, or the log-derivatives of all walkers, the products of their rows, and blocks of these.
     """
     leaves = {name: value for name, value in settings.items() if name not in ("config", "strategy")}
     sizes = sizes_of(settings_from(settings.get("config"), leaves))
     parameters = n_parameters(sizes)
     update = [parameters]
     if sizes.optimizer != "adam":
-        update = [sizes.n_walkers * parameters, min(sizes.n_walkers, parameters) ** 2]
+        n_rows = min(sizes.n_walkers, parameters)
+        blocks = [n_rows**2 / 2] * 2 if n_rows >= FEWEST_ROWS else []  # in float64, of half as many rows
+        update = [sizes.n_walkers * parameters, n_rows**2, *blocks]
     return [4.0 * number for number in (sizes.n_walkers * sizes.n_particles, sizes.n_walkers * _COLUMNS, *update)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_nqs import defaults
+from tf_nqs.execution.linear_solve import solve_positive_definite
 from tf_nqs.execution.products import products_of_rows
 from tf_nqs.training.centred_system import compiled_centred_system
 from tf_nqs.types import Tensor
@@ -70,8 +71,7 @@ def _solve_damped(matrix: Tensor, right_side: Tensor, damping: Tensor) -> Tensor
     matrix = tf.cast(matrix, tf.float64)
     diagonal = tf.linalg.diag_part(matrix)
     damped = tf.linalg.set_diag(matrix, diagonal * (1 + rounding) + tf.cast(damping, tf.float64))
-    solution = tf.linalg.cholesky_solve(tf.linalg.cholesky(damped), tf.cast(right_side, tf.float64)[:, None])
-    return tf.cast(solution[:, 0], right_side.dtype)
+    return tf.cast(solve_positive_definite(damped, tf.cast(right_side, tf.float64)), right_side.dtype)
 
 
 @keras.saving.register_keras_serializable("tf_nqs")

@@ -56,7 +56,7 @@ def part(arrays, name, how):
     return {key.split("/")[2]: one for key, one in arrays.items() if key.startswith(f"{name}/{how}/")}
 
 
-SPREAD = ("adam reuse many", "spring", "adam family", "refusals", "products", "workers")
+SPREAD = ("adam reuse many", "spring", "adam family", "refusals", "products", "solutions", "workers")
 
 SPREAD_SLOWLY = (
     "adam",
@@ -82,6 +82,8 @@ def test_two_replicas_train_as_one_device():
     for name in SPREAD[:3]:
         assert_same(part(found, name, "spread"), part(found, name, "alone"))
     assert_products(found)
+    np.testing.assert_allclose(found["solutions/spread/found"], found["solutions/spread/exact"], rtol=1e-10)
+    assert np.isnan(found["solutions/spread/indefinite"]).all()
     assert list(found["workers/spread/numbers"]) == [0.5]
     assert list(found["refusals/spread/lines"]) == [
         "n_walkers = 11: must be a multiple of the strategy's 2 replicas",

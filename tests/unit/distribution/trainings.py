@@ -22,6 +22,7 @@ import tensorflow as tf  # noqa: E402
 
 import tf_nqs  # noqa: E402
 from tf_nqs.callbacks import RunCheckpoint  # noqa: E402
+from tf_nqs.execution import linear_solve  # noqa: E402
 from tf_nqs.execution.products import products_of_rows  # noqa: E402
 from tf_nqs.execution.workers import Workers  # noqa: E402
 from tf_nqs.sampling import ReusePolicy  # noqa: E402
@@ -194,6 +195,18 @@ def products(strategy):
     return found
 
 
+def solutions(strategy):
+    """Returns the solution of linear equations by blocks, the exact one, and that of an indefinite matrix."""
+    random, linear_solve.FEWEST_ROWS = np.random.default_rng(2), 2
+    rows = random.normal(size=(13, 20))
+    matrix, right_side = rows @ rows.T, random.normal(size=13)
+    with strategy.scope():
+        solve = tf.function(linear_solve.solve_positive_definite, autograph=False)
+        found = solve(tf.constant(np.tril(matrix)), tf.constant(right_side))
+        none = solve(tf.constant(matrix - 30 * np.eye(13)), tf.constant(right_side))
+    return {"found": found, "exact": np.linalg.solve(matrix, right_side), "indefinite": none}
+
+
 def opened_strategy(n_replicas):
     """Returns the strategy of several processes where TF_CONFIG is set, else one of logical CPUs.
 
@@ -222,6 +235,9 @@ def results(names, strategy, folder):
             continue
         if name == "products":
             yield name, "spread", products(strategy)
+            continue
+        if name == "solutions":
+            yield name, "spread", solutions(strategy)
             continue
         if name == "workers":
             workers = Workers(strategy)
