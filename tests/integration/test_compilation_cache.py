@@ -1,4 +1,4 @@
-"""Runs that find compiled functions of earlier ones give the same numbers as runs that compile."""
+"""Runs that find traced and compiled functions of earlier ones give the same numbers as runs that make them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SMALL = {"n_particles": 2, "interaction_strength": 5.0, "n_features": 8, "n_walkers": 64, "n_burn_in": 20}
 SHORT = {"iterations": 5, "target_error": 0.5, "evaluation_max_seconds": 1, "optimizer": "spring"}
-
-pytestmark = pytest.mark.slow
 
 
 def start(folder, name, *flags):
@@ -47,6 +46,17 @@ def kept_names(folder):
     return {path.name.rpartition(".")[0] for path in kept(folder)}
 
 
+def test_a_second_start_gives_the_same_numbers(tmp_path):
+    """Its graphs are read: only a process of its own shows that they need nothing of the one that has traced them."""
+    expected = train(tmp_path, "cold")
+    names = kept_names(tmp_path)
+    assert Counter(Path(name).suffix for name in names) == {".pb": 4, ".npz": 1}
+    assert train(tmp_path, "warm", "--interaction_strength=5.5", "--seed=5") != expected
+    assert train(tmp_path, "warm_too") == expected
+    assert kept_names(tmp_path) == names  # all was found
+
+
+@pytest.mark.slow
 def test_cold_warm_damaged_and_shared_caches_give_the_same_numbers(tmp_path):
     expected = train(tmp_path, "without", "--nocompilation_cache")
     assert not (tmp_path / "cache" / "tf_nqs").exists()
@@ -54,7 +64,8 @@ def test_cold_warm_damaged_and_shared_caches_give_the_same_numbers(tmp_path):
     for name, process in both.items():
         assert ended(process, tmp_path, name) == expected
     names = kept_names(tmp_path)
-    assert len(names) == 4  # sampling, local energy, scores, the linear system: both runs call them the same
+    # Sampling, local energy, scores, the linear system, and the graphs: both runs call them the same.
+    assert len(names) == 5
 
     assert train(tmp_path, "warm") == expected
     assert train(tmp_path, "other_seed", "--seed=5") != expected
@@ -66,6 +77,7 @@ def test_cold_warm_damaged_and_shared_caches_give_the_same_numbers(tmp_path):
     assert kept_names(tmp_path) == names
 
 
+@pytest.mark.slow
 def test_a_killed_run_has_kept_what_it_has_compiled(tmp_path):
     process = start(tmp_path, "killed", "--iterations=1000000", "--checkpoint_iterations=1")
     while not (tmp_path / "killed" / "metrics.csv").is_file() or not kept(tmp_path):

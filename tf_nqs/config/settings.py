@@ -115,7 +115,8 @@ class TrainingSettings(Section):
     )
     compilation_cache: bool = Field(
         defaults.COMPILATION_CACHE,
-        description="Keep what XLA compiles on disk, so that the next run of the same kind starts sooner.",
+        description="Keep traced graphs and compiled code on disk, so that the next run of the same kind starts "
+        "sooner.",
     )
     chunk_mebibytes: Count = Field(
         defaults.CHUNK_MEBIBYTES,

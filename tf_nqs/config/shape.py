@@ -12,6 +12,9 @@ _DATA = {"interaction_strength", "interaction_range", "pair_stiffness", "trap_qu
 _SECTIONS = ("ansatz", "sampling", "reweighting")
 _OF_TRAINING = ("optimizer", "laplacian", "clip_deviations", "chunk_mebibytes")
 
+_NOT_TRACED = {"iterations", "iterations_per_call", "max_seconds", "max_repairs", "pretrain_iterations"}
+"""Settings of the training that no function of a trainer depends on, but for the smaller one of the first two."""
+
 
 def compiled_shape(settings: Settings) -> str | None:
     """Returns a text that is the same for runs that mostly compile the same functions.
@@ -42,6 +45,23 @@ def measured_shape(settings: Settings) -> str:
     """
     sizes = settings.ansatz.resolved(settings.system)  # some have defaults that depend on the system's data
     return repr([_parts(settings), sorted(sizes.items()), settings.training.jit_compile])
+
+
+def traced_shape(settings: Settings) -> str | None:
+    """Returns a text that is the same for runs whose trainers trace the same functions, if their contact zones agree.
+
+    Args:
+        settings: all settings of a run.
+
+    Returns:
+        The text; None where the user's own code is traced, which may change.
+    """
+    if any(":" in name for name in (settings.ansatz.ansatz, settings.system.interaction)):
+        return None
+    training = settings.training.model_dump(exclude=_NOT_TRACED)
+    n_rows = min(settings.training.iterations_per_call, settings.training.iterations)
+    own = [settings.system, settings.family, settings.run.seed] if settings.is_family else []
+    return repr([measured_shape(settings), training, settings.recipe(), n_rows, own])
 
 
 def _parts(settings: Settings) -> list[Any]:

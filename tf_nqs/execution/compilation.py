@@ -6,14 +6,26 @@ import contextlib
 import functools
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
 from tf_nqs.runtime.startup import collection_paused
 from tf_nqs.types import Tensor
+
+Traced = tf.types.experimental.ConcreteFunction
+
+
+class Calls(Protocol):
+    """Functions with arguments, some of which are perhaps made when it comes to them."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Callable, tuple[Any, ...]]]: ...
+
 
 _ROUND = 1024
 """TensorFlow's running number when functions are compiled is a multiple of this."""
@@ -37,7 +49,9 @@ def compiled_phase(phase: Callable, jit_compile: bool) -> tf.types.experimental.
 
 
 def warm_up(
-    calls: Iterable[tuple[Callable, tuple[Tensor, ...]]], meanwhile: Callable[[], object] = lambda: None
+    calls: Calls,
+    last: Callable[[], tuple[Callable, tuple[Tensor, ...]]] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Traces functions one after the other, while XLA compiles those that are already traced.
 
@@ -52,7 +66,8 @@ def warm_up(
 
     Args:
         calls: functions, each with the arguments of the call; those with the longest compilation first.
-        meanwhile: Python code to run during the last compilations; it may use the functions.
+        last: traces a function that calls these, and returns it with its arguments, for a call that changes nothing.
+        meanwhile: Python code to run during the last compilations.
     """
     _start_at_round_number()
     n_done = tf.Variable(0)
@@ -62,18 +77,24 @@ def warm_up(
         with tf.control_dependencies(results):
             n_done.assign_add(1, read_value=False)  # a graph skips what changes nothing and returns nothing
 
-    calls = list(calls)
     if tf.distribute.has_strategy():
         for function, arguments in calls:
             function(*arguments)
+        if last:
+            function, arguments = last()
+            function(*arguments)
         meanwhile()
         return
-    with collection_paused(), ThreadPoolExecutor(len(calls) or 1) as pool:
-        _give_graphs(pool, len(calls))
+    n_threads = len(calls) + 1
+    with collection_paused(), ThreadPoolExecutor(n_threads) as pool:
+        _give_graphs(pool, n_threads)
         compilations = []
         for function, arguments in calls:
             graph = tf.function(functools.partial(call, function), autograph=False)
             compilations.append(pool.submit(graph.get_concrete_function(arguments), *tf.nest.flatten(arguments)))
+        if last:
+            function, arguments = last()
+            compilations.append(pool.submit(function, *arguments))
         meanwhile()
         for compilation in compilations:
             compilation.result()
@@ -81,7 +102,7 @@ def warm_up(
 
 def _give_graphs(pool: ThreadPoolExecutor, n_threads: int) -> None:
     """Starts the threads of a pool, and makes in each the graph that TensorFlow would make later."""
-    all_have_one = threading.Barrier(n_threads or 1)
+    all_have_one = threading.Barrier(n_threads)
 
     def make_graph(_: int) -> None:
         tf.compat.v1.get_default_graph()

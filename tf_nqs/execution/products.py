@@ -9,7 +9,7 @@ rows on all replicas, and stripes leave out what is above the diagonal. Millisec
 | the whole product | 397 |
 | two stripes, the share of one of two replicas | 156 |
 | kernel block of one of two replicas, 1024 x 2048 | 198 |
-| Cholesky factorisation in float64, on every replica | 191 |
+| the whole Cholesky factorisation in float64, see `tf_nqs.execution.linear_solve` | 191 |
 | centring of the rows, on every replica | 54 |
 | exchange of the rows, 36 MB for each replica | 110 |
 """

@@ -18,6 +18,7 @@ from tf_nqs.analysis.words import stop_words
 from tf_nqs.callbacks import save_weights
 from tf_nqs.callbacks.events import write_measured
 from tf_nqs.config import Settings, to_toml
+from tf_nqs.config.shape import traced_shape
 from tf_nqs.exact import NO_REFERENCE, Reference
 from tf_nqs.execution.workers import Workers, joined
 from tf_nqs.experiment.build import (
@@ -43,7 +44,7 @@ from tf_nqs.experiment.result import make_result
 from tf_nqs.experiment.share import Share
 from tf_nqs.experiment.start import Start, find_start
 from tf_nqs.experiment.transfer import freeze_equivariant_layers, save_walkers
-from tf_nqs.runtime.compilation_cache import publish
+from tf_nqs.runtime.compilation_cache import kept_file, publish
 from tf_nqs.runtime.live import clock_beside
 from tf_nqs.storage.files import replace_text
 from tf_nqs.storage.result import RunResult
@@ -144,16 +145,18 @@ def _build(settings: Settings) -> VariationalMonteCarlo:
 
 
 def _warm_up(vmc: VariationalMonteCarlo, settings: Settings, start: Start, workers: Workers) -> Reference:
-    """Compiles; meanwhile prepares the start, and computes the reference, which it returns: none but on the chief."""
-    references = []
+    """Prepares the start and compiles; meanwhile computes the reference, which it returns: none but on the chief."""
+    references, shape = [], traced_shape(settings)
+    is_kept = shape is not None and workers.strategy is None
+    graphs = kept_file(f"{shape} {vmc.zone} {keras.config.floatx()}") if is_kept else None
 
     def meanwhile() -> None:
-        start.prepare(vmc, settings)
         is_exact = workers.is_chief and settings.evaluation.reference in ("auto", "exact")
         references.append(find_reference(settings) if is_exact else NO_REFERENCE)
 
+    start.prepare(vmc, settings)
     with clock_beside("compiling ...", settings.run.quiet or not workers.is_chief):
-        vmc.warm_up(meanwhile)
+        vmc.warm_up(meanwhile, graphs)
     return references[0]
 
 

@@ -41,6 +41,12 @@ _LARGEST_AGE = 7 * 24 * 3600
 _FLAG_NAMES = ("TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
 """Starts of the environment variables that may change what is compiled."""
 
+_TRACED_WITH = ("keras", "numpy", "tensorflow_probability")
+"""Distributions that decide, beside TensorFlow, what is traced."""
+
+_SUFFIXES = (".pb", ".npz")
+"""Of the files that are shared: those of XLA, and those of `kept_file`."""
+
 _process: _Folders | None = None
 
 
@@ -91,6 +97,36 @@ def publish() -> None:
             _process.publish()
 
 
+def kept_file(name: str) -> Path | None:
+    """Returns where this process finds or leaves a file that others may read; None where nothing is kept.
+
+    Whoever writes it lets it appear whole, as `publish` shares it. Other versions of the package, or of the libraries
+    that it traces with, have other files.
+
+    Args:
+        name: all else that its content depends on.
+    """
+    if not _process or _process.code is None or _process.code != digest_of_code():
+        return None  # the sources have changed since this process began
+    digest = hashlib.blake2b(f"{_process.code} {name}".encode(), digest_size=16).hexdigest()
+    return _process.own / f"{digest}{_SUFFIXES[1]}"
+
+
+def digest_of_code() -> str | None:
+    """Returns what tells this version of the package, with the libraries that it traces with, from others.
+
+    None if that cannot be known.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        digest.update(repr([*map(importlib.metadata.version, _TRACED_WITH)]).encode())
+        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+            digest.update(path.read_bytes())
+    except (OSError, importlib.metadata.PackageNotFoundError):
+        return None
+    return digest.hexdigest()
+
+
 def cache_folder_name() -> str:
     """Returns the folder of the shared files for a message."""
     try:
@@ -105,12 +141,17 @@ class _Folders:
     Args:
         own: folder of this process.
         shared: of this kind of process.
+
+    Attributes:
+        known: names of the files that are shared.
+        code: `digest_of_code` at the start of the process.
     """
 
     def __init__(self, own: Path, shared: Path):
         self.own = own
         self.shared = shared
         self.known: set[str] = set()
+        self.code = digest_of_code()
 
     def flags(self) -> str:
         """Returns TensorFlow's flags for the folder of this process."""
@@ -135,7 +176,7 @@ class _Folders:
         XLA's output for one name differs from process to process in bytes that do not matter: one copy is enough.
         """
         for path in self.own.iterdir():
-            if path.suffix == ".pb" and path.name not in self.known:
+            if path.suffix in _SUFFIXES and path.name not in self.known:
                 self.shared.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if not any(self.shared.glob(f"{path.name}.*")):
                     with contextlib.suppress(FileExistsError):  # published by another process in this moment

@@ -12,11 +12,13 @@ import tensorflow as tf
 from keras.callbacks import History
 
 from tf_nqs.execution.agreement import numbers_together
+from tf_nqs.execution.compilation import Traced
 from tf_nqs.execution.replicas import n_processes, outside_scope, scope_of, strategy_in_scope
 from tf_nqs.runtime.lost_worker import lost_workers_told
 from tf_nqs.trainer import Phases
 from tf_nqs.training.iterations import dataset_of
 from tf_nqs.training.keras_callbacks import SkipRestoredCalls
+from tf_nqs.types import Tensor
 
 REASONS = ("failed", "terminated", "interrupted", "time_limit", "early_stopping", "callback")
 """Why a training ends before its last iteration; of several reasons the first counts."""
@@ -61,6 +63,20 @@ class _StopTogether(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch, logs
         self.model.agree_to_stop()
+
+
+class _OfIterator:
+    """What Keras calls with an iterator over numbers of iterations, one for each call of `train_step`.
+
+    Args:
+        step: number of iterations -> what `train_step` returns.
+    """
+
+    def __init__(self, step: Callable[[Tensor], dict[str, Tensor]]):
+        self.step = step
+
+    def __call__(self, iterator: Iterator[Tensor]) -> dict[str, Tensor]:
+        return self.step(next(iterator))
 
 
 class _NoDistribution:
@@ -165,20 +181,30 @@ class ModelWithoutData(keras.Model):
         return _NoDistribution() if self.strategy else tf.distribute.get_strategy()
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes what a call of `fit` runs; with a strategy, its loop of iterations stands around the replicas."""
-        if self.strategy is None:
-            super().make_train_function(force)
-            return
-        if self.train_function is not None and not force:
-            return
-        step = self.train_step if self.run_eagerly else tf.function(self.train_step, autograph=False)
-        self.train_function = lambda iterator: step(next(iterator))
+        """Makes what a call of `fit` runs: the graph of `train_step`, with its loop of iterations."""
+        if self.train_function is None or force:
+            self.use_step(self.train_step if self.run_eagerly else tf.function(self.train_step, autograph=False))
 
-    @in_scope
-    def trace_train_step(self) -> None:
-        """Traces a call of no iterations. Not by Keras' `fit`, the end of which may write averages over the weights."""
+    def use_step(self, step: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        """Lets `fit` run a function in the place of `train_step`, until weights are frozen or released.
+
+        Args:
+            step: number of iterations -> what `train_step` returns.
+        """
+        self.train_function = _OfIterator(step)
+
+    def step_of_none(self) -> tuple[Callable, tuple[Tensor, ...]]:
+        """Returns what a call of `fit` runs, traced if it is ever traced, and its argument for no iterations.
+
+        Not by Keras' `fit`, the end of which may write averages over the weights.
+        """
+        none = tf.constant(0)
+        return self.train_step if self.run_eagerly else self.traced_step(none), (none,)
+
+    def traced_step(self, n_iterations: Tensor) -> Traced:
+        """Returns what a call of `fit` runs, traced."""
         self.make_train_function()
-        self.train_function(iter(dataset_of([0])))
+        return self.train_function.step.get_concrete_function(n_iterations)
 
     def train_on_batch(self, *data: Any, **kwargs: Any) -> None:
         """Refused: there are no batches."""

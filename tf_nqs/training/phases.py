@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 import tensorflow as tf
@@ -90,26 +90,45 @@ def make_phases(
     )
 
 
-def phases_with_arguments(vmc: Trainer) -> list[tuple[Callable, tuple[Tensor, ...]]]:
-    """Returns the phases that the iterations of a trainer call, with arguments to trace them by.
+class PhaseCall(NamedTuple):
+    """A call of a phase, for tracing.
+
+    Attributes:
+        group: number of the group of walkers.
+        name: of the phase, as in `Phases`.
+        phase: the function.
+        arguments: of its call.
+    """
+
+    group: int
+    name: str
+    phase: Callable
+    arguments: tuple[Any, ...]
+
+
+def calls_of_phases(vmc: Trainer) -> list[PhaseCall]:
+    """Returns calls of the phases that the iterations of a trainer call, with arguments to trace them by.
 
     In the order that keeps two cores busy: what compiles longest first, while what is traced longest comes next.
     """
-    calls = [_group_calls(vmc, group, phases) for group, phases in zip(vmc.groups, vmc.all_phases, strict=True)]
+    calls = [
+        [PhaseCall(number, name, getattr(phases, name), arguments) for name, arguments in _arguments(vmc, group)]
+        for number, (group, phases) in enumerate(zip(vmc.groups, vmc.all_phases, strict=True))
+    ]
     return [call for together in zip(*calls, strict=True) for call in together]
 
 
-def _group_calls(vmc: Trainer, group: WalkerGroup, phases: Phases) -> list[tuple[Callable, tuple[Tensor, ...]]]:
-    """The phases of the walkers with one number of particles."""
+def _arguments(vmc: Trainer, group: WalkerGroup) -> list[tuple[str, tuple[Any, ...]]]:
+    """Names and arguments of the phases of the walkers with one number of particles."""
     walkers = group.walkers
     positions = like_samples(walkers.positions) if vmc.zone else walkers.positions
     ones = tf.ones_like(positions[:, 0])
     factors = () if group.conditions is None else (tf.ones(group.n_systems, ones.dtype),)
-    calls: list[tuple[Callable, tuple[Tensor, ...]]] = [
-        (phases.sample, (walkers,)),
-        (phases.derivatives, (positions, ones, ones, *factors)),
-        (phases.local_energy, (positions,)),
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("sample", (walkers,)),
+        ("derivatives", (positions, ones, ones, *factors)),
+        ("local_energy", (positions,)),
     ]
     if vmc.zone:
-        calls.append((phases.log_abs_psi, (like_orbits(walkers.positions),)))
-    return calls if group.reuse.never_reuses else [*calls, (phases.log_abs_psi, (walkers.positions,))]
+        calls.append(("log_abs_psi", (like_orbits(walkers.positions),)))
+    return calls if group.reuse.never_reuses else [*calls, ("log_abs_psi", (walkers.positions,))]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ from tf_nqs import defaults
 from tf_nqs.analysis.statistics import SampledMean
 from tf_nqs.ansatz.check import check_wave_function
 from tf_nqs.ansatz.derivatives import choose_laplacian
-from tf_nqs.execution.compilation import explained_xla_failures, warm_up
+from tf_nqs.execution.compilation import explained_xla_failures
 from tf_nqs.measurement.energy import EnergyMeasurement
 from tf_nqs.measurement.evaluation import evaluate_energy
 from tf_nqs.measurement.walker_rows import refuse_infinite_potential
@@ -35,12 +36,13 @@ from tf_nqs.training.conditions import ConditionPolicy
 from tf_nqs.training.freezing import follow_trainable, identities
 from tf_nqs.training.gradients import Gradient, make_gradient
 from tf_nqs.training.iterations import call_lengths
+from tf_nqs.training.kept_phases import warm_up_trainer
 from tf_nqs.training.keras_arguments import checked_verbose, refuse_keras_arguments
 from tf_nqs.training.keras_callbacks import LOGS, IterationProgress, check_callbacks, flat_callbacks
 from tf_nqs.training.keras_model import in_scope
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.parts import check_parts
-from tf_nqs.training.phases import make_phases, phases_with_arguments
+from tf_nqs.training.phases import make_phases
 from tf_nqs.training.record import COLUMNS
 from tf_nqs.training.updates import build_optimizer, checked_optimizer
 from tf_nqs.training.walker_group import factors_of, walkers_of_family
@@ -113,7 +115,8 @@ class VariationalMonteCarlo(ModelWithWalkers):
         systems = (system,) if isinstance(system, TrappedFermions) else system.systems
         for one in systems:
             check_parts(ansatz, one, sampler, family)
-        super().__init__(dtype=ansatz.dtype_policy, **kwargs)
+        policy = ansatz.dtype_policy
+        super().__init__(dtype=policy, **kwargs)
         self.ansatz = ansatz
         self.family = family
         self.system = system = systems[0]
@@ -124,11 +127,9 @@ class VariationalMonteCarlo(ModelWithWalkers):
         self.iterations_per_call = whole_number("iterations_per_call", iterations_per_call, 1)
         self.sampling_dtype = sampling_dtype
         self.laplacian = choose_laplacian(ansatz, laplacian, system.n_particles)
-        starts = [
-            walkers_of_family(self.sampler, one, family, conditions, seed, ansatz.dtype_policy) for one in systems
-        ]
+        starts = [walkers_of_family(self.sampler, one, family, conditions, seed, policy) for one in systems]
         self._add_variables(starts[0].walkers, self.iterations_per_call)
-        self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=ansatz.dtype_policy)
+        self.reuse = SampleReuse(reuse or ReusePolicy(), self.sampler, dtype=policy)
         self._add_groups(systems, starts)
         self.built = True
 
@@ -164,8 +165,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         build_optimizer(self.optimizer, self.ansatz.trainable_variables)
         self.compilation = Compilation(jit_compile, chunk_mebibytes)
-        self.phases, *others = self._phases(self._gradient(natural_gradient))
-        self.other_phases = tuple(others)
+        self.all_phases = self._phases(self._gradient(natural_gradient))
         self.natural_gradient = natural_gradient
         if natural_gradient:
             n_parameters = sum(math.prod(weight.shape) for weight in self.ansatz.trainable_variables)
@@ -198,25 +198,25 @@ class VariationalMonteCarlo(ModelWithWalkers):
             return
         self.optimizer = optimizer
         gradient = self._gradient(self.natural_gradient)
-        self.phases, *others = [
+        self.all_phases = [
             replace(phases, derivatives=gradient.derivatives_of(group.conditions), update=gradient.update)
             for phases, group in zip(self.all_phases, self.groups, strict=True)
         ]
-        self.other_phases = tuple(others)
         self.trained = identities(self.ansatz.trainable_variables)
         self.make_train_function(force=True)
 
     @in_scope
-    def warm_up(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def warm_up(self, meanwhile: Callable[[], object] = lambda: None, graphs: Path | None = None) -> None:
         """Traces and compiles everything that `fit` needs; changes no state.
 
         Args:
-            meanwhile: called while XLA compiles; it may change weights and walkers.
+            meanwhile: called during the last compilations.
+            graphs: file of what a trainer of this shape has traced, read if it is there, else written; None for none.
         """
         started = time.monotonic()
         check_wave_function(self.ansatz, self.positions, at_start=self.iteration.numpy() == 0)
         with explained_xla_failures(self.ansatz):
-            warm_up(phases_with_arguments(self), lambda: (self.trace_train_step(), meanwhile()))
+            warm_up_trainer(self, meanwhile, graphs)
         self.seconds_compile = time.monotonic() - started
 
     def train_step(self, n_iterations: Tensor) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ class ModelWithWalkers(ModelWithoutData):
 
     groups: tuple[WalkerGroup, ...]
     other_phases: tuple[Phases, ...]
+    natural_gradient: keras.layers.Layer | None
     sampler: SamplerProtocol
     reuse: SampleReuse
     condition_record: keras.Variable | None
@@ -122,6 +123,10 @@ class ModelWithWalkers(ModelWithoutData):
     def all_phases(self) -> list[Phases]:
         """The phases of the walkers with each number of particles; one for a single system."""
         return [self.phases, *self.other_phases]
+
+    @all_phases.setter
+    def all_phases(self, phases: Sequence[Phases]) -> None:
+        self.phases, self.other_phases = phases[0], tuple(phases[1:])
 
     def recent_iterations(self) -> dict[str, np.ndarray]:
         """Returns the columns of the iterations of the last call, in float64."""

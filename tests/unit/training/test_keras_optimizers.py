@@ -108,7 +108,7 @@ def test_updates_are_those_of_keras(trainer, monkeypatch, make_optimizer):
     compile_with_fixed_gradient(trainer, make_optimizer())
     variables = trainer.ansatz.trainable_variables
     start, names = [variable.numpy() for variable in variables], [variable.name for variable in variables]
-    monkeypatch.setattr(vmc_module, "phases_with_arguments", lambda _: [])
+    monkeypatch.setattr(vmc_module, "calls_of_phases", lambda _: [])
     trainer.warm_up()
     for old, variable in zip(start, variables, strict=True):
         np.testing.assert_array_equal(variable, old)
