@@ -128,7 +128,8 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 def message_sizes(settings: dict[str, Any]) -> list[float]:
     """Returns the bytes of the sums over all workers in an iteration: walkers, energies, and what the update needs.
 
-    That is the gradient, or the log-derivatives of all walkers, the products of their rows, and blocks of these.
+    That is the gradient, or the log-derivatives of all walkers, the products of their rows, and blocks of these. Rows
+    count half: a ring sends them once, but twice what is summed.
     """
     leaves = {name: value for name, value in settings.items() if name not in ("config", "strategy")}
     sizes = sizes_of(settings_from(settings.get("config"), leaves))
@@ -137,7 +138,7 @@ def message_sizes(settings: dict[str, Any]) -> list[float]:
     if sizes.optimizer != "adam":
         n_rows = min(sizes.n_walkers, parameters)
         blocks = [n_rows**2 / 2] * 2 if n_rows >= FEWEST_ROWS else []  # in float64, of half as many rows
-        update = [sizes.n_walkers * parameters, n_rows**2, *blocks]
+        update = [rows / 2 for rows in (sizes.n_walkers * parameters, n_rows**2, *blocks)]
     return [4.0 * number for number in (sizes.n_walkers * sizes.n_particles, sizes.n_walkers * _COLUMNS, *update)]
 
 
