@@ -54,7 +54,7 @@ def measure(job: dict) -> dict[str, dict[str, float]]:
         with watch.part(f"{name}: compilation"):
             phase(*arguments)
     with watch.part("training step: tracing"):
-        vmc.warm_up()  # the phases are compiled: only Keras' tracing is left
+        vmc.warm_up()  # the phases are compiled: only the step is left
     with watch.part("burn-in, first iteration"):
         vmc.fit(1)
     return watch.parts

@@ -27,7 +27,7 @@ class Calls(Protocol):
     def __iter__(self) -> Iterator[tuple[Callable, tuple[Any, ...]]]: ...
 
 
-_ROUND = 1024
+_ROUND = 4096
 """TensorFlow's running number when functions are compiled is a multiple of this."""
 
 
@@ -67,7 +67,8 @@ def warm_up(
     Args:
         calls: functions, each with the arguments of the call; those with the longest compilation first.
         last: traces a function that calls these, and returns it with its arguments, for a call that changes nothing.
-        meanwhile: Python code to run during the last compilations.
+        meanwhile: Python code to run during the last compilations; it traces nothing, as the call of the last function
+            makes tensors at the same time.
     """
     _start_at_round_number()
     n_done = tf.Variable(0)

@@ -34,12 +34,14 @@ class _Record(NamedTuple):
         arguments: dtype and shape of each argument.
         variables: places of the variables that it uses, among all.
         outputs: names of its results in the graph.
+        shapes: of the results, None for what is not known before it runs.
     """
 
     inputs: list[str]
     arguments: list[tuple[str, list[int]]]
     variables: list[int]
     outputs: list[str]
+    shapes: list[list[int | None] | None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class KeptFunction:
 
     def __call__(self, *arguments: Tensor) -> list[Tensor]:
         """Returns the results, one after the other."""
-        return self.function(*arguments, *self.handles)
+        return tf.nest.flatten(self.function(*arguments, *self.handles))
 
 
 class KeptGraphs:
@@ -111,7 +113,8 @@ class KeptGraphs:
         if len(used) < len(function.captured_inputs):
             self._is_complete = False
             return False
-        record = _Record(_names(function.inputs), _arguments(function), used, _names(function.outputs))
+        shapes = [None if one.shape.rank is None else one.shape.as_list() for one in function.outputs]
+        record = _Record(_names(function.inputs), _arguments(function), used, _names(function.outputs), shapes)
         self._graphs[name] = record, _marked(function.graph.as_graph_def())
         return True
 
@@ -180,7 +183,8 @@ def _function_of(record: _Record, graph: Any, variables: Sequence[tf.Variable]) 
 
     def run(*tensors: Tensor) -> list[Tensor]:
         places = dict(zip(record.inputs, tensors, strict=True))
-        return tf.graph_util.import_graph_def(graph, places, record.outputs, name="kept")
+        results = tf.graph_util.import_graph_def(graph, places, record.outputs, name="kept")
+        return [tf.ensure_shape(one, shape) for one, shape in zip(results, record.shapes, strict=True)]
 
     function = tf.function(run, autograph=False).get_concrete_function(*specs)
     return KeptFunction(function, handles, record.arguments)

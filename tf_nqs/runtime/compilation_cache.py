@@ -1,5 +1,7 @@
 """What XLA has compiled, kept on disk for later processes, so that the second start of a shape need not compile.
 
+Beside it are graphs that TensorFlow has traced, see `kept_file`.
+
 TensorFlow can read and write a folder of compiled functions itself. But it trusts what it finds there: a damaged file
 ends the training, and so does a file that disappears while it is read; neither XLA's flags nor the processor are part
 of its keys. So each process gives TensorFlow a folder of its own, and shares through another one:
@@ -109,7 +111,10 @@ def kept_file(name: str) -> Path | None:
     if not _process or _process.code is None or _process.code != digest_of_code():
         return None  # the sources have changed since this process began
     digest = hashlib.blake2b(f"{_process.code} {name}".encode(), digest_size=16).hexdigest()
-    return _process.own / f"{digest}{_SUFFIXES[1]}"
+    path = _process.own / f"{digest}{_SUFFIXES[1]}"
+    with contextlib.suppress(OSError):
+        _process.fetch(f"{path.name}.*")
+    return path
 
 
 def digest_of_code() -> str | None:
@@ -120,11 +125,11 @@ def digest_of_code() -> str | None:
     digest = hashlib.blake2b(digest_size=16)
     try:
         digest.update(repr([*map(importlib.metadata.version, _TRACED_WITH)]).encode())
-        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        for path in (sources := sorted(Path(__file__).parents[1].rglob("*.py"))):
             digest.update(path.read_bytes())
     except (OSError, importlib.metadata.PackageNotFoundError):
         return None
-    return digest.hexdigest()
+    return digest.hexdigest() if sources else None
 
 
 def cache_folder_name() -> str:
@@ -158,9 +163,13 @@ class _Folders:
         path = str(self.own).replace("\\", "\\\\").replace('"', '\\"')
         return f'--tf_xla_persistent_cache_directory="{path}" --tf_xla_persistent_cache_device_types=CPU'
 
-    def fetch(self) -> None:
-        """Links the shared files into the folder of this process, and removes damaged ones."""
-        for path in self.shared.iterdir():
+    def fetch(self, pattern: str) -> None:
+        """Links shared files into the folder of this process, and removes damaged ones.
+
+        Args:
+            pattern: of their names.
+        """
+        for path in self.shared.glob(pattern):
             with contextlib.suppress(FileNotFoundError):  # removed by another process
                 name, _, digest = path.name.rpartition(".")
                 if name in self.known or _digest(path) != digest:
@@ -201,7 +210,7 @@ def _open(root: Path, shape: str) -> Iterator[_Folders]:
     own = Path(tempfile.mkdtemp(prefix="process-", dir=root))
     try:
         folders = _Folders(own, shared)
-        folders.fetch()
+        folders.fetch(f"*{_SUFFIXES[0]}.*")
         yield folders
     finally:
         shutil.rmtree(own, ignore_errors=True)

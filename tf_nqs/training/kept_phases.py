@@ -33,7 +33,7 @@ class _KeptPhase:
     """A phase that need not be traced for the arguments that it is kept for.
 
     Args:
-        phase: called with others, and in graphs.
+        phase: called with others.
         kept: the functions.
         result: structure of what they return.
     """
@@ -45,7 +45,7 @@ class _KeptPhase:
     def __call__(self, *arguments: Any) -> Any:
         tensors = [tf.convert_to_tensor(one) for one in tf.nest.flatten(arguments)]
         kept = self._kept.get(_kinds((one.dtype.name, one.shape) for one in tensors))
-        if kept is None or tf.inside_function():
+        if kept is None:
             return self._phase(*arguments)
         return tf.nest.pack_sequence_as(self._result, kept(*tensors))
 
@@ -80,21 +80,26 @@ class KeptPhases:
 
     def step(self) -> tuple[Callable, tuple[Tensor, ...]]:
         """Returns what a call of `fit` runs, and its argument for a call of no iterations."""
-        (none,) = arguments = (tf.constant(0),)
-        kept = self._graphs.function(_STEP, lambda: self._vmc.traced_step(none))
-        self._vmc.use_step(_KeptPhase(self._vmc.train_step, [kept], _RESULTS[_STEP]))
-        return kept, arguments
+        none = tf.constant(0)
+        self._step = self._graphs.function(_STEP, lambda: self._vmc.traced_step(none))
+        return self._step, (none,)
 
     def use(self) -> None:
-        """Lets the trainer call these functions, and writes the file, where that is possible."""
+        """Lets the trainer call these functions, once all are made, and writes the file, where that is possible."""
         phases = list(self._vmc.all_phases)
-        for group, name in {(call.group, call.name) for call in self._calls if call.name in _RESULTS}:
+        for group, name in {call[:2] for call in self._calls}:
             own = [one for one, call in zip(self._found, self._calls, strict=True) if (group, name) == call[:2]]
-            phase = _KeptPhase(getattr(phases[group], name), own, _RESULTS[name])
+            result = _RESULTS[name] if name in _RESULTS else self._derivatives(own[0])
+            phase = _KeptPhase(getattr(phases[group], name), own, result)
             phases[group] = replace(phases[group], **{name: phase})
         self._vmc.all_phases = phases
+        self._vmc.use_step(_KeptPhase(self._vmc.train_step, [self._step], _RESULTS[_STEP]))
         with contextlib.suppress(OSError):
             self._graphs.write()
+
+    def _derivatives(self, kept: KeptFunction) -> Any:
+        """Structure of the derivatives: a matrix for a natural gradient, else one tensor for each weight."""
+        return 0 if self._vmc.natural_gradient else list(range(len(kept.function.outputs)))
 
 
 def warm_up_trainer(vmc: ModelWithWalkers, meanwhile: Callable[[], object], graphs: Path | None) -> None:
@@ -105,7 +110,7 @@ def warm_up_trainer(vmc: ModelWithWalkers, meanwhile: Callable[[], object], grap
         meanwhile: called during the last compilations.
         graphs: file of traced functions; None for none.
     """
-    if graphs is None or vmc.run_eagerly:
+    if graphs is None or vmc.run_eagerly or vmc.strategy:
         warm_up([(call.phase, call.arguments) for call in calls_of_phases(vmc)], vmc.step_of_none, meanwhile)
         return
     kept = KeptPhases(vmc, graphs)

@@ -204,6 +204,8 @@ class ModelWithoutData(keras.Model):
     def traced_step(self, n_iterations: Tensor) -> Traced:
         """Returns what a call of `fit` runs, traced."""
         self.make_train_function()
+        if not hasattr(self.train_function.step, "get_concrete_function"):  # it was traced by another process
+            self.make_train_function(force=True)
         return self.train_function.step.get_concrete_function(n_iterations)
 
     def train_on_batch(self, *data: Any, **kwargs: Any) -> None:

@@ -211,7 +211,7 @@ class VariationalMonteCarlo(ModelWithWalkers):
 
         Args:
             meanwhile: called during the last compilations.
-            graphs: file of what a trainer of this shape has traced, read if it is there, else written; None for none.
+            graphs: file of what an equal trainer has traced, read or else written, not checked; None for none.
         """
         started = time.monotonic()
         check_wave_function(self.ansatz, self.positions, at_start=self.iteration.numpy() == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,10 @@ from tf_nqs.config import settings_from
 from tf_nqs.config.shape import traced_shape
 from tf_nqs.execution import kept_graphs
 from tf_nqs.experiment.build import build_ansatz, build_system, build_trainer
+from tf_nqs.physics.hamiltonian import TrappedFermions
+from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.training import keras_model
+from tf_nqs.training.vmc import VariationalMonteCarlo
 
 SIZES = {"n_particles": 2, "n_features": 2, "n_layers": 1, "n_walkers": 8, "n_burn_in": 20, "seed": 3}
 FAMILY = {"n_particles": [2, 3], "interaction_strength": [-5.0, 5.0], "n_conditions": 2, "walkers_per_condition": 4}
@@ -119,7 +123,6 @@ def test_what_cannot_be_read_is_traced(tmp_path, monkeypatch):
 
     monkeypatch.setattr(kept_graphs, "replace_file", full)
     (path.parent / "another").mkdir()
-    vmc.make_train_function(force=True)
     vmc.warm_up(graphs=path.parent / "another" / path.name)
     assert not list((path.parent / "another").iterdir())
 
@@ -133,6 +136,23 @@ def test_a_number_of_this_process_is_not_kept(tmp_path):
     np.testing.assert_array_equal(kept(tf.ones(1000)), 2.0)
     graphs.write()
     assert not path.exists()
+
+
+def test_a_trainer_with_such_a_number_trains(tmp_path):
+    path, factor = tmp_path / "graphs.npz", tf.constant([2.0] * 1000)
+    system = TrappedFermions(2, pair_potential=lambda r: tf.reduce_mean(factor) * tf.exp(-(r**2)))
+    results = []
+    for graphs in (None, path):
+        vmc = VariationalMonteCarlo(FermionAnsatz(2, 2, 1), system, MetropolisHastings(n_walkers=8, n_steps=2))
+        vmc.ansatz.set_weights([np.full_like(one, 0.1 + 0.01 * k) for k, one in enumerate(vmc.ansatz.get_weights())])
+        vmc.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+        vmc.warm_up(graphs=graphs)
+        vmc.warm_up()
+        vmc.fit(2)
+        results.append([one.numpy() for one in vmc.variables])
+    assert not path.exists()
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # --- what runs with the same functions have in common -----------------------------------------------------------

@@ -25,7 +25,7 @@ _FEWEST_SAMPLINGS, _KEPT_SAMPLES = 4, 8192
 """Of the samples that are kept for overlaps: their file has 130 kB for four particles, and 1 - f an error of 2 %."""
 
 _WALKERS_AT_ONCE = 4096
-"""Of a wave function that is called without compilation."""
+"""Of the samples at which a wave function is called."""
 
 _SQUARE_SIZE = "square_size"
 
