@@ -63,13 +63,16 @@ def test_arms_of_the_benchmark_have_the_walkers_that_they_must(case):
 
 
 def test_sizes_of_messages():
-    flags = distribution.parse(["--share=0.125"])
-    adam, spring = (
-        distribution.message_sizes(distribution.settings_of(case, "one", flags)) for case in ("adam", "spring")
+    """Rows are sent once, what is summed twice."""
+    flags = [distribution.parse([f"--share={share}"]) for share in (0.125, 1.0)]
+    adam, spring, large = (
+        distribution.message_sizes(distribution.settings_of(case, "one", one))
+        for case, one in (("adam", flags[0]), ("spring", flags[0]), ("spring", flags[1]))
     )
     assert adam[0] == 4 * 512 * 4 and spring[0] == 4 * 256 * 4
-    assert spring[2] == 256 * adam[2]
-    assert spring[3] == 4 * 256**2 and len(adam) == 3  # the products of the rows
+    assert spring[2] == 256 * adam[2] / 2
+    assert spring[3:] == [4 * 256**2 / 2] and len(adam) == 3  # the products of the rows
+    assert large[3:] == [4 * 2048**2 / 2, *[8 * 1024**2 / 2] * 2]  # and blocks of these in float64
 
 
 def test_more_particles_cost_what_their_walkers_do(monkeypatch):

@@ -138,6 +138,7 @@ def test_a_number_of_this_process_is_not_kept(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_trainer_with_such_a_number_trains(tmp_path):
     path, factor = tmp_path / "graphs.npz", tf.constant([2.0] * 1000)
     system = TrappedFermions(2, pair_potential=lambda r: tf.reduce_mean(factor) * tf.exp(-(r**2)))

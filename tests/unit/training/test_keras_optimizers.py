@@ -11,7 +11,7 @@ from tf_nqs.ansatz import FermionAnsatz
 from tf_nqs.physics.hamiltonian import TrappedFermions
 from tf_nqs.sampling.metropolis import MetropolisHastings
 from tf_nqs.trainer import Batch
-from tf_nqs.training import vmc as vmc_module
+from tf_nqs.training import kept_phases
 from tf_nqs.training.freezing import rebuilt_optimizer
 from tf_nqs.training.natural_gradient import NaturalGradient
 from tf_nqs.training.updates import apply_shortened, build_optimizer
@@ -108,7 +108,7 @@ def test_updates_are_those_of_keras(trainer, monkeypatch, make_optimizer):
     compile_with_fixed_gradient(trainer, make_optimizer())
     variables = trainer.ansatz.trainable_variables
     start, names = [variable.numpy() for variable in variables], [variable.name for variable in variables]
-    monkeypatch.setattr(vmc_module, "calls_of_phases", lambda _: [])
+    monkeypatch.setattr(kept_phases, "calls_of_phases", lambda _: [])
     trainer.warm_up()
     for old, variable in zip(start, variables, strict=True):
         np.testing.assert_array_equal(variable, old)
